@@ -1,0 +1,2 @@
+//! The empty program: what a process costs before it does anything.
+fn main() {}

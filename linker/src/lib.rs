@@ -1,0 +1,4 @@
+//! The linker script that gives the `fastboot` section a segment of its own.
+
+/// Text of `fastboot.ld`, to be written to a file and passed to the linker with `-T`.
+pub const SCRIPT: &str = include_str!("../fastboot.ld");

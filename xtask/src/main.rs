@@ -1,0 +1,2 @@
+//! The verbs CI runs.
+fn main() {}
