@@ -1,2 +1,2 @@
-//! t
+//! `cargo fastboot`.
 fn main() {}

@@ -1,1 +1,74 @@
-//! rt
+//! The runtime of fastboot: statics whose values are evaluated when the program is built and are simply *there* when
+//! it starts.
+//!
+//! ```
+//! use std::collections::BTreeMap;
+//!
+//! fastboot_rt::install!(); // once, in the binary
+//!
+//! fastboot_rt::frozen! {
+//!     /// Squares by number.
+//!     static SQUARES: BTreeMap<u64, u64> = (0..1000).map(|n| (n, n * n)).collect();
+//! }
+//!
+//! fn main() {
+//!     assert_eq!(SQUARES[&12], 144);
+//! }
+//! ```
+//!
+//! Built with `cargo build`, `SQUARES` is an ordinary static that is evaluated on first use. Built with
+//! `cargo fastboot build`, its value is evaluated during the build, the memory it occupies is stored in the binary, and
+//! the program starts with it in place: no parsing, no allocation, no `derive`, any type.
+//!
+//! # Reading order
+//! A value's way through this crate: [`roots`] (declared) → `freeze`, `arena` and [`alloc`] (evaluated, its memory
+//! captured) → [`capture`] (handed to the tool) → [`mod@format`] (what the tool makes of it) → `thaw` (back at start).
+//!
+//! # Invariants
+//! - Without an image the program behaves the same, only slower.
+//! - Thawing never panics and never allocates; whatever is wrong, the roots are evaluated as if fastboot were not there.
+//! - [`mod@format`] and [`capture`] do no I/O and have no `unsafe`.
+//! - Only Linux on x86-64 thaws. Elsewhere everything compiles to lazily evaluated statics.
+
+#![deny(unsafe_code)]
+
+mod cold;
+#[allow(unsafe_code)]
+pub mod roots;
+
+#[allow(unsafe_code)]
+pub mod alloc;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[allow(unsafe_code)]
+mod arena;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[allow(unsafe_code)]
+mod freeze;
+
+pub mod capture;
+pub mod format;
+
+#[allow(unsafe_code)]
+pub mod cpu;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[allow(unsafe_code)]
+mod sys;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[allow(unsafe_code)]
+mod thaw;
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[allow(unsafe_code)]
+mod start;
+
+pub use alloc::FastbootAlloc;
+pub use roots::{Frozen, Source};
+
+/// What the macros need. Not for use by hand.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::format::{HEADER_LEN, Header};
+    pub use crate::roots::RootRecord;
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    pub use crate::start::{Placeholder, start};
+}

@@ -1,0 +1,115 @@
+//! The arena of a verbatim freeze: every allocation, one behind the other, beginning at the home address.
+//!
+//! ```text
+//! home      home + 4096               cursor          committed                       reserved end
+//! ├─ header ─┼──── objects, dead ones too ──┼─ zero, writable ─┼──── PROT_NONE, costs nothing ────┤
+//! ```
+//!
+//! Only the last object is ever taken back or grown in place, so the arena keeps what was freed. The cursor only moves
+//! by compare-and-exchange: allocation needs no lock and works on every thread.
+
+use crate::format::PAGE;
+use crate::freeze;
+use crate::sys;
+use core::alloc::Layout;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+/// Address space that is made writable at a time, in bytes.
+const STEP: usize = 32 << 20;
+
+/// Next free address.
+static CURSOR: AtomicUsize = AtomicUsize::new(0);
+/// Highest address the cursor has been at: memory above it is still zero.
+static HIGH_WATER: AtomicUsize = AtomicUsize::new(0);
+/// End of the memory that is writable.
+static COMMITTED: AtomicUsize = AtomicUsize::new(0);
+/// End of the memory that may become writable.
+static LIMIT: AtomicUsize = AtomicUsize::new(0);
+
+/// Reserves address space for `limit` bytes of objects at `home` and makes it the arena.
+///
+/// # Errors
+/// The `errno` of `mmap`; `EEXIST` when something is mapped there.
+pub(crate) fn reserve(home: usize, limit: usize) -> Result<(), i32> {
+    let length = (PAGE + limit).next_multiple_of(STEP);
+    sys::reserve(home, length)?;
+    // The header's page is never written by the run; objects begin behind it.
+    CURSOR.store(home + PAGE, Ordering::Relaxed);
+    HIGH_WATER.store(home + PAGE, Ordering::Relaxed);
+    COMMITTED.store(home, Ordering::Relaxed);
+    LIMIT.store(home + PAGE + limit, Ordering::Relaxed);
+    crate::alloc::set_image(home, length);
+    Ok(())
+}
+
+/// The addresses that hold objects.
+pub(crate) fn captured(home: usize) -> core::ops::Range<usize> {
+    home + PAGE..CURSOR.load(Ordering::SeqCst)
+}
+
+/// Makes memory writable up to `end`; `false` when the system refuses.
+fn commit(end: usize) -> bool {
+    loop {
+        let committed = COMMITTED.load(Ordering::Acquire);
+        if end <= committed {
+            return true;
+        }
+        let new = end.next_multiple_of(STEP);
+        // Two threads may do this at once; the second call changes nothing.
+        if sys::make_writable(committed, new - committed).is_err() {
+            return false;
+        }
+        COMMITTED.fetch_max(new, Ordering::AcqRel);
+    }
+}
+
+/// A block, or null when the limit is reached.
+pub(crate) fn alloc(layout: Layout, zeroed: bool) -> *mut u8 {
+    let mut cursor = CURSOR.load(Ordering::Relaxed);
+    let (start, end) = loop {
+        let start = cursor.checked_add(layout.align() - 1).map(|start| start & !(layout.align() - 1));
+        let end = start.and_then(|start| start.checked_add(layout.size()));
+        let Some((start, end)) = start.zip(end).filter(|(_, end)| *end <= LIMIT.load(Ordering::Relaxed)) else {
+            freeze::out_of_memory(layout.size());
+            return core::ptr::null_mut();
+        };
+        if !commit(end) {
+            freeze::out_of_memory(layout.size());
+            return core::ptr::null_mut();
+        }
+        match CURSOR.compare_exchange_weak(cursor, end, Ordering::AcqRel, Ordering::Relaxed) {
+            Ok(_) => break (start, end),
+            Err(now) => cursor = now,
+        }
+    };
+    let block = core::ptr::with_exposed_provenance_mut::<u8>(start);
+    // Whoever had this memory before raised the high water first, so what lies above it was never used.
+    let high_water = HIGH_WATER.fetch_max(end, Ordering::AcqRel);
+    if zeroed && start < high_water {
+        // SAFETY: `start..end` is writable (committed) and, since the cursor was moved over it, this thread's alone.
+        unsafe { block.write_bytes(0, end.min(high_water) - start) };
+    }
+    freeze::progress(cursor, end);
+    block
+}
+
+/// Takes `block` back if it is the last one.
+pub(crate) fn dealloc(block: *mut u8, size: usize) {
+    let start = block.addr();
+    let _ = CURSOR.compare_exchange(start + size, start, Ordering::AcqRel, Ordering::Relaxed);
+}
+
+/// Gives `block` the size `new` where it stands, if it is the last one.
+pub(crate) fn grow(block: *mut u8, old: usize, new: usize) -> bool {
+    let start = block.addr();
+    let Some(end) = start.checked_add(new).filter(|end| *end <= LIMIT.load(Ordering::Relaxed)) else { return false };
+    if CURSOR.load(Ordering::Relaxed) != start + old || !commit(end) {
+        return false;
+    }
+    if CURSOR.compare_exchange(start + old, end, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+        return false;
+    }
+    HIGH_WATER.fetch_max(end, Ordering::AcqRel);
+    freeze::progress(start + old, end);
+    true
+}

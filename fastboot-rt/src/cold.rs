@@ -1,0 +1,135 @@
+//! The cold path: evaluating a root in this process, once, whoever asks first.
+//!
+//! Not a `std::sync::Once` for each root, because a root may need another root, and a cycle must be an error with names
+//! in it and not a deadlock, even when it runs through several threads. So one table holds who evaluates what and who
+//! waits for what. It is locked when an evaluation begins and ends, never while one runs, never once values are there.
+
+use crate::roots::RootRecord;
+use std::ptr;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// A thread, for as long as it is alive.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct ThreadToken(usize);
+
+impl ThreadToken {
+    fn current() -> Self {
+        std::thread_local!(static BYTE: u8 = const { 0 });
+        Self(BYTE.with(|byte| ptr::from_ref(byte).addr()))
+    }
+}
+
+struct Evaluation {
+    record: &'static RootRecord,
+    by: ThreadToken,
+    panicked: bool,
+}
+
+struct Wait {
+    thread: ThreadToken,
+    until: &'static RootRecord,
+}
+
+#[derive(Default)]
+struct Table {
+    /// In the order in which they began: those of one thread are nested in that order.
+    evaluations: Vec<Evaluation>,
+    waits: Vec<Wait>,
+}
+
+static TABLE: Mutex<Table> = Mutex::new(Table { evaluations: Vec::new(), waits: Vec::new() });
+static CHANGED: Condvar = Condvar::new();
+
+fn table() -> MutexGuard<'static, Table> {
+    // Nothing panics while the table is locked, and every change to it is a single push or removal.
+    TABLE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Table {
+    fn evaluation(&self, record: &RootRecord) -> Option<&Evaluation> {
+        self.evaluations.iter().find(|evaluation| ptr::eq(evaluation.record, record))
+    }
+
+    /// The names on the way from `record` back to itself, if `thread` waiting for it would never end.
+    fn cycle(&self, record: &'static RootRecord, thread: ThreadToken) -> Option<String> {
+        let mut path = vec![record.name()];
+        let mut next = self.evaluation(record)?;
+        loop {
+            // `next.by` is busy with `next.record` and with all it began later.
+            let began = self.evaluations.iter().position(|e| ptr::eq(e.record, next.record))?;
+            let nested = self.evaluations.iter().skip(began + 1).filter(|e| e.by == next.by && !e.panicked);
+            path.extend(nested.map(|e| e.record.name()));
+            if next.by == thread {
+                path.push(record.name());
+                return Some(path.join("` needs `"));
+            }
+            let wait = self.waits.iter().find(|wait| wait.thread == next.by)?;
+            next = self.evaluation(wait.until).filter(|e| !e.panicked)?;
+            if path.contains(&next.record.name()) && next.by != thread {
+                return None; // a cycle that does not need this thread: the thread that closes it reports it
+            }
+            path.push(next.record.name());
+        }
+    }
+}
+
+/// Marks the evaluation as ended, whether it returned or panicked.
+struct Ending {
+    record: &'static RootRecord,
+    value: *mut u8,
+}
+
+impl Drop for Ending {
+    #[allow(unsafe_code)]
+    fn drop(&mut self) {
+        let mut table = table();
+        if let Some(index) = table.evaluations.iter().position(|e| ptr::eq(e.record, self.record)) {
+            if self.value.is_null() {
+                table.evaluations[index].panicked = true;
+            } else {
+                table.evaluations.remove(index);
+                // SAFETY: `value` is the address of a leaked `Box` of the root's type: `evaluate` was given that by
+                // `Frozen::evaluate`, the only caller.
+                unsafe { self.record.publish(self.value) };
+            }
+        }
+        drop(table);
+        CHANGED.notify_all();
+    }
+}
+
+/// The address of the root's value, made by `make` unless it is there: by this thread, or by another that is waited for.
+///
+/// # Panics
+/// If `make` panics or has panicked before, or if the root needs itself.
+pub(crate) fn evaluate(record: &'static RootRecord, make: impl FnOnce() -> *mut u8) -> *mut u8 {
+    let thread = ThreadToken::current();
+    let mut locked = table();
+    loop {
+        let value = record.value();
+        if !value.is_null() {
+            return value;
+        }
+        match locked.evaluation(record) {
+            None => break,
+            Some(evaluation) if evaluation.panicked => {
+                drop(locked);
+                panic!("root `{}` cannot be used: its expression panicked", record.name());
+            }
+            Some(_) => {}
+        }
+        if let Some(path) = locked.cycle(record, thread) {
+            drop(locked);
+            panic!("cycle of roots: `{path}`");
+        }
+        locked.waits.push(Wait { thread, until: record });
+        locked = CHANGED.wait(locked).unwrap_or_else(PoisonError::into_inner);
+        locked.waits.retain(|wait| wait.thread != thread);
+    }
+    locked.evaluations.push(Evaluation { record, by: thread, panicked: false });
+    drop(locked);
+
+    let mut ending = Ending { record, value: ptr::null_mut() };
+    ending.value = make();
+    ending.value
+}

@@ -1,0 +1,208 @@
+//! The processor features a value may depend on.
+//!
+//! A value built where AVX2 was detected may hold the address of an AVX2 function. So an image records the features of
+//! the processor it was made on, and a processor that lacks one of them does not use the image.
+
+/// A feature: its name as `is_x86_feature_detected!` has it, and where `cpuid` reports it.
+#[derive(Clone, Copy, Debug)]
+struct Feature {
+    name: &'static str,
+    leaf: Leaf,
+    register: Register,
+    bit: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Leaf {
+    /// EAX = 1.
+    Basic,
+    /// EAX = 7, ECX = 0.
+    Extended,
+    /// EAX = 8000_0001h.
+    Vendor,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Register {
+    Ebx,
+    Ecx,
+    Edx,
+}
+
+const fn feature(name: &'static str, leaf: Leaf, register: Register, bit: u32) -> Feature {
+    Feature { name, leaf, register, bit }
+}
+
+/// Bit `n` of the mask in an image header is `FEATURES[n]`. New features go to the end. Bits from the Intel SDM,
+/// volume 2A, CPUID, and the AMD64 APM, volume 3, appendix E.
+const FEATURES: [Feature; 38] = {
+    use Leaf::{Basic, Extended, Vendor};
+    use Register::{Ebx, Ecx, Edx};
+    [
+        feature("sse3", Basic, Ecx, 0),
+        feature("pclmulqdq", Basic, Ecx, 1),
+        feature("ssse3", Basic, Ecx, 9),
+        feature("fma", Basic, Ecx, 12),
+        feature("cmpxchg16b", Basic, Ecx, 13),
+        feature("sse4.1", Basic, Ecx, 19),
+        feature("sse4.2", Basic, Ecx, 20),
+        feature("movbe", Basic, Ecx, 22),
+        feature("popcnt", Basic, Ecx, 23),
+        feature("aes", Basic, Ecx, 25),
+        feature("avx", Basic, Ecx, 28),
+        feature("f16c", Basic, Ecx, 29),
+        feature("rdrand", Basic, Ecx, 30),
+        feature("fxsr", Basic, Edx, 24),
+        feature("sse2", Basic, Edx, 26),
+        feature("bmi1", Extended, Ebx, 3),
+        feature("avx2", Extended, Ebx, 5),
+        feature("bmi2", Extended, Ebx, 8),
+        feature("avx512f", Extended, Ebx, 16),
+        feature("avx512dq", Extended, Ebx, 17),
+        feature("rdseed", Extended, Ebx, 18),
+        feature("adx", Extended, Ebx, 19),
+        feature("avx512ifma", Extended, Ebx, 21),
+        feature("avx512cd", Extended, Ebx, 28),
+        feature("sha", Extended, Ebx, 29),
+        feature("avx512bw", Extended, Ebx, 30),
+        feature("avx512vl", Extended, Ebx, 31),
+        feature("avx512vbmi", Extended, Ecx, 1),
+        feature("avx512vbmi2", Extended, Ecx, 6),
+        feature("gfni", Extended, Ecx, 8),
+        feature("vaes", Extended, Ecx, 9),
+        feature("vpclmulqdq", Extended, Ecx, 10),
+        feature("avx512vnni", Extended, Ecx, 11),
+        feature("avx512bitalg", Extended, Ecx, 12),
+        feature("avx512vpopcntdq", Extended, Ecx, 14),
+        feature("lzcnt", Vendor, Ecx, 5),
+        feature("sse4a", Vendor, Ecx, 6),
+        feature("tbm", Vendor, Ecx, 21),
+    ]
+};
+
+/// Names of the features in a mask, in the order of the mask's bits.
+pub fn names(mask: u64) -> impl Iterator<Item = &'static str> {
+    FEATURES.iter().enumerate().filter(move |(bit, _)| mask & (1 << bit) != 0).map(|(_, feature)| feature.name)
+}
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub(crate) use detect::features;
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod detect {
+    use super::{FEATURES, Feature, Leaf, Register};
+    use core::arch::x86_64::{__cpuid, __cpuid_count, CpuidResult};
+
+    // glibc 2.33 and later has read `cpuid` already and hands the result out; `cpuid` itself traps in a virtual machine,
+    // at about 2 µs each time. A weak reference, because other C libraries and older versions do not have it.
+    core::arch::global_asm!(".weak __x86_get_cpuid_feature_leaf");
+
+    /// `struct cpuid_feature` of glibc's `<sys/platform/x86.h>`: EAX to EDX as the processor reports them, and again
+    /// with only what the operating system enabled.
+    #[repr(C)]
+    struct CpuidFeature {
+        cpuid: [u32; 4],
+        active: [u32; 4],
+    }
+
+    type FeatureLeaf = unsafe extern "C" fn(u32) -> *const CpuidFeature;
+
+    fn glibc() -> Option<FeatureLeaf> {
+        let address: usize;
+        // SAFETY: loads one word from the global offset table: the symbol's address, or 0 if nobody defines it. Reads no
+        // other memory, changes no flags and no stack.
+        unsafe {
+            core::arch::asm!(
+                "mov {}, qword ptr [rip + __x86_get_cpuid_feature_leaf@GOTPCREL]",
+                out(reg) address,
+                options(nostack, preserves_flags, pure, readonly)
+            );
+        }
+        if address == 0 {
+            return None;
+        }
+        // SAFETY: not 0, so the C library defines the symbol, and it is a function of this type (glibc's manual,
+        // "X86", documents `struct cpuid_feature` and this function, stable since 2.33).
+        Some(unsafe { core::mem::transmute::<usize, FeatureLeaf>(address) })
+    }
+
+    struct Registers {
+        ebx: u32,
+        ecx: u32,
+        edx: u32,
+    }
+
+    impl From<CpuidResult> for Registers {
+        fn from(result: CpuidResult) -> Self {
+            Self { ebx: result.ebx, ecx: result.ecx, edx: result.edx }
+        }
+    }
+
+    /// The three leaves in the order of [`Leaf`]. All features a value can have been specialised for, whether the
+    /// operating system enabled them or not is the same question for the run that froze and the run that thaws.
+    fn leaves() -> [Registers; 3] {
+        if let Some(leaf) = glibc() {
+            // Numbers of `CPUID_INDEX_1`, `CPUID_INDEX_7` and `CPUID_INDEX_80000001` in the same header.
+            return [0, 1, 2].map(|index| {
+                // SAFETY: a function of the C library that takes any number and returns the address of a static
+                // structure of this type; for a number it does not know, one that is all zero.
+                let active = unsafe { (*leaf(index)).active };
+                Registers { ebx: active[1], ecx: active[2], edx: active[3] }
+            });
+        }
+        let basic = Registers::from(__cpuid(1));
+        let extended = if __cpuid(0).eax >= 7 {
+            Registers::from(__cpuid_count(7, 0))
+        } else {
+            Registers { ebx: 0, ecx: 0, edx: 0 }
+        };
+        [basic, extended, Registers::from(__cpuid(0x8000_0001))]
+    }
+
+    fn has(feature: &Feature, leaves: &[Registers; 3]) -> bool {
+        let leaf = match feature.leaf {
+            Leaf::Basic => &leaves[0],
+            Leaf::Extended => &leaves[1],
+            Leaf::Vendor => &leaves[2],
+        };
+        let register = match feature.register {
+            Register::Ebx => leaf.ebx,
+            Register::Ecx => leaf.ecx,
+            Register::Edx => leaf.edx,
+        };
+        register & (1 << feature.bit) != 0
+    }
+
+    /// The features of this processor, as a mask.
+    pub(crate) fn features() -> u64 {
+        let leaves = leaves();
+        let mut mask = 0;
+        for (bit, feature) in FEATURES.iter().enumerate() {
+            if has(feature, &leaves) {
+                mask |= 1 << bit;
+            }
+        }
+        mask
+    }
+
+    #[cfg(test)]
+    mod tests {
+        #[test]
+        fn agrees_with_the_standard_library() {
+            let names: Vec<_> = super::super::names(super::features()).collect();
+            for (name, there) in [
+                ("sse3", is_x86_feature_detected!("sse3")),
+                ("sse4.2", is_x86_feature_detected!("sse4.2")),
+                ("popcnt", is_x86_feature_detected!("popcnt")),
+                ("avx", is_x86_feature_detected!("avx")),
+                ("avx2", is_x86_feature_detected!("avx2")),
+                ("bmi2", is_x86_feature_detected!("bmi2")),
+                ("fma", is_x86_feature_detected!("fma")),
+                ("avx512f", is_x86_feature_detected!("avx512f")),
+                ("lzcnt", is_x86_feature_detected!("lzcnt")),
+            ] {
+                assert_eq!(names.contains(&name), there, "{name}");
+            }
+        }
+    }
+}

@@ -1,0 +1,617 @@
+//! The image format: one definition, used by the tool that writes images and by the runtime that maps them.
+//!
+//! This module does no I/O, allocates nothing, panics on nothing and has no `unsafe`. Decoding is total: any bytes
+//! give either a value or a [`FormatError`]. `docs/image-format.md` is its prose, and a test keeps the two in step.
+//!
+//! ```text
+//! home address                                                                          home + length
+//! │                                                                                                 │
+//! ├─ header ─┬─ directory ─┬─ tables that fit ─┬──────── image data ────────┬─ the other tables ──────┤
+//! 0         128                               4096                     data end (page-aligned)
+//! ```
+//!
+//! All integers are little-endian. All offsets count bytes from the start of the header.
+
+use core::fmt;
+
+/// First eight bytes of a header.
+pub const MAGIC: [u8; 8] = *b"fastboot";
+/// Version of the layout described here. Images of another version are not used.
+pub const VERSION: u16 = 1;
+/// `e_machine` of x86-64 in the ELF specification: the only machine images are made for.
+pub const MACHINE: u16 = 62;
+/// Size in bytes of a page, of the header page, and the alignment of image data.
+pub const PAGE: usize = 4096;
+/// Size in bytes of the encoded [`Header`].
+pub const HEADER_LEN: usize = 128;
+/// Size in bytes of one entry of the table directory.
+pub const TABLE_LEN: usize = 32;
+/// Most tables an image may have. The directory always lies in the header page.
+pub const MAX_TABLES: usize = 16;
+/// Size in bytes of one entry of the root directory.
+pub const ROOT_LEN: usize = 40;
+/// Size in bytes of one entry of a relocation table: the offset of one word.
+pub const RELOCATION_LEN: usize = 8;
+/// Written last, into the last word of the header: the image is complete.
+pub const VALID: u64 = u64::from_le_bytes(*b"complete");
+
+/// Addresses that plain, ASan and TSan builds on x86-64 all leave alone: home addresses come from here.
+pub const HOME_WINDOW: core::ops::Range<u64> = 0x5500_0000_0000..0x5555_5555_4000;
+/// The home address unless another is asked for.
+pub const DEFAULT_HOME: u64 = 0x5500_0000_0000;
+/// Alignment in bytes that a home address must have: what one page-table entry of the second level maps.
+pub const HOME_ALIGN: u64 = 2 << 20;
+
+/// [`Header::flags`]: the executable is position-independent, so words listed in
+/// [`TableKind::StaticPointers`] move with its load address.
+pub const FLAG_PIE: u64 = 1;
+/// [`Header::flags`]: made by a verbatim freeze, so it holds dead objects too.
+pub const FLAG_VERBATIM: u64 = 2;
+/// Every flag this version knows.
+pub const KNOWN_FLAGS: u64 = FLAG_PIE | FLAG_VERBATIM;
+
+/// Why bytes are not an image this program can use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FormatError {
+    /// Fewer bytes than the structure needs.
+    Truncated {
+        /// Bytes needed.
+        expected: u64,
+        /// Bytes there.
+        found: u64,
+    },
+    /// The first eight bytes are not [`MAGIC`].
+    Magic,
+    /// Nothing has been embedded yet: the binary is cold.
+    Cold,
+    /// Made by another version of fastboot.
+    Version {
+        /// [`VERSION`].
+        expected: u16,
+        /// The version in the header.
+        found: u16,
+    },
+    /// Made for another processor architecture.
+    Machine {
+        /// [`MACHINE`].
+        expected: u16,
+        /// The `e_machine` in the header.
+        found: u16,
+    },
+    /// Made for another page size.
+    PageSize {
+        /// [`PAGE`].
+        expected: u32,
+        /// The page size in the header, in bytes.
+        found: u32,
+    },
+    /// The mark that is written last is missing.
+    Incomplete,
+    /// The bytes do not have the digest that was stored with them.
+    Digest {
+        /// What is damaged.
+        part: &'static str,
+        /// The digest stored.
+        expected: u64,
+        /// The digest of the bytes.
+        found: u64,
+    },
+    /// A value that no writer produces.
+    Field {
+        /// Name of the field.
+        field: &'static str,
+        /// Its value.
+        found: u64,
+    },
+}
+
+impl fmt::Display for FormatError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Truncated { expected, found } => write!(f, "image truncated: {found} bytes of {expected}"),
+            Self::Magic => write!(f, "not a fastboot image (wrong magic)"),
+            Self::Cold => write!(f, "no image embedded"),
+            Self::Version { expected, found } => {
+                write!(f, "image format version {found}, this program reads version {expected}")
+            }
+            Self::Machine { expected, found } => {
+                write!(f, "image for ELF machine {found}, this program runs on machine {expected}")
+            }
+            Self::PageSize { expected, found } => write!(f, "image for {found}-byte pages, expected {expected}"),
+            Self::Incomplete => write!(f, "image incomplete: its writer did not finish"),
+            Self::Digest { part, expected, found } => {
+                write!(f, "image damaged: {part} has digest {found:016x}, expected {expected:016x}")
+            }
+            Self::Field { field, found } => write!(f, "image damaged: {field} is {found:#x}"),
+        }
+    }
+}
+
+impl core::error::Error for FormatError {}
+
+/// A 64-bit digest against damage, not against malice: every step is a bijection of the state, so any change confined
+/// to one eight-byte word is always seen, and any other change is missed once in 2^64.
+pub fn digest(bytes: &[u8]) -> u64 {
+    digest_from(0x9e37_79b9_7f4a_7c15, bytes)
+}
+
+fn digest_from(mut state: u64, bytes: &[u8]) -> u64 {
+    let mut step = |word: u64| {
+        state = (state ^ word).wrapping_mul(0xff51_afd7_ed55_8ccd);
+        state ^= state >> 32;
+    };
+    let (words, rest) = bytes.as_chunks::<8>();
+    for word in words {
+        step(u64::from_le_bytes(*word));
+    }
+    let mut last = [0u8; 8];
+    for (to, from) in last.iter_mut().zip(rest) {
+        *to = *from;
+    }
+    step(u64::from_le_bytes(last));
+    step(bytes.len() as u64);
+    state
+}
+
+/// Reads little-endian integers one after another; `None` past the end.
+struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (first, rest) = self.rest.split_first_chunk::<N>()?;
+        self.rest = rest;
+        Some(*first)
+    }
+    fn u16(&mut self) -> Option<u16> {
+        self.array().map(u16::from_le_bytes)
+    }
+    fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+    fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+}
+
+/// Puts fields one after another into a buffer of exactly the right size.
+struct Writer<const N: usize> {
+    bytes: [u8; N],
+    at: usize,
+}
+
+impl<const N: usize> Writer<N> {
+    const fn new() -> Self {
+        Self { bytes: [0; N], at: 0 }
+    }
+    fn put(mut self, field: &[u8]) -> Self {
+        for (to, from) in self.bytes.iter_mut().skip(self.at).zip(field) {
+            *to = *from;
+        }
+        self.at += field.len();
+        self
+    }
+    fn finish(self) -> [u8; N] {
+        debug_assert_eq!(self.at, N, "every field written, no byte left over");
+        self.bytes
+    }
+}
+
+/// The first 128 bytes of an image, and of the placeholder in a cold binary (where only `magic`, `version`, `machine`,
+/// `page_size` and `identity` mean something).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Size in bytes of a page on the machine that made the image.
+    pub page_size: u32,
+    /// `FLAG_*` bits.
+    pub flags: u64,
+    /// The address the image is made for; a multiple of [`HOME_ALIGN`] in [`HOME_WINDOW`].
+    pub home: u64,
+    /// Length of the image in bytes, header included; a multiple of [`PAGE`].
+    pub length: u64,
+    /// Load bias of the executable that the static pointers in the image are right for (0 for non-PIE).
+    pub exe_base: u64,
+    /// Processor features (see [`crate::cpu`]) that were there when the values were built.
+    pub cpu: u64,
+    /// Number of entries in the table directory.
+    pub table_count: u32,
+    /// Number of entries in the root directory.
+    pub root_count: u32,
+    /// SHA-256 of the loaded bytes of the binary the image belongs to.
+    pub identity: [u8; 32],
+    /// Offset in bytes of the image data; a multiple of [`PAGE`].
+    pub data_offset: u64,
+    /// Length of the image data in bytes.
+    pub data_length: u64,
+}
+
+/// Offset in bytes of [`Header::identity`], for stamping the placeholder of a cold binary.
+pub const IDENTITY_OFFSET: usize = 64;
+const DIGEST_OFFSET: usize = 112;
+const VALID_OFFSET: usize = 120;
+
+impl Header {
+    /// The placeholder of a cold binary, as bytes. `const`, because it becomes a static.
+    pub const fn placeholder() -> [u8; HEADER_LEN] {
+        let mut bytes = [0; HEADER_LEN];
+        let mut i = 0;
+        while i < MAGIC.len() {
+            bytes[i] = MAGIC[i];
+            i += 1;
+        }
+        bytes[8] = VERSION.to_le_bytes()[0];
+        bytes[9] = VERSION.to_le_bytes()[1];
+        bytes[10] = MACHINE.to_le_bytes()[0];
+        bytes[11] = MACHINE.to_le_bytes()[1];
+        let page = (PAGE as u32).to_le_bytes();
+        let mut i = 0;
+        while i < page.len() {
+            bytes[12 + i] = page[i];
+            i += 1;
+        }
+        bytes
+    }
+
+    /// Encodes header and directory, digest and validity mark included: the first bytes of an image.
+    pub fn encode(&self, directory: &[u8]) -> [u8; HEADER_LEN] {
+        let mut bytes = Writer::<HEADER_LEN>::new()
+            .put(&MAGIC)
+            .put(&VERSION.to_le_bytes())
+            .put(&MACHINE.to_le_bytes())
+            .put(&self.page_size.to_le_bytes())
+            .put(&self.flags.to_le_bytes())
+            .put(&self.home.to_le_bytes())
+            .put(&self.length.to_le_bytes())
+            .put(&self.exe_base.to_le_bytes())
+            .put(&self.cpu.to_le_bytes())
+            .put(&self.table_count.to_le_bytes())
+            .put(&self.root_count.to_le_bytes())
+            .put(&self.identity)
+            .put(&self.data_offset.to_le_bytes())
+            .put(&self.data_length.to_le_bytes())
+            .put(&[0; 8])
+            .put(&VALID.to_le_bytes())
+            .finish();
+        let sum = digest_from(digest(&bytes[..DIGEST_OFFSET]), directory);
+        bytes[DIGEST_OFFSET..VALID_OFFSET].copy_from_slice(&sum.to_le_bytes());
+        bytes
+    }
+
+    /// The identity stamped into a placeholder or an image header, without any other check; `None` when the bytes do
+    /// not begin with [`MAGIC`] or are too short.
+    pub fn stamped_identity(bytes: &[u8]) -> Option<[u8; 32]> {
+        if !bytes.starts_with(&MAGIC) {
+            return None;
+        }
+        bytes.get(IDENTITY_OFFSET..)?.first_chunk::<32>().copied()
+    }
+}
+
+/// What a table holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+#[repr(u32)]
+pub enum TableKind {
+    /// [`Root`] entries, in the order of the binary's registry.
+    Roots = 1,
+    /// Names, each a `u32` length and as many bytes of UTF-8; entries are named by their offset in the table.
+    Strings = 2,
+    /// Offsets of words that hold an address inside the executable: they move with its load address.
+    StaticPointers = 3,
+}
+
+impl TableKind {
+    const ALL: [Self; 3] = [Self::Roots, Self::Strings, Self::StaticPointers];
+
+    fn from_number(number: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| *kind as u32 == number)
+    }
+
+    /// The table's name, as shown by `inspect` and in errors.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Roots => "root directory",
+            Self::Strings => "string table",
+            Self::StaticPointers => "static pointer table",
+        }
+    }
+
+    /// Size in bytes of one entry; 1 for tables without entries of a fixed size.
+    pub fn entry_len(self) -> usize {
+        match self {
+            Self::Roots => ROOT_LEN,
+            Self::Strings => 1,
+            Self::StaticPointers => RELOCATION_LEN,
+        }
+    }
+}
+
+/// One entry of the table directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// What it holds.
+    pub kind: TableKind,
+    /// Offset of its first byte in the image.
+    pub offset: u64,
+    /// Its length in bytes.
+    pub length: u64,
+    /// [`digest`] of its bytes.
+    pub digest: u64,
+}
+
+impl Table {
+    /// The directory entry, encoded.
+    pub fn encode(&self) -> [u8; TABLE_LEN] {
+        Writer::<TABLE_LEN>::new()
+            .put(&(self.kind as u32).to_le_bytes())
+            .put(&0u32.to_le_bytes())
+            .put(&self.offset.to_le_bytes())
+            .put(&self.length.to_le_bytes())
+            .put(&self.digest.to_le_bytes())
+            .finish()
+    }
+
+    /// Compares the digest of the table's bytes with the one stored.
+    ///
+    /// # Errors
+    /// [`FormatError::Digest`].
+    pub fn verify(&self, bytes: &[u8]) -> Result<(), FormatError> {
+        let found = digest(bytes);
+        if found == self.digest {
+            return Ok(());
+        }
+        Err(FormatError::Digest { part: self.kind.name(), expected: self.digest, found })
+    }
+
+    fn decode(bytes: &[u8; TABLE_LEN], header: &Header) -> Result<Self, FormatError> {
+        let mut r = Reader { rest: bytes };
+        let (Some(number), Some(zero), Some(offset), Some(length), Some(digest)) =
+            (r.u32(), r.u32(), r.u64(), r.u64(), r.u64())
+        else {
+            return Err(FormatError::Truncated { expected: TABLE_LEN as u64, found: bytes.len() as u64 });
+        };
+        let Some(kind) = TableKind::from_number(number) else {
+            return Err(FormatError::Field { field: "table kind", found: u64::from(number) });
+        };
+        if zero != 0 {
+            return Err(FormatError::Field { field: "table entry padding", found: u64::from(zero) });
+        }
+        let end = offset.checked_add(length).filter(|end| *end <= header.length);
+        let Some(end) = end else {
+            return Err(FormatError::Field { field: "table offset", found: offset });
+        };
+        let data_end = header.data_offset + header.data_length;
+        let first = (HEADER_LEN + header.table_count as usize * TABLE_LEN) as u64;
+        let in_header_page = offset >= first && end <= header.data_offset;
+        let after_data = offset >= data_end;
+        if !in_header_page && !after_data {
+            return Err(FormatError::Field { field: "table offset", found: offset });
+        }
+        if offset % 8 != 0 || length % kind.entry_len() as u64 != 0 {
+            return Err(FormatError::Field { field: "table length", found: length });
+        }
+        Ok(Self { kind, offset, length, digest })
+    }
+}
+
+/// One frozen value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Root {
+    /// Address of the value; inside the image data unless `size` is 0.
+    pub value: u64,
+    /// Size in bytes of the value itself (not of what it owns).
+    pub size: u64,
+    /// Alignment in bytes of the value.
+    pub align: u64,
+    /// [`digest`] of the type's name.
+    pub type_digest: u64,
+    /// Offset of the root's name in the string table; its type's name is the string that follows.
+    pub name: u64,
+}
+
+impl Root {
+    /// The root directory entry, encoded.
+    pub fn encode(&self) -> [u8; ROOT_LEN] {
+        Writer::<ROOT_LEN>::new()
+            .put(&self.value.to_le_bytes())
+            .put(&self.size.to_le_bytes())
+            .put(&self.align.to_le_bytes())
+            .put(&self.type_digest.to_le_bytes())
+            .put(&self.name.to_le_bytes())
+            .finish()
+    }
+
+    fn decode(bytes: &[u8; ROOT_LEN], header: &Header) -> Result<Self, FormatError> {
+        let mut r = Reader { rest: bytes };
+        let (Some(value), Some(size), Some(align), Some(type_digest), Some(name)) =
+            (r.u64(), r.u64(), r.u64(), r.u64(), r.u64())
+        else {
+            return Err(FormatError::Truncated { expected: ROOT_LEN as u64, found: bytes.len() as u64 });
+        };
+        if !align.is_power_of_two() {
+            return Err(FormatError::Field { field: "root alignment", found: align });
+        }
+        let data = header.data_range();
+        let inside = value >= data.start && value.checked_add(size).is_some_and(|end| end <= data.end);
+        if value == 0 || value % align != 0 || (size != 0 && !inside) {
+            return Err(FormatError::Field { field: "root address", found: value });
+        }
+        Ok(Self { value, size, align, type_digest, name })
+    }
+}
+
+impl Header {
+    /// Addresses of the image data.
+    pub fn data_range(&self) -> core::ops::Range<u64> {
+        // Decoding proved that none of these sums overflows: offset + length ≤ length ≤ end of the window.
+        let start = self.home.wrapping_add(self.data_offset);
+        start..start.wrapping_add(self.data_length)
+    }
+}
+
+/// A decoded header page: the header and its directory, both checked.
+#[derive(Clone, Copy, Debug)]
+pub struct HeaderPage {
+    /// The header.
+    pub header: Header,
+    tables: [Option<Table>; MAX_TABLES],
+}
+
+impl HeaderPage {
+    /// Decodes and checks the first page of an image. `bytes` may be longer than a page; the tables themselves are
+    /// checked when they are read with [`HeaderPage::table`].
+    ///
+    /// # Errors
+    /// [`FormatError::Cold`] for the placeholder of a cold binary, and every other [`FormatError`] for damage.
+    pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
+        let short = |expected: usize| FormatError::Truncated { expected: expected as u64, found: bytes.len() as u64 };
+        let Some(head) = bytes.first_chunk::<HEADER_LEN>() else {
+            return Err(if bytes.starts_with(&MAGIC) { short(HEADER_LEN) } else { FormatError::Magic });
+        };
+        let mut r = Reader { rest: head };
+        let fields = (|| {
+            let magic = r.array::<8>()?;
+            let version = r.u16()?;
+            let machine = r.u16()?;
+            let header = Header {
+                page_size: r.u32()?,
+                flags: r.u64()?,
+                home: r.u64()?,
+                length: r.u64()?,
+                exe_base: r.u64()?,
+                cpu: r.u64()?,
+                table_count: r.u32()?,
+                root_count: r.u32()?,
+                identity: r.array()?,
+                data_offset: r.u64()?,
+                data_length: r.u64()?,
+            };
+            Some((magic, version, machine, header, r.u64()?, r.u64()?))
+        })();
+        let Some((magic, version, machine, header, sum, valid)) = fields else { return Err(short(HEADER_LEN)) };
+
+        // In the order of what a reader wants to hear: what it is, for whom it is, whether it is whole.
+        if magic != MAGIC {
+            return Err(FormatError::Magic);
+        }
+        if version != VERSION {
+            return Err(FormatError::Version { expected: VERSION, found: version });
+        }
+        if machine != MACHINE {
+            return Err(FormatError::Machine { expected: MACHINE, found: machine });
+        }
+        if header.page_size != PAGE as u32 {
+            return Err(FormatError::PageSize { expected: PAGE as u32, found: header.page_size });
+        }
+        if valid == 0 && header.length == 0 {
+            return Err(FormatError::Cold);
+        }
+        if valid != VALID {
+            return Err(FormatError::Incomplete);
+        }
+        if header.table_count as usize > MAX_TABLES {
+            return Err(FormatError::Field { field: "table count", found: u64::from(header.table_count) });
+        }
+        let directory_end = HEADER_LEN + header.table_count as usize * TABLE_LEN;
+        let Some(directory) = bytes.get(HEADER_LEN..directory_end) else { return Err(short(directory_end)) };
+        let found = digest_from(digest(&head[..DIGEST_OFFSET]), directory);
+        if found != sum {
+            return Err(FormatError::Digest { part: "header", expected: sum, found });
+        }
+
+        // The digest holds, so what follows guards against a wrong writer, not against damage.
+        let field = |field: &'static str, found: u64| Err(FormatError::Field { field, found });
+        if header.flags & !KNOWN_FLAGS != 0 {
+            return field("flags", header.flags);
+        }
+        if header.home % HOME_ALIGN != 0 || !HOME_WINDOW.contains(&header.home) {
+            return field("home address", header.home);
+        }
+        let fits = header.home.checked_add(header.length).is_some_and(|end| end <= HOME_WINDOW.end);
+        if header.length == 0 || header.length % PAGE as u64 != 0 || !fits {
+            return field("image length", header.length);
+        }
+        if header.data_offset % PAGE as u64 != 0 || header.data_offset < PAGE as u64 {
+            return field("data offset", header.data_offset);
+        }
+        let data_end = header.data_offset.checked_add(header.data_length);
+        if !data_end.is_some_and(|end| end <= header.length) {
+            return field("data length", header.data_length);
+        }
+        let mut tables = [None; MAX_TABLES];
+        for (slot, entry) in tables.iter_mut().zip(directory.as_chunks::<TABLE_LEN>().0) {
+            *slot = Some(Table::decode(entry, &header)?);
+        }
+        Ok(Self { header, tables })
+    }
+
+    /// The tables, in the order of the directory.
+    pub fn tables(&self) -> impl Iterator<Item = &Table> {
+        self.tables.iter().flatten()
+    }
+
+    /// The directory's entry for a table; `None` when the image has no such table.
+    pub fn entry(&self, kind: TableKind) -> Option<&Table> {
+        self.tables().find(|table| table.kind == kind)
+    }
+
+    /// The bytes of a table, its digest checked; empty when the image has no such table.
+    ///
+    /// `image` is the whole image, or as much of it as there is.
+    ///
+    /// # Errors
+    /// [`FormatError::Truncated`] and [`FormatError::Digest`].
+    pub fn table<'a>(&self, kind: TableKind, image: &'a [u8]) -> Result<&'a [u8], FormatError> {
+        let Some(table) = self.entry(kind) else { return Ok(&[]) };
+        let end = table.offset + table.length;
+        let bytes = usize::try_from(table.offset).ok().zip(usize::try_from(end).ok());
+        let Some(bytes) = bytes.and_then(|(start, end)| image.get(start..end)) else {
+            return Err(FormatError::Truncated { expected: end, found: image.len() as u64 });
+        };
+        table.verify(bytes)?;
+        Ok(bytes)
+    }
+
+    /// Entry `index` of the root directory, whose bytes are `roots`.
+    ///
+    /// # Errors
+    /// [`FormatError::Truncated`] past the end, [`FormatError::Field`] for an entry that points outside the image data.
+    pub fn root(&self, roots: &[u8], index: usize) -> Result<Root, FormatError> {
+        match roots.as_chunks::<ROOT_LEN>().0.get(index) {
+            Some(entry) => Root::decode(entry, &self.header),
+            None => Err(FormatError::Truncated {
+                expected: (index as u64 + 1).saturating_mul(ROOT_LEN as u64),
+                found: roots.len() as u64,
+            }),
+        }
+    }
+}
+
+/// The string at `offset` in the string table, and the offset of the next one; `None` when there is none.
+pub fn string_at(strings: &[u8], offset: u64) -> Option<(&str, u64)> {
+    let rest = strings.get(usize::try_from(offset).ok()?..)?;
+    let (length, rest) = rest.split_first_chunk::<4>()?;
+    let length = u32::from_le_bytes(*length) as usize;
+    let text = core::str::from_utf8(rest.get(..length)?).ok()?;
+    Some((text, offset + 4 + length as u64))
+}
+
+/// The words of a relocation table: offsets into the image, each checked to lie in the image data.
+pub fn relocations<'a>(
+    table: &'a [u8],
+    header: &'a Header,
+) -> impl Iterator<Item = Result<u64, FormatError>> + use<'a> {
+    let data = header.data_offset..header.data_offset + header.data_length;
+    table.as_chunks::<RELOCATION_LEN>().0.iter().map(move |entry| {
+        let offset = u64::from_le_bytes(*entry);
+        match offset.checked_add(8) {
+            Some(end) if offset >= data.start && end <= data.end => Ok(offset),
+            _ => Err(FormatError::Field { field: "relocation", found: offset }),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests;

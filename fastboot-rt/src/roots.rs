@@ -1,0 +1,285 @@
+//! Roots: the values declared with [`frozen!`](crate::frozen), and the registry in which the linker collects them.
+
+use core::fmt;
+use core::marker::PhantomData;
+use core::ops::Deref;
+use core::ptr;
+use core::sync::atomic::{AtomicPtr, Ordering};
+
+/// Declares statics whose values are evaluated when the program is built with `cargo fastboot build`, and on first use
+/// when it is not.
+///
+/// ```
+/// use std::collections::HashMap;
+///
+/// fastboot_rt::frozen! {
+///     /// How often each word occurs.
+///     pub static COUNTS: HashMap<&'static str, usize> = {
+///         let mut counts = HashMap::new();
+///         for word in "to be or not to be".split(' ') {
+///             *counts.entry(word).or_default() += 1;
+///         }
+///         counts
+///     };
+///     static TOTAL: usize = COUNTS.values().sum();
+/// }
+///
+/// assert_eq!(COUNTS["be"], 2);
+/// assert_eq!(*TOTAL, 6);
+/// ```
+///
+/// Each static has the type [`Frozen<T>`], which dereferences to `T`. Any `T: Send + Sync + 'static` will do. Doc
+/// comments and attributes are passed through, and a root may use another root.
+///
+/// What a value may hold is in `docs/safety.md`: memory and code, but no file, thread, or other thing of the operating
+/// system.
+#[macro_export]
+macro_rules! frozen {
+    () => {};
+    ($(#[$attribute:meta])* $visibility:vis static $name:ident: $type:ty = $value:expr; $($rest:tt)*) => {
+        $(#[$attribute])*
+        $visibility static $name: $crate::Frozen<$type> = {
+            fn value() -> $type {
+                $value
+            }
+            #[cfg_attr(all(target_os = "linux", target_arch = "x86_64"), used)]
+            #[cfg_attr(
+                all(target_os = "linux", target_arch = "x86_64"),
+                unsafe(link_section = "fastboot_roots1")
+            )]
+            static RECORD: $crate::__private::RootRecord = $crate::__private::RootRecord::__new(
+                &$name,
+                || {
+                    $crate::Frozen::get(&$name);
+                },
+                ::core::concat!(::core::module_path!(), "::", ::core::stringify!($name)),
+            );
+            // SAFETY: this becomes `$name`, which `RECORD` was made from.
+            unsafe { $crate::Frozen::__new(value, &RECORD) }
+        };
+        $crate::frozen! { $($rest)* }
+    };
+    ($(#[$attribute:meta])* $visibility:vis static $name:ident: $type:ty = $value:expr) => {
+        $crate::frozen! { $(#[$attribute])* $visibility static $name: $type = $value; }
+    };
+}
+
+/// How the value of a root came to be. See [`Frozen::source`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Source {
+    /// It has not been evaluated yet, and there is no image.
+    Unevaluated,
+    /// This process evaluated it.
+    Evaluated,
+    /// It was thawed from the `fastboot` section of the executable.
+    Section,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unevaluated => "unevaluated",
+            Self::Evaluated => "evaluated",
+            Self::Section => "section",
+        })
+    }
+}
+
+/// A root: a value that was evaluated when the program was built, or is evaluated on first use.
+///
+/// Declared with [`frozen!`](crate::frozen). Dereferences to `T`; once the value is there, that is one load and a
+/// branch.
+pub struct Frozen<T: 'static> {
+    /// Null, or the address of a `T` that lives as long as the process. Written once, with `Release`.
+    value: AtomicPtr<u8>,
+    evaluate: fn() -> T,
+    record: &'static RootRecord,
+    /// `Sync` exactly when `T` is.
+    owns: PhantomData<T>,
+}
+
+impl<T: Send + Sync + 'static> Frozen<T> {
+    /// For [`frozen!`](crate::frozen) only.
+    ///
+    /// # Safety
+    /// The result must become the static that `record` was made from, and nothing else.
+    #[doc(hidden)]
+    pub const unsafe fn __new(evaluate: fn() -> T, record: &'static RootRecord) -> Self {
+        Self { value: AtomicPtr::new(ptr::null_mut()), evaluate, record, owns: PhantomData }
+    }
+
+    /// The value, evaluated first if it has to be.
+    ///
+    /// # Panics
+    /// If the root's expression panics, now or in an earlier evaluation, and if the root needs itself.
+    #[inline]
+    pub fn get(this: &Self) -> &T {
+        let mut value = this.value.load(Ordering::Acquire);
+        if value.is_null() {
+            value = this.evaluate();
+        }
+        // SAFETY: `value` is not null, so it was stored by `cold::evaluate` (the address of a leaked `Box<T>`) or by
+        // `thaw` (the address of a `T` in the image of this very program, checked for size, alignment and bounds); in
+        // both cases a valid `T` that is never freed and never handed out mutably. Acquire pairs with the Release of
+        // the store.
+        unsafe { &*value.cast::<T>() }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn evaluate(&self) -> *mut u8 {
+        // `__new` was promised that `self` is the static of `self.record`, so what is stored there is stored here.
+        crate::cold::evaluate(self.record, || Box::into_raw(Box::new((self.evaluate)())).cast())
+    }
+
+    /// How the value came to be.
+    pub fn source(this: &Self) -> Source {
+        let value = this.value.load(Ordering::Acquire);
+        if value.is_null() {
+            Source::Unevaluated
+        } else if crate::alloc::in_image(value) || (size_of::<T>() == 0 && crate::alloc::has_image()) {
+            Source::Section
+        } else {
+            Source::Evaluated
+        }
+    }
+}
+
+impl<T: Send + Sync + 'static> Deref for Frozen<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        Self::get(self)
+    }
+}
+
+impl<T: Send + Sync + fmt::Debug + 'static> fmt::Debug for Frozen<T> {
+    /// Shows the value; like a `LazyLock`, does not evaluate it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut tuple = f.debug_tuple("Frozen");
+        if self.value.load(Ordering::Acquire).is_null() {
+            tuple.field(&format_args!("<unevaluated>"));
+        } else {
+            tuple.field(&**self);
+        }
+        tuple.finish()
+    }
+}
+
+/// What the registry knows of one root. The linker puts these side by side; [`all`] is the result.
+#[doc(hidden)]
+#[repr(C)]
+#[derive(Debug)]
+pub struct RootRecord {
+    /// The `value` of the `Frozen`; `None` for the anchor, which keeps the section there when a program has no roots.
+    slot: Option<&'static AtomicPtr<u8>>,
+    evaluate: fn(),
+    name: &'static str,
+    type_name: fn() -> &'static str,
+    size: usize,
+    align: usize,
+}
+
+impl RootRecord {
+    /// For [`frozen!`](crate::frozen) only: the record of `root`, which `evaluate` evaluates.
+    #[doc(hidden)]
+    pub const fn __new<T: 'static>(root: &'static Frozen<T>, evaluate: fn(), name: &'static str) -> Self {
+        Self {
+            slot: Some(&root.value),
+            evaluate,
+            name,
+            type_name: core::any::type_name::<T>,
+            size: size_of::<T>(),
+            align: align_of::<T>(),
+        }
+    }
+
+    /// The root's path, such as `mycrate::INDEX`.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The name of its type.
+    pub fn type_name(&self) -> &'static str {
+        (self.type_name)()
+    }
+
+    /// Size of the value in bytes.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Alignment of the value in bytes.
+    pub fn align(&self) -> usize {
+        self.align
+    }
+
+    /// Address of the value, null if it is not there yet.
+    pub fn value(&self) -> *mut u8 {
+        self.slot.map_or(ptr::null_mut(), |slot| slot.load(Ordering::Acquire))
+    }
+
+    /// Evaluates the root unless its value is there.
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    pub(crate) fn evaluate(&self) {
+        (self.evaluate)();
+    }
+
+    /// Makes `value` the root's value.
+    ///
+    /// # Safety
+    /// `value` is the address of a valid value of the root's type that nothing else refers to mutably and that lives
+    /// as long as the process.
+    pub(crate) unsafe fn publish(&self, value: *mut u8) {
+        if let Some(slot) = self.slot {
+            slot.store(value, Ordering::Release);
+        }
+    }
+}
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod registry {
+    use super::RootRecord;
+
+    #[used]
+    #[unsafe(link_section = "fastboot_roots1")]
+    static ANCHOR: RootRecord = RootRecord {
+        slot: None,
+        evaluate: || {},
+        name: "",
+        type_name: || "",
+        size: 0,
+        align: 1,
+    };
+
+    // The linker's symbols: only their addresses mean something.
+    #[allow(improper_ctypes)]
+    unsafe extern "C" {
+        #[link_name = "__start_fastboot_roots1"]
+        static START: RootRecord;
+        #[link_name = "__stop_fastboot_roots1"]
+        static STOP: RootRecord;
+    }
+
+    /// Every root linked into this program, in the linker's order, which is the same in every run of one binary.
+    pub(crate) fn all() -> impl Iterator<Item = &'static RootRecord> + Clone {
+        let start = &raw const START;
+        let stop = &raw const STOP;
+        // SAFETY: the linker defines both symbols as the bounds of the output section that holds every input section
+        // of that name. Only `ANCHOR` above and `frozen!` put something there, always one `RootRecord` (the `1` in the
+        // name is the version of its layout), whose size is a multiple of its alignment: the section is an array.
+        // `ANCHOR` makes sure that it exists. The records are statics and never written to.
+        let records = unsafe { core::slice::from_raw_parts(start, stop.offset_from_unsigned(start)) };
+        records.iter().filter(|record| record.slot.is_some())
+    }
+
+    /// Refers to the anchor, so that no linker drops it.
+    pub(crate) fn anchor() -> &'static RootRecord {
+        &ANCHOR
+    }
+}
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub(crate) use registry::{all, anchor};

@@ -1,0 +1,145 @@
+//! What runs before `main`: freeze mode if the tool asked for it, else the thaw.
+
+use crate::format::{HEADER_LEN, Header};
+use crate::sys::{self, Line};
+use crate::{freeze, roots, thaw};
+use core::cell::UnsafeCell;
+use core::fmt::{self, Write};
+
+/// Makes the program one that can be frozen: once, in the binary, outside of any function.
+///
+/// ```
+/// fastboot_rt::install!();
+/// # fn main() {}
+/// ```
+///
+/// Sets the global allocator. To keep another one, name its type (a unit struct), or its type and how to make it:
+///
+/// ```ignore
+/// fastboot_rt::install!(mimalloc::MiMalloc);
+/// fastboot_rt::install!(MyAllocator = MyAllocator::new());
+/// ```
+///
+/// Without it, roots are lazily evaluated statics.
+#[macro_export]
+macro_rules! install {
+    () => {
+        $crate::install!(::std::alloc::System = ::std::alloc::System);
+    };
+    ($allocator:path) => {
+        $crate::install!($allocator = $allocator);
+    };
+    ($allocator:ty = $value:expr) => {
+        const _: () = {
+            #[global_allocator]
+            static ALLOCATOR: $crate::FastbootAlloc<$allocator> = $crate::FastbootAlloc::with($value);
+            $crate::__install_section!();
+        };
+    };
+}
+
+/// The part of [`install!`](crate::install) that only exists where images do.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __install_section {
+    () => {
+        /// Becomes the `fastboot` section; embedding gives that section the image.
+        #[used]
+        #[unsafe(link_section = "fastboot")]
+        static SECTION: $crate::__private::Placeholder = $crate::__private::Placeholder::new();
+
+        extern "C" fn start() {
+            $crate::__private::start(&SECTION);
+        }
+
+        // After the standard library's own entry (.init_array.00099), which keeps the arguments, and before those
+        // without a number, which are the user's.
+        #[used]
+        #[unsafe(link_section = ".init_array.00100")]
+        static START: extern "C" fn() = start;
+    };
+}
+
+/// What the `fastboot` section of a cold binary holds: a header that says so.
+///
+/// Embedding moves the section (non-PIE) or lets it grow (PIE). So the address of this static says where the section
+/// *was* linked, and its bytes are only read after the program headers confirmed that it is still there. The cell keeps
+/// the compiler from assuming the bytes it was compiled with and makes the segment writable.
+#[doc(hidden)]
+#[repr(C, align(4096))]
+#[derive(Debug)]
+pub struct Placeholder(UnsafeCell<[u8; HEADER_LEN]>);
+
+// SAFETY: never accessed through this type: only its address is taken.
+unsafe impl Sync for Placeholder {}
+
+impl Placeholder {
+    /// The placeholder of a cold binary.
+    #[allow(clippy::new_without_default)]
+    pub const fn new() -> Self {
+        Self(UnsafeCell::new(Header::placeholder()))
+    }
+
+    /// Where the section was linked to be.
+    pub(crate) fn address(&'static self) -> usize {
+        self.0.get().expose_provenance()
+    }
+}
+
+/// Entry from `.init_array`. Called by the code of [`install!`](crate::install) only.
+#[doc(hidden)]
+pub fn start(placeholder: &'static Placeholder) {
+    // Keeps the registry's anchor in the program.
+    core::hint::black_box(roots::anchor());
+
+    // ld.so(8): for set-user-ID programs and their like the environment is an attacker's.
+    let secure = sys::secure();
+    let variable = |name| if secure { None } else { sys::variable(name) };
+
+    if let Some(folder) = variable(c"FASTBOOT_FREEZE") {
+        freeze::run(folder, placeholder);
+    }
+    let log = variable(c"FASTBOOT_LOG").is_some_and(|value| !matches!(value.to_bytes(), b"" | b"0" | b"off"));
+    let began = if log { sys::now() } else { 0 };
+    let outcome = if variable(c"FASTBOOT").is_some_and(|value| value.to_bytes() == b"off") {
+        Err(thaw::Reason::Off)
+    } else {
+        thaw::section(placeholder)
+    };
+    if log {
+        report(&outcome, sys::now().wrapping_sub(began));
+    }
+}
+
+#[cold]
+fn report(outcome: &Result<thaw::Thawed, thaw::Reason>, nanoseconds: u64) {
+    let mut line = Line::new();
+    let _ = match outcome {
+        Ok(thawed) => write!(
+            line,
+            "fastboot: thawed {} root{} from {}, {} at {:#x}, {}.{} µs",
+            thawed.roots,
+            if thawed.roots == 1 { "" } else { "s" },
+            thawed.source,
+            Megabytes(thawed.length),
+            thawed.home,
+            nanoseconds / 1000,
+            nanoseconds % 1000 / 100,
+        ),
+        Err(reason) => write!(line, "fastboot: cold start: {reason}"),
+    };
+    line.print();
+}
+
+/// A number of bytes as megabytes with one decimal, or as kilobytes below one.
+struct Megabytes(u64);
+
+impl fmt::Display for Megabytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 < 1_000_000 {
+            write!(f, "{}.{} kB", self.0 / 1000, self.0 % 1000 / 100)
+        } else {
+            write!(f, "{}.{} MB", self.0 / 1_000_000, self.0 % 1_000_000 / 100_000)
+        }
+    }
+}

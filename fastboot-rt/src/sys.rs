@@ -1,0 +1,241 @@
+//! The system calls of the runtime, and what the kernel tells a process about itself. All of it is here.
+
+use core::ffi::CStr;
+use core::fmt;
+use core::ops::Range;
+use core::ptr;
+use libc::{c_int, c_void};
+
+fn errno() -> i32 {
+    // SAFETY: the C library returns the address of this thread's `errno`, always valid.
+    unsafe { *libc::__errno_location() }
+}
+
+/// Whether the process runs with privileges its user does not have (`AT_SECURE`): then the environment is not trusted.
+pub(crate) fn secure() -> bool {
+    // SAFETY: `getauxval` only reads the auxiliary vector.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
+/// The value of an environment variable. Only before `main`, where nothing changes the environment.
+pub(crate) fn variable(name: &CStr) -> Option<&'static CStr> {
+    // SAFETY: `name` is a C string. The caller runs before `main`: no other thread, no `setenv`, so the string stays.
+    let value = unsafe { libc::getenv(name.as_ptr()) };
+    // SAFETY: not null, hence a C string in the environment block, which lives as long as the process.
+    (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) })
+}
+
+/// Removes an environment variable, so that child processes do not see it. Only before there is a second thread.
+pub(crate) fn remove_variable(name: &CStr) {
+    // SAFETY: `name` is a C string, and no other thread reads the environment.
+    unsafe { libc::unsetenv(name.as_ptr()) };
+}
+
+/// Nanoseconds since some fixed moment.
+pub(crate) fn now() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is writable; `CLOCK_MONOTONIC` always exists.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
+    (time.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as u64)
+}
+
+/// One line on standard error, put together without allocating and written with one call.
+pub(crate) struct Line {
+    bytes: [u8; 512],
+    length: usize,
+}
+
+impl Line {
+    pub(crate) const fn new() -> Self {
+        Self { bytes: [0; 512], length: 0 }
+    }
+
+    /// Writes the line, ended with a newline. Errors are ignored: there is nobody to tell.
+    pub(crate) fn print(mut self) {
+        let end = self.length.min(self.bytes.len() - 1);
+        self.bytes[end] = b'\n';
+        // SAFETY: `end + 1` bytes of `self.bytes` are readable.
+        unsafe { libc::write(libc::STDERR_FILENO, self.bytes.as_ptr().cast(), end + 1) };
+    }
+}
+
+impl fmt::Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        // A longer line is cut, which is better than none.
+        for (to, from) in self.bytes[self.length..].iter_mut().zip(text.as_bytes()) {
+            *to = *from;
+            self.length += 1;
+        }
+        Ok(())
+    }
+}
+
+/// Ends the process at once, without running anything more of the program.
+pub(crate) fn exit(code: c_int) -> ! {
+    // SAFETY: `_exit` may be called at any time.
+    unsafe { libc::_exit(code) }
+}
+
+/// The program headers of the running executable, and the distance by which it was loaded away from the addresses in it
+/// (0 for non-PIE). `None` where the kernel does not say.
+pub(crate) fn program_headers() -> Option<(&'static [libc::Elf64_Phdr], usize)> {
+    // SAFETY: `getauxval` only reads the auxiliary vector; absent entries give 0.
+    let (address, count, size) =
+        unsafe { (libc::getauxval(libc::AT_PHDR), libc::getauxval(libc::AT_PHNUM), libc::getauxval(libc::AT_PHENT)) };
+    let address = address as usize;
+    if address == 0 || count == 0 || size as usize != size_of::<libc::Elf64_Phdr>() || address % 8 != 0 {
+        return None;
+    }
+    // SAFETY: the kernel says that `count` program headers of this size are mapped at `address`, which is aligned for
+    // them. They are in a read-only segment that stays mapped as long as the process runs.
+    let headers = unsafe {
+        core::slice::from_raw_parts(ptr::with_exposed_provenance::<libc::Elf64_Phdr>(address), count as usize)
+    };
+    // PT_PHDR says where the headers are in the file's own addresses. Static executables from GNU ld have none; there
+    // the segment at file offset 0 holds them, right behind the 64-byte ELF header.
+    let linked_at = headers.iter().find(|header| header.p_type == libc::PT_PHDR).map(|header| header.p_vaddr).or_else(
+        || {
+            let first = headers.iter().find(|header| header.p_type == libc::PT_LOAD && header.p_offset == 0)?;
+            first.p_vaddr.checked_add(size_of::<libc::Elf64_Ehdr>() as u64)
+        },
+    )?;
+    Some((headers, address.wrapping_sub(linked_at as usize)))
+}
+
+/// First address behind the executable's segments.
+pub(crate) fn executable_end() -> usize {
+    let Some((headers, base)) = program_headers() else { return 0 };
+    let ends = headers.iter().filter(|header| header.p_type == libc::PT_LOAD);
+    let ends = ends.filter(|header| !crate::format::HOME_WINDOW.contains(&header.p_vaddr));
+    ends.map(|header| base.wrapping_add((header.p_vaddr + header.p_memsz) as usize)).max().unwrap_or(0)
+}
+
+/// Reserves `length` bytes of address space at exactly `address`, without access and without cost.
+///
+/// # Errors
+/// The `errno`; `EEXIST` when something is mapped there, also from kernels before 4.17, which do not know the flag.
+pub(crate) fn reserve(address: usize, length: usize) -> Result<(), i32> {
+    // mmap(2), MAP_FIXED_NOREPLACE: "if the requested range would collide with an existing mapping, then this call
+    // fails with the error EEXIST".
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
+    // SAFETY: a new mapping that replaces none.
+    let got = unsafe {
+        libc::mmap(ptr::without_provenance_mut(address), length, libc::PROT_NONE, flags, -1, 0)
+    };
+    if got == libc::MAP_FAILED {
+        return Err(errno());
+    }
+    if got.addr() != address {
+        // SAFETY: the mapping was made just now, by this function, and nobody knows of it.
+        unsafe { libc::munmap(got, length) };
+        return Err(libc::EEXIST);
+    }
+    Ok(())
+}
+
+/// Gives back what [`reserve`] reserved.
+pub(crate) fn release(address: usize, length: usize) {
+    // SAFETY: callers pass a range they reserved themselves and gave no access to: nothing can refer to it.
+    unsafe { libc::munmap(ptr::without_provenance_mut(address), length) };
+}
+
+/// Makes pages that [`reserve`] reserved readable and writable.
+///
+/// # Errors
+/// The `errno`, such as `ENOMEM`.
+pub(crate) fn make_writable(address: usize, length: usize) -> Result<(), i32> {
+    // SAFETY: callers pass a range of their own reservation, which had no access and hence no references into it, or
+    // which is writable already.
+    let result = unsafe {
+        libc::mprotect(ptr::without_provenance_mut(address), length, libc::PROT_READ | libc::PROT_WRITE)
+    };
+    if result == 0 { Ok(()) } else { Err(errno()) }
+}
+
+/// Moves the pages of `from` to `to`, which the caller reserved.
+///
+/// # Safety
+/// Nothing refers to the memory at `from`, now or later. `to..to + from.len()` was reserved by the caller with
+/// [`reserve`]. Both are page-aligned.
+///
+/// # Errors
+/// The `errno`; then nothing was moved.
+pub(crate) unsafe fn move_pages(from: Range<usize>, to: usize) -> Result<(), i32> {
+    let length = from.end - from.start;
+    // mremap(2), MREMAP_FIXED: "any previous mapping at the address range specified by new_address and new_size is
+    // unmapped". That is the caller's own reservation.
+    // SAFETY: the caller promises that nothing refers to either range.
+    let got = unsafe {
+        libc::mremap(
+            ptr::without_provenance_mut::<c_void>(from.start),
+            length,
+            length,
+            libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED,
+            ptr::without_provenance_mut::<c_void>(to),
+        )
+    };
+    if got == libc::MAP_FAILED { Err(errno()) } else { Ok(()) }
+}
+
+/// Maps `length` bytes of a file, shared with other processes.
+pub(crate) fn map_shared(file: &std::fs::File, length: usize) -> Option<*mut u8> {
+    use std::os::fd::AsRawFd;
+    // SAFETY: a new mapping wherever the kernel likes; it replaces none.
+    let got = unsafe {
+        libc::mmap(
+            ptr::null_mut(),
+            length,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED,
+            file.as_raw_fd(),
+            0,
+        )
+    };
+    (got != libc::MAP_FAILED).then_some(got.cast())
+}
+
+/// Turns off address randomisation for this process's next `execve`; `false` when it is off already or cannot be turned
+/// off.
+pub(crate) fn forbid_randomization() -> bool {
+    const ASK: libc::c_ulong = 0xffff_ffff;
+    // SAFETY: `personality` changes how later mappings are placed, nothing that is there.
+    unsafe {
+        let now = libc::personality(ASK);
+        if now == -1 || now & libc::ADDR_NO_RANDOMIZE != 0 {
+            return false;
+        }
+        libc::personality((now | libc::ADDR_NO_RANDOMIZE) as libc::c_ulong) != -1
+            && libc::personality(ASK) & libc::ADDR_NO_RANDOMIZE != 0
+    }
+}
+
+/// Runs `body` on a thread of its own whose stack is `stack`, and waits for it.
+///
+/// # Errors
+/// The error of `pthread_create`.
+///
+/// # Safety
+/// `stack` is mapped, readable, writable, page-aligned, at least `PTHREAD_STACK_MIN` bytes, and used for nothing else.
+pub(crate) unsafe fn run_on_stack(stack: Range<usize>, body: extern "C" fn(*mut c_void) -> *mut c_void) -> Result<(), i32> {
+    let mut attributes = core::mem::MaybeUninit::<libc::pthread_attr_t>::uninit();
+    let mut thread = core::mem::MaybeUninit::<libc::pthread_t>::uninit();
+    // SAFETY: `attributes` is initialised by `pthread_attr_init` before it is used, `thread` by `pthread_create` before
+    // it is read; the stack is the caller's promise; `body` takes the null it is given.
+    unsafe {
+        libc::pthread_attr_init(attributes.as_mut_ptr());
+        let result = libc::pthread_attr_setstack(
+            attributes.as_mut_ptr(),
+            ptr::with_exposed_provenance_mut(stack.start),
+            stack.end - stack.start,
+        );
+        if result != 0 {
+            return Err(result);
+        }
+        let result = libc::pthread_create(thread.as_mut_ptr(), attributes.as_ptr(), body, ptr::null_mut());
+        if result != 0 {
+            return Err(result);
+        }
+        libc::pthread_join(thread.assume_init(), ptr::null_mut());
+    }
+    Ok(())
+}
