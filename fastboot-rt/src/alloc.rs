@@ -61,6 +61,12 @@ pub(crate) fn set_image(address: usize, length: usize) {
     LENGTH.store(length, Ordering::Relaxed);
 }
 
+/// Whether this is a freeze run whose roots are being evaluated.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub(crate) fn is_freezing() -> bool {
+    FREEZING.load(Ordering::Relaxed)
+}
+
 /// From now on allocations come (or no longer come) from the arena.
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub(crate) fn set_freezing(freezing: bool) {

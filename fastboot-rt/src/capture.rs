@@ -30,16 +30,19 @@ pub struct Request {
     pub limit: u64,
     /// Whether the kernel may randomise addresses (`false`: the run turns that off and executes itself again).
     pub randomize: bool,
+    /// What random bytes follow from while roots are evaluated; `None` for real ones.
+    pub seed: Option<u64>,
 }
 
 impl Request {
     /// The request as text.
     pub fn encode(&self) -> String {
         format!(
-            "{REQUEST_TITLE}\nhome {:#x}\nlimit {}\nrandomize {}\n",
+            "{REQUEST_TITLE}\nhome {:#x}\nlimit {}\nrandomize {}\nrandom {}\n",
             self.home,
             self.limit,
-            if self.randomize { "yes" } else { "no" }
+            if self.randomize { "yes" } else { "no" },
+            self.seed.map_or_else(|| "real".to_owned(), |seed| format!("{seed:#x}"))
         )
     }
 
@@ -54,16 +57,19 @@ impl Request {
                 "the freeze request is not `{REQUEST_TITLE}`: cargo-fastboot and fastboot-rt are of different versions"
             ));
         }
-        let mut request = Request { home: 0, limit: 0, randomize: true };
+        let mut request = Request { home: 0, limit: 0, randomize: true, seed: None };
+        let hexadecimal =
+            |text: &str| text.strip_prefix("0x").and_then(|digits| u64::from_str_radix(digits, 16).ok());
         for line in lines {
             let known = match line.split_once(' ') {
-                Some(("home", value)) => value
-                    .strip_prefix("0x")
-                    .and_then(|digits| u64::from_str_radix(digits, 16).ok())
-                    .map(|home| request.home = home),
+                Some(("home", value)) => hexadecimal(value).map(|home| request.home = home),
+                Some(("random", "real")) => Some(()),
+                Some(("random", value)) => hexadecimal(value).map(|seed| request.seed = Some(seed)),
                 Some(("limit", value)) => value.parse().ok().map(|limit| request.limit = limit),
-                Some(("randomize", "yes")) => Some(request.randomize = true),
-                Some(("randomize", "no")) => Some(request.randomize = false),
+                Some(("randomize", value @ ("yes" | "no"))) => {
+                    request.randomize = value == "yes";
+                    Some(())
+                }
                 _ => None,
             };
             if known.is_none() {
@@ -204,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_request_survives_the_journey() {
-        let request = Request { home: 0x5500_0000_0000, limit: 1 << 30, randomize: false };
+        let request = Request { home: 0x5500_0000_0000, limit: 1 << 30, randomize: false, seed: Some(7) };
         assert_eq!(Request::decode(&request.encode()), Ok(request));
     }
 

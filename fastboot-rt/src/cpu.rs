@@ -93,10 +93,6 @@ mod detect {
     use super::{FEATURES, Feature, Leaf, Register};
     use core::arch::x86_64::{__cpuid, __cpuid_count, CpuidResult};
 
-    // glibc 2.33 and later has read `cpuid` already and hands the result out; `cpuid` itself traps in a virtual machine,
-    // at about 2 µs each time. A weak reference, because other C libraries and older versions do not have it.
-    core::arch::global_asm!(".weak __x86_get_cpuid_feature_leaf");
-
     /// `struct cpuid_feature` of glibc's `<sys/platform/x86.h>`: EAX to EDX as the processor reports them, and again
     /// with only what the operating system enabled.
     #[repr(C)]
@@ -107,17 +103,10 @@ mod detect {
 
     type FeatureLeaf = unsafe extern "C" fn(u32) -> *const CpuidFeature;
 
+    /// glibc 2.33 and later has read `cpuid` already and hands the result out; `cpuid` itself traps in a virtual machine,
+    /// at about 2 µs each time. Other C libraries and older versions do not have it.
     fn glibc() -> Option<FeatureLeaf> {
-        let address: usize;
-        // SAFETY: loads one word from the global offset table: the symbol's address, or 0 if nobody defines it. Reads no
-        // other memory, changes no flags and no stack.
-        unsafe {
-            core::arch::asm!(
-                "mov {}, qword ptr [rip + __x86_get_cpuid_feature_leaf@GOTPCREL]",
-                out(reg) address,
-                options(nostack, preserves_flags, pure, readonly)
-            );
-        }
+        let address = crate::sys::weak_symbol!("__x86_get_cpuid_feature_leaf");
         if address == 0 {
             return None;
         }

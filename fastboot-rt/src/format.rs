@@ -537,7 +537,7 @@ impl HeaderPage {
             return field("data offset", header.data_offset);
         }
         let data_end = header.data_offset.checked_add(header.data_length);
-        if !data_end.is_some_and(|end| end <= header.length) {
+        if data_end.is_none_or(|end| end > header.length) {
             return field("data length", header.data_length);
         }
         let mut tables = [None; MAX_TABLES];

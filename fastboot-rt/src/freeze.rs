@@ -67,6 +67,7 @@ fn begin(folder: &Path, placeholder: &'static Placeholder) -> Result<core::conve
     if !request.randomize {
         execute_without_randomization();
     }
+    sys::die_with_parent();
     // Child processes of the build expressions may be fastboot programs too.
     sys::remove_variable(c"FASTBOOT_FREEZE");
 
@@ -97,9 +98,10 @@ fn begin(folder: &Path, placeholder: &'static Placeholder) -> Result<core::conve
     let stack = STACK_TOP - STACK_LEN..STACK_TOP;
     // One more page below it that stays without access: running over the end is a fault, not corruption.
     let reserved = sys::reserve(stack.start - 4096, STACK_LEN + 4096);
-    reserved.and_then(|()| sys::make_writable(stack.start, STACK_LEN)).map_err(|errno| {
-        format!("cannot map the freeze thread's stack: {}", io::Error::from_raw_os_error(errno))
-    })?;
+    reserved
+        .and_then(|()| sys::make_writable(stack.start, STACK_LEN))
+        .map_err(|errno| format!("cannot map the freeze thread's stack: {}", io::Error::from_raw_os_error(errno)))?;
+    crate::wrap::set_random(request.seed);
     record_panics();
     // SAFETY: the range was reserved and made writable above, for this alone.
     unsafe { sys::run_on_stack(stack, freeze_thread) }
@@ -114,8 +116,10 @@ fn execute_without_randomization() {
         return;
     }
     let Ok(arguments) = std::fs::read("/proc/self/cmdline") else { return };
-    let arguments: Vec<CString> =
-        arguments.split_inclusive(|byte| *byte == 0).filter_map(|a| CString::from_vec_with_nul(a.to_vec()).ok()).collect();
+    let arguments: Vec<CString> = arguments
+        .split_inclusive(|byte| *byte == 0)
+        .filter_map(|a| CString::from_vec_with_nul(a.to_vec()).ok())
+        .collect();
     let mut pointers: Vec<_> = arguments.iter().map(|argument| argument.as_ptr()).collect();
     pointers.push(core::ptr::null());
     // SAFETY: a path and a null-terminated array of C strings, all alive. On success nothing of this process remains.
@@ -189,9 +193,7 @@ fn write_capture(times: &[u64]) -> bool {
     let length = memory.end - memory.start;
     // SAFETY: the arena is writable from its start up to the cursor. Another thread that a root left running could
     // write while this is read; what is read is then one of the two, as bytes that the kernel copies, never as a value.
-    let bytes = unsafe {
-        core::slice::from_raw_parts(core::ptr::with_exposed_provenance::<u8>(memory.start), length)
-    };
+    let bytes = unsafe { core::slice::from_raw_parts(core::ptr::with_exposed_provenance::<u8>(memory.start), length) };
     written && write_record(Tag::Memory, &[&number(memory.start as u64), bytes]) && write_record(Tag::End, &[])
 }
 

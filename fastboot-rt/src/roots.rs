@@ -245,14 +245,8 @@ mod registry {
 
     #[used]
     #[unsafe(link_section = "fastboot_roots1")]
-    static ANCHOR: RootRecord = RootRecord {
-        slot: None,
-        evaluate: || {},
-        name: "",
-        type_name: || "",
-        size: 0,
-        align: 1,
-    };
+    static ANCHOR: RootRecord =
+        RootRecord { slot: None, evaluate: || {}, name: "", type_name: || "", size: 0, align: 1 };
 
     // The linker's symbols: only their addresses mean something.
     #[allow(improper_ctypes)]

@@ -66,7 +66,7 @@ macro_rules! __install_section {
 /// *was* linked, and its bytes are only read after the program headers confirmed that it is still there. The cell keeps
 /// the compiler from assuming the bytes it was compiled with and makes the segment writable.
 #[doc(hidden)]
-#[repr(C, align(4096))]
+#[repr(C, align(64))]
 #[derive(Debug)]
 pub struct Placeholder(UnsafeCell<[u8; HEADER_LEN]>);
 

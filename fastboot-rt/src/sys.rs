@@ -6,6 +6,53 @@ use core::ops::Range;
 use core::ptr;
 use libc::{c_int, c_void};
 
+/// The address of a symbol that may not be there: 0 when nobody defines it.
+///
+/// Stable Rust has no weak references. In assembly they are a directive, and a load from the global offset table.
+macro_rules! weak_symbol {
+    ($name:literal) => {{
+        let address: usize;
+        // SAFETY: loads one word from the global offset table: the symbol's address, or 0 if nobody defines it. Reads
+        // no other memory, changes no flags and no stack.
+        unsafe {
+            ::core::arch::asm!(
+                concat!(".weak ", $name),
+                concat!("mov {}, qword ptr [rip + ", $name, "@GOTPCREL]"),
+                out(reg) address,
+                options(nostack, preserves_flags, pure, readonly)
+            );
+        }
+        address
+    }};
+}
+pub(crate) use weak_symbol;
+
+/// A system call, made as the C library's `syscall` makes it: -1 and `errno` on an error.
+///
+/// # Safety
+/// What the system call asks for.
+pub(crate) unsafe fn raw_syscall(number: libc::c_long, arguments: [libc::c_long; 6]) -> libc::c_long {
+    let [a, b, c, d, e, f] = arguments;
+    let result: libc::c_long;
+    // SAFETY: the kernel's calling convention for x86-64: number in rax, arguments in these registers, rcx and r11
+    // overwritten, the result in rax. What the call itself does is the caller's promise.
+    unsafe {
+        core::arch::asm!(
+            "syscall",
+            inlateout("rax") number => result,
+            in("rdi") a, in("rsi") b, in("rdx") c, in("r10") d, in("r8") e, in("r9") f,
+            lateout("rcx") _, lateout("r11") _,
+            options(nostack)
+        );
+    }
+    if (-4095..0).contains(&result) {
+        // SAFETY: the C library returns the address of this thread's `errno`, always valid.
+        unsafe { *libc::__errno_location() = -result as i32 };
+        return -1;
+    }
+    result
+}
+
 fn errno() -> i32 {
     // SAFETY: the C library returns the address of this thread's `errno`, always valid.
     unsafe { *libc::__errno_location() }
@@ -83,7 +130,7 @@ pub(crate) fn program_headers() -> Option<(&'static [libc::Elf64_Phdr], usize)> 
     let (address, count, size) =
         unsafe { (libc::getauxval(libc::AT_PHDR), libc::getauxval(libc::AT_PHNUM), libc::getauxval(libc::AT_PHENT)) };
     let address = address as usize;
-    if address == 0 || count == 0 || size as usize != size_of::<libc::Elf64_Phdr>() || address % 8 != 0 {
+    if address == 0 || count == 0 || size as usize != size_of::<libc::Elf64_Phdr>() || !address.is_multiple_of(8) {
         return None;
     }
     // SAFETY: the kernel says that `count` program headers of this size are mapped at `address`, which is aligned for
@@ -93,12 +140,11 @@ pub(crate) fn program_headers() -> Option<(&'static [libc::Elf64_Phdr], usize)> 
     };
     // PT_PHDR says where the headers are in the file's own addresses. Static executables from GNU ld have none; there
     // the segment at file offset 0 holds them, right behind the 64-byte ELF header.
-    let linked_at = headers.iter().find(|header| header.p_type == libc::PT_PHDR).map(|header| header.p_vaddr).or_else(
-        || {
+    let linked_at =
+        headers.iter().find(|header| header.p_type == libc::PT_PHDR).map(|header| header.p_vaddr).or_else(|| {
             let first = headers.iter().find(|header| header.p_type == libc::PT_LOAD && header.p_offset == 0)?;
             first.p_vaddr.checked_add(size_of::<libc::Elf64_Ehdr>() as u64)
-        },
-    )?;
+        })?;
     Some((headers, address.wrapping_sub(linked_at as usize)))
 }
 
@@ -119,9 +165,7 @@ pub(crate) fn reserve(address: usize, length: usize) -> Result<(), i32> {
     // fails with the error EEXIST".
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
     // SAFETY: a new mapping that replaces none.
-    let got = unsafe {
-        libc::mmap(ptr::without_provenance_mut(address), length, libc::PROT_NONE, flags, -1, 0)
-    };
+    let got = unsafe { libc::mmap(ptr::without_provenance_mut(address), length, libc::PROT_NONE, flags, -1, 0) };
     if got == libc::MAP_FAILED {
         return Err(errno());
     }
@@ -146,9 +190,8 @@ pub(crate) fn release(address: usize, length: usize) {
 pub(crate) fn make_writable(address: usize, length: usize) -> Result<(), i32> {
     // SAFETY: callers pass a range of their own reservation, which had no access and hence no references into it, or
     // which is writable already.
-    let result = unsafe {
-        libc::mprotect(ptr::without_provenance_mut(address), length, libc::PROT_READ | libc::PROT_WRITE)
-    };
+    let result =
+        unsafe { libc::mprotect(ptr::without_provenance_mut(address), length, libc::PROT_READ | libc::PROT_WRITE) };
     if result == 0 { Ok(()) } else { Err(errno()) }
 }
 
@@ -182,14 +225,7 @@ pub(crate) fn map_shared(file: &std::fs::File, length: usize) -> Option<*mut u8>
     use std::os::fd::AsRawFd;
     // SAFETY: a new mapping wherever the kernel likes; it replaces none.
     let got = unsafe {
-        libc::mmap(
-            ptr::null_mut(),
-            length,
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_SHARED,
-            file.as_raw_fd(),
-            0,
-        )
+        libc::mmap(ptr::null_mut(), length, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED, file.as_raw_fd(), 0)
     };
     (got != libc::MAP_FAILED).then_some(got.cast())
 }
@@ -209,6 +245,12 @@ pub(crate) fn forbid_randomization() -> bool {
     }
 }
 
+/// Has the kernel kill this process when its parent dies: a freeze run nobody waits for is of no use.
+pub(crate) fn die_with_parent() {
+    // SAFETY: sets an attribute of this process.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+}
+
 /// Runs `body` on a thread of its own whose stack is `stack`, and waits for it.
 ///
 /// # Errors
@@ -216,7 +258,10 @@ pub(crate) fn forbid_randomization() -> bool {
 ///
 /// # Safety
 /// `stack` is mapped, readable, writable, page-aligned, at least `PTHREAD_STACK_MIN` bytes, and used for nothing else.
-pub(crate) unsafe fn run_on_stack(stack: Range<usize>, body: extern "C" fn(*mut c_void) -> *mut c_void) -> Result<(), i32> {
+pub(crate) unsafe fn run_on_stack(
+    stack: Range<usize>,
+    body: extern "C" fn(*mut c_void) -> *mut c_void,
+) -> Result<(), i32> {
     let mut attributes = core::mem::MaybeUninit::<libc::pthread_attr_t>::uninit();
     let mut thread = core::mem::MaybeUninit::<libc::pthread_t>::uninit();
     // SAFETY: `attributes` is initialised by `pthread_attr_init` before it is used, `thread` by `pthread_create` before

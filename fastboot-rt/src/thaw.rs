@@ -56,9 +56,7 @@ impl fmt::Display for Reason {
             Self::Off => f.write_str("FASTBOOT=off"),
             Self::NoProgramHeaders => f.write_str("the kernel does not say where the program headers are"),
             Self::NoSegment => f.write_str("the fastboot section has no segment; build with `cargo fastboot build`"),
-            Self::Format(FormatError::Cold) => {
-                f.write_str("no image embedded; build with `cargo fastboot build`")
-            }
+            Self::Format(FormatError::Cold) => f.write_str("no image embedded; build with `cargo fastboot build`"),
             Self::Format(error) => write!(f, "{error}"),
             Self::Segment { expected, found } => {
                 write!(f, "image truncated: the segment has {found} bytes, the image {expected}")
@@ -123,10 +121,7 @@ pub(crate) fn section(placeholder: &'static Placeholder) -> Result<Thawed, Reaso
     // header says so; the part read here is at most the first page, which the segment has, because its address is
     // page-aligned and the kernel maps whole pages. Nothing writes to the header page: image data begins behind it.
     let first = unsafe {
-        core::slice::from_raw_parts(
-            ptr::with_exposed_provenance::<u8>(segment.address),
-            segment.length.min(PAGE),
-        )
+        core::slice::from_raw_parts(ptr::with_exposed_provenance::<u8>(segment.address), segment.length.min(PAGE))
     };
     let page = HeaderPage::decode(first).map_err(Reason::Format)?;
     let header = page.header;
@@ -189,9 +184,8 @@ fn check(page: &HeaderPage, address: usize) -> Result<(), Reason> {
         }
     }
     // SAFETY: as above.
-    let (roots, pointers) = unsafe {
-        (table(page, TableKind::Roots, address), table(page, TableKind::StaticPointers, address))
-    };
+    let (roots, pointers) =
+        unsafe { (table(page, TableKind::Roots, address), table(page, TableKind::StaticPointers, address)) };
     let mut expected = 0;
     for (index, record) in roots::all().enumerate() {
         expected = index + 1;

@@ -2,3 +2,6 @@
 
 /// Text of `fastboot.ld`, to be written to a file and passed to the linker with `-T`.
 pub const SCRIPT: &str = include_str!("../fastboot.ld");
+
+/// Options for the linker, besides the script: the functions that `fastboot-rt` stands in for while it freezes.
+pub const WRAP: [&str; 3] = ["--wrap=getrandom", "--wrap=syscall", "--wrap=dlsym"];

@@ -1,0 +1,230 @@
+//! Binary: what an ELF executable says about itself. Where its `fastboot` section is, which segment that has, and its
+//! identity.
+
+use anyhow::{Context, Result, bail};
+use fastboot_rt::format::{HOME_WINDOW, Header, IDENTITY_OFFSET};
+use object::LittleEndian as LE;
+use object::elf::{self, FileHeader64, ProgramHeader64, SectionHeader64};
+use object::read::elf::{FileHeader as _, ProgramHeader as _, SectionHeader as _};
+use sha2::{Digest, Sha256};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// Name of the ELF section.
+pub(crate) const SECTION: &str = "fastboot";
+
+/// An executable, read and understood.
+#[derive(Debug)]
+pub(crate) struct Binary {
+    pub(crate) path: PathBuf,
+    pub(crate) bytes: Vec<u8>,
+    /// Position-independent (`ET_DYN`).
+    pub(crate) pie: bool,
+    /// Has an interpreter, that is, uses shared libraries.
+    pub(crate) dynamic: bool,
+    pub(crate) section: Section,
+    /// SHA-256 of every loaded byte except what embedding and `strip` change.
+    pub(crate) identity: [u8; 32],
+}
+
+/// The `fastboot` section and its segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Section {
+    /// Index in the section header table.
+    pub(crate) index: usize,
+    /// Index of its PT_LOAD in the program header table.
+    pub(crate) segment: usize,
+    /// `sh_addr`, which is `p_vaddr`.
+    pub(crate) address: u64,
+    /// `sh_offset`, which is `p_offset`.
+    pub(crate) offset: u64,
+    /// `sh_size`, which is `p_filesz`.
+    pub(crate) size: u64,
+    /// `p_align`.
+    pub(crate) align: u64,
+}
+
+impl Section {
+    /// The bytes of the section in the file.
+    pub(crate) fn file_range(&self) -> Range<usize> {
+        // `Binary::parse` found the range to lie in the file, so it fits a usize.
+        self.offset as usize..(self.offset + self.size) as usize
+    }
+}
+
+/// The parts of an ELF file that this tool looks at.
+pub(crate) struct Elf<'a> {
+    pub(crate) header: &'a FileHeader64<LE>,
+    pub(crate) segments: &'a [ProgramHeader64<LE>],
+    pub(crate) sections: object::read::elf::SectionTable<'a, FileHeader64<LE>>,
+}
+
+impl<'a> Elf<'a> {
+    pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self> {
+        if !bytes.starts_with(&elf::ELFMAG) {
+            bail!("not an ELF file");
+        }
+        let header = FileHeader64::<LE>::parse(bytes).context("not a 64-bit ELF file, or truncated")?;
+        if !header.is_little_endian() || header.e_machine.get(LE) != elf::EM_X86_64 {
+            bail!("not an x86-64 executable (e_machine {}): images are made for x86-64 only", header.e_machine.get(LE));
+        }
+        if ![elf::ET_EXEC, elf::ET_DYN].contains(&header.e_type.get(LE)) {
+            bail!("not an executable (e_type {})", header.e_type.get(LE));
+        }
+        let segments = header.program_headers(LE, bytes).context("truncated: no program headers")?;
+        let sections = header.sections(LE, bytes).context("truncated: no section headers")?;
+        Ok(Self { header, segments, sections })
+    }
+
+    pub(crate) fn section_named(&self, name: &str) -> Option<(usize, &'a SectionHeader64<LE>)> {
+        let mut sections = self.sections.enumerate();
+        let (index, section) =
+            sections.find(|(_, section)| self.sections.section_name(LE, section) == Ok(name.as_bytes()))?;
+        Some((index.0, section))
+    }
+
+    /// Where in the file the program header table is.
+    pub(crate) fn program_header_range(&self) -> Range<usize> {
+        let start = self.header.e_phoff.get(LE) as usize;
+        start..start + size_of_val(self.segments)
+    }
+
+    fn fastboot_section(&self, file_length: usize) -> Result<Section> {
+        let Some((index, header)) = self.section_named(SECTION) else {
+            bail!(
+                "it has no `{SECTION}` section; \
+                 put `fastboot_rt::install!();` into the binary's main.rs and build it with `cargo fastboot build`"
+            );
+        };
+        let address = header.sh_addr(LE);
+        let (offset, size) = (header.sh_offset(LE), header.sh_size(LE));
+        if header.sh_type(LE) != elf::SHT_PROGBITS || offset.checked_add(size).is_none_or(|end| end > file_length as u64) {
+            bail!("its `{SECTION}` section lies outside of the file: the file is truncated or damaged");
+        }
+        let own = |segment: &&ProgramHeader64<LE>| {
+            segment.p_type(LE) == elf::PT_LOAD && segment.p_vaddr(LE) == address && segment.p_offset(LE) == offset
+        };
+        let segment = self.segments.iter().position(|segment| own(&segment));
+        let Some((segment, headers)) = segment.map(|index| (index, &self.segments[index])) else {
+            bail!(
+                "its `{SECTION}` section has no segment of its own, because it was not linked with fastboot.ld; \
+                 build it with `cargo fastboot build`"
+            );
+        };
+        if headers.p_filesz(LE) != size {
+            bail!("its `{SECTION}` section shares a segment; build it with `cargo fastboot build` and no other script");
+        }
+        let higher = |other: &ProgramHeader64<LE>| {
+            other.p_type(LE) == elf::PT_LOAD && other.p_vaddr(LE) > address
+        };
+        if self.segments.iter().any(higher) {
+            bail!("its `{SECTION}` segment is not the last one; build it with `cargo fastboot build` and no other script");
+        }
+        Ok(Section { index, segment, address, offset, size, align: headers.p_align(LE) })
+    }
+
+    /// Every loaded byte outside of the section. What embedding and `strip` change is left out: the ELF header, the
+    /// program header table (but not what it says of the other segments), symbols of the section, the build-id.
+    fn identity(&self, bytes: &[u8], section: &Section) -> Result<[u8; 32]> {
+        let mut left_out = vec![0..size_of::<FileHeader64<LE>>(), self.program_header_range()];
+        if let Some((_, note)) = self.section_named(".note.gnu.build-id") {
+            let start = note.sh_offset(LE) as usize;
+            left_out.push(start..start.saturating_add(note.sh_size(LE) as usize));
+        }
+        left_out.extend(self.symbols_of(section.index, bytes, elf::SHT_DYNSYM)?.map(|(_, range)| range));
+        let mut hash = Sha256::new();
+        for (index, segment) in self.segments.iter().enumerate() {
+            if segment.p_type(LE) != elf::PT_LOAD || index == section.segment {
+                continue;
+            }
+            let (offset, length) = (segment.p_offset(LE), segment.p_filesz(LE));
+            for field in [segment.p_vaddr(LE), segment.p_memsz(LE), length, u64::from(segment.p_flags(LE).0)] {
+                hash.update(field.to_le_bytes());
+            }
+            let end = offset.checked_add(length).filter(|end| *end <= bytes.len() as u64);
+            let Some(end) = end else { bail!("truncated: a segment ends behind the end of the file") };
+            let mut at = offset as usize;
+            let end = end as usize;
+            let mut holes: Vec<_> = left_out.iter().filter(|hole| hole.end > at && hole.start < end).collect();
+            holes.sort_by_key(|hole| hole.start);
+            for hole in holes {
+                hash.update(&bytes[at..hole.start.max(at)]);
+                at = hole.end.clamp(at, end);
+            }
+            hash.update(&bytes[at..end]);
+        }
+        Ok(hash.finalize().into())
+    }
+
+    /// The symbols that a table of the given type has for one section: their values, and where in the file they are.
+    pub(crate) fn symbols_of(
+        &self,
+        section: usize,
+        bytes: &[u8],
+        table: elf::SectionType,
+    ) -> Result<impl Iterator<Item = (u64, Range<usize>)> + use<>> {
+        let symbols = self.sections.symbols(LE, bytes, table).context("its symbol table is damaged")?;
+        let start = match self.sections.iter().find(|header| header.sh_type(LE) == table) {
+            Some(header) => header.sh_offset(LE) as usize,
+            None => 0,
+        };
+        let size = size_of::<elf::Sym64<LE>>();
+        let found: Vec<_> = symbols
+            .iter()
+            .enumerate()
+            .filter(|(_, symbol)| usize::from(symbol.st_shndx.get(LE).0) == section)
+            .map(|(index, symbol)| (symbol.st_value.get(LE), start + index * size..start + (index + 1) * size))
+            .collect();
+        Ok(found.into_iter())
+    }
+}
+
+impl Binary {
+    /// Reads an executable that has a `fastboot` section of its own.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        Self::parse(path, bytes).with_context(|| format!("{} cannot be used", path.display()))
+    }
+
+    /// As [`Binary::read`], of bytes that were read already.
+    pub(crate) fn parse(path: &Path, bytes: Vec<u8>) -> Result<Self> {
+        let elf = Elf::parse(&bytes)?;
+        let section = elf.fastboot_section(bytes.len())?;
+        let placeholder = &bytes[section.file_range()];
+        if Header::stamped_identity(placeholder).is_none() {
+            bail!("its `{SECTION}` section does not begin with a fastboot header; does something else use that name?");
+        }
+        let pie = elf.header.e_type.get(LE) == elf::ET_DYN;
+        let dynamic = elf.segments.iter().any(|segment| segment.p_type(LE) == elf::PT_INTERP);
+        let identity = elf.identity(&bytes, &section)?;
+        Ok(Self { path: path.to_owned(), pie, dynamic, section, identity, bytes })
+    }
+
+    /// Whether an image was embedded. Its bytes may still be damaged.
+    pub(crate) fn is_embedded(&self) -> bool {
+        self.section.size > fastboot_rt::format::HEADER_LEN as u64 || HOME_WINDOW.contains(&self.section.address)
+    }
+
+    /// The bytes of the `fastboot` section.
+    pub(crate) fn section_bytes(&self) -> &[u8] {
+        &self.bytes[self.section.file_range()]
+    }
+}
+
+/// Writes the binary to `out` with its identity in the placeholder, so that the running program knows itself without
+/// hashing anything.
+pub(crate) fn stamp(binary: &Path, out: &Path) -> Result<()> {
+    let mut stamped = Binary::read(binary)?;
+    let at = stamped.section.file_range().start + IDENTITY_OFFSET;
+    let identity = stamped.identity;
+    stamped.bytes[at..at + identity.len()].copy_from_slice(&identity);
+    crate::output::replace(out, Some(binary), |file| {
+        use std::io::Write;
+        Ok(file.write_all(&stamped.bytes)?)
+    })
+}
+
+/// A hash, as 64 hexadecimal digits.
+pub(crate) fn hex(hash: &[u8; 32]) -> String {
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}

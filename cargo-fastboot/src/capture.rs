@@ -1,0 +1,158 @@
+//! Capture: what a freeze run left behind, read record by record. The captured memory stays in the file until an image
+//! is made of it.
+
+use anyhow::{Context, Result, bail};
+use fastboot_rt::capture::{Payload, RECORD_HEADER_LEN, Tag};
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// A capture file, understood.
+#[derive(Debug)]
+pub(crate) struct Capture {
+    file: File,
+    /// Where the freeze run's executable was, and on what processor it ran.
+    pub(crate) process: Process,
+    /// In the order of the registry.
+    pub(crate) roots: Vec<Root>,
+    memory: Vec<Memory>,
+}
+
+/// The process of a freeze run.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Process {
+    /// Load bias of the executable.
+    pub(crate) exe_base: u64,
+    /// First address behind it.
+    pub(crate) exe_end: u64,
+    /// Processor features, as [`fastboot_rt::cpu`] numbers them.
+    pub(crate) cpu: u64,
+    /// The home address.
+    pub(crate) home: u64,
+}
+
+/// A root, as it came out of the run.
+#[derive(Clone, Debug)]
+pub(crate) struct Root {
+    pub(crate) value: u64,
+    pub(crate) size: u64,
+    pub(crate) align: u64,
+    pub(crate) nanoseconds: u64,
+    pub(crate) name: String,
+    pub(crate) type_name: String,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Memory {
+    address: u64,
+    offset: u64,
+    length: u64,
+}
+
+/// How a freeze run came to an end, when it did not come to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// It could not begin.
+    Refused { reason: String },
+    /// The last panic.
+    Panic { root: String, message: String, location: String },
+    /// The arena was full.
+    OutOfMemory { root: String, asked: u64, limit: u64 },
+    /// It ended without a word.
+    Unfinished,
+}
+
+impl Capture {
+    /// Reads what is there: a complete capture, or the reason why it is not complete.
+    pub(crate) fn read(path: &Path) -> Result<Result<Self, Failure>> {
+        let told = || format!("cannot read the capture {}", path.display());
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Err(Failure::Unfinished)),
+            Err(error) => return Err(error).with_context(told),
+        };
+        let length = file.metadata().with_context(told)?.len();
+        let mut reader = BufReader::new(file.try_clone().with_context(told)?);
+        let mut capture = Self { file, process: Process::default(), roots: Vec::new(), memory: Vec::new() };
+        let mut failure = Failure::Unfinished;
+        let mut at = 0u64;
+        while at + RECORD_HEADER_LEN as u64 <= length {
+            let mut head = [0u8; RECORD_HEADER_LEN];
+            reader.read_exact(&mut head).with_context(told)?;
+            let mut fields = Payload::new(&head);
+            let tag = fields.number().and_then(|tag| u32::try_from(tag).ok()).and_then(Tag::from_number);
+            let (Some(tag), Some(payload)) = (tag, fields.number()) else {
+                bail!("the capture has a record of an unknown kind: cargo-fastboot and fastboot-rt are of different versions")
+            };
+            at += RECORD_HEADER_LEN as u64;
+            let next = payload.checked_next_multiple_of(8).and_then(|padded| at.checked_add(padded));
+            let Some(next) = next.filter(|next| *next <= length) else { break };
+            let small = if tag == Tag::Memory { payload.min(8) } else { payload };
+            let mut bytes = vec![0; usize::try_from(small)?];
+            reader.read_exact(&mut bytes).with_context(told)?;
+            if capture.take(tag, &bytes, at, payload, &mut failure).is_none() {
+                bail!("a record of the capture is shorter than its fields");
+            }
+            if tag == Tag::End {
+                return Ok(Ok(capture));
+            }
+            at = next;
+            reader.seek(SeekFrom::Start(at)).with_context(told)?;
+        }
+        Ok(Err(failure))
+    }
+
+    fn take(&mut self, tag: Tag, bytes: &[u8], at: u64, length: u64, failure: &mut Failure) -> Option<()> {
+        let mut fields = Payload::new(bytes);
+        match tag {
+            Tag::Process => {
+                self.process = Process {
+                    exe_base: fields.number()?,
+                    exe_end: fields.number()?,
+                    cpu: fields.number()?,
+                    home: fields.number()?,
+                };
+            }
+            Tag::Root => self.roots.push(Root {
+                value: fields.number()?,
+                size: fields.number()?,
+                align: fields.number()?,
+                nanoseconds: fields.number()?,
+                name: fields.string()?,
+                type_name: fields.string()?,
+            }),
+            Tag::Memory => {
+                let address = fields.number()?;
+                self.memory.push(Memory { address, offset: at + 8, length: length - 8 });
+            }
+            Tag::Panic => {
+                *failure =
+                    Failure::Panic { root: fields.string()?, message: fields.string()?, location: fields.string()? };
+            }
+            Tag::OutOfMemory => {
+                *failure =
+                    Failure::OutOfMemory { root: fields.string()?, asked: fields.number()?, limit: fields.number()? };
+            }
+            Tag::Refused => *failure = Failure::Refused { reason: fields.string()? },
+            Tag::End => {}
+        }
+        Some(())
+    }
+
+    /// Length in bytes of the captured memory, from its first address to its last.
+    pub(crate) fn memory_len(&self, start: u64) -> u64 {
+        self.memory.iter().map(|memory| memory.address + memory.length - start).max().unwrap_or(0)
+    }
+
+    /// Copies the captured memory from the address `start` on into `to`.
+    pub(crate) fn read_memory(&self, start: u64, to: &mut [u8]) -> Result<()> {
+        for memory in &self.memory {
+            let from = usize::try_from(memory.address - start)?;
+            let length = usize::try_from(memory.length)?;
+            let Some(to) = to.get_mut(from..from + length) else { bail!("the capture holds memory outside of the image") };
+            self.file.read_exact_at(to, memory.offset).context("cannot read the captured memory")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,176 @@
+//! Embed: writes an image into the `fastboot` section of the binary it was frozen from.
+//!
+//! The image is appended to the file, and about a dozen old words change: one program header, one section header, and
+//! the section's own symbols. Everything else stays where it is, so debuggers, profilers and `strip` go on working.
+//!
+//! ```text
+//! cold       │ ELF header │ segments │ … │ 128-byte placeholder │ … │ section headers │
+//! embedded   │ ELF header │ segments │ … │ (no longer used)     │ … │ section headers │ zeros │ image │
+//!                                                                        file offset ≡ home address (mod 2 MiB)
+//! ```
+//!
+//! The congruence, together with one large write, lets the page cache keep the image in large folios, so that one page
+//! fault maps many pages of it.
+
+use crate::binary::{Binary, Elf, hex};
+use crate::image::Image;
+use crate::output;
+use anyhow::{Context, Result, bail, ensure};
+use fastboot_rt::format::{HOME_ALIGN, PAGE};
+use goblin::elf::Elf as Reread;
+use object::elf::{self, ProgramHeader64, SectionHeader64, Sym64};
+use object::read::elf::{ProgramHeader as _, SectionHeader as _};
+use object::{LittleEndian as LE, U64, pod};
+use std::fs::File;
+use std::io::{Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// Where the image goes, in the file and in memory.
+#[derive(Clone, Copy, Debug)]
+struct Placement {
+    /// `sh_offset` and `p_offset`.
+    offset: u64,
+    /// `sh_addr`, `p_vaddr` and `p_paddr`.
+    address: u64,
+    /// `sh_size`, `p_filesz` and `p_memsz`.
+    size: u64,
+    /// `p_align`.
+    align: u64,
+}
+
+/// Embeds `image` into the binary at `from`, cold or embedded before, and puts the result in place of `out`.
+pub(crate) fn embed(from: &Path, image: &Image, out: &Path) -> Result<()> {
+    let mut binary = Binary::read(from)?;
+    let told = || format!("cannot embed into {}", from.display());
+    if image.header().identity != binary.identity {
+        bail!(
+            "{} is a snapshot of another binary: it belongs to SHA-256 {}, {} has {}; freeze this binary again",
+            "what was to be embedded",
+            hex(&image.header().identity),
+            from.display(),
+            hex(&binary.identity)
+        );
+    }
+    let before = without_image(&mut binary).with_context(told)?;
+    let placement = place(&binary, image);
+    let patched = patch(&binary, &placement).with_context(told)?;
+    output::replace(out, Some(from), |file| {
+        file.write_all(&patched)?;
+        file.seek(SeekFrom::Start(placement.offset))?;
+        // A single large write: see above.
+        file.write_all(image.bytes())?;
+        verify(file, &before, &binary, image, &placement).context("the embedded binary does not read back as written")
+    })
+}
+
+/// Cuts off an image that was embedded before, if nothing else comes after it. Returns the file as it is then.
+fn without_image(binary: &mut Binary) -> Result<Vec<u8>> {
+    if binary.is_embedded() && binary.section.file_range().end == binary.bytes.len() {
+        let elf = Elf::parse(&binary.bytes)?;
+        let sections = elf.sections.iter().enumerate().filter(|(index, header)| {
+            *index != binary.section.index && header.sh_type(LE) != elf::SHT_NOBITS
+        });
+        let segments = elf.segments.iter().enumerate().filter(|(index, _)| *index != binary.section.segment);
+        let headers = elf.header.e_shoff.get(LE) + (elf.sections.len() * size_of::<SectionHeader64<LE>>()) as u64;
+        let end = sections
+            .map(|(_, header)| header.sh_offset(LE).saturating_add(header.sh_size(LE)))
+            .chain(segments.map(|(_, header)| header.p_offset(LE).saturating_add(header.p_filesz(LE))))
+            .chain([headers])
+            .filter(|end| *end <= binary.section.offset)
+            .max();
+        if let Some(end) = end {
+            binary.bytes.truncate(usize::try_from(end)?);
+        }
+    }
+    Ok(binary.bytes.clone())
+}
+
+fn place(binary: &Binary, image: &Image) -> Placement {
+    let offset = (binary.bytes.len() as u64).next_multiple_of(HOME_ALIGN);
+    if binary.pie {
+        // Loaded where the executable is and moved at start: only the file offset agrees with the home address.
+        // A larger p_align would cost bits of the executable's own address randomisation.
+        Placement { offset, address: binary.section.address, size: image.len(), align: PAGE as u64 }
+    } else {
+        Placement { offset, address: image.header().home, size: image.len(), align: HOME_ALIGN }
+    }
+}
+
+/// The file up to the image, with the headers and symbols of the section changed.
+fn patch(binary: &Binary, to: &Placement) -> Result<Vec<u8>> {
+    let elf = Elf::parse(&binary.bytes)?;
+    let section = binary.section;
+    let segment_at = elf.program_header_range().start + section.segment * size_of::<ProgramHeader64<LE>>();
+    let section_at = usize::try_from(elf.header.e_shoff.get(LE))? + section.index * size_of::<SectionHeader64<LE>>();
+    let mut symbols = Vec::new();
+    for table in [elf::SHT_SYMTAB, elf::SHT_DYNSYM] {
+        symbols.extend(elf.symbols_of(section.index, &binary.bytes, table)?);
+    }
+
+    let mut bytes = binary.bytes.clone();
+    let segment: &mut ProgramHeader64<LE> = at(&mut bytes, segment_at)?;
+    segment.p_offset = U64::new(LE, to.offset);
+    segment.p_vaddr = U64::new(LE, to.address);
+    segment.p_paddr = U64::new(LE, to.address);
+    segment.p_filesz = U64::new(LE, to.size);
+    segment.p_memsz = U64::new(LE, to.size);
+    segment.p_align = U64::new(LE, to.align);
+    let header: &mut SectionHeader64<LE> = at(&mut bytes, section_at)?;
+    header.sh_addr = U64::new(LE, to.address);
+    header.sh_offset = U64::new(LE, to.offset);
+    header.sh_size = U64::new(LE, to.size);
+    header.sh_addralign = U64::new(LE, PAGE as u64);
+    for (value, range) in symbols {
+        let symbol: &mut Sym64<LE> = at(&mut bytes, range.start)?;
+        symbol.st_value = U64::new(LE, value - section.address + to.address);
+    }
+    Ok(bytes)
+}
+
+/// One of the ELF structures, in place.
+fn at<T: pod::Pod>(bytes: &mut [u8], offset: usize) -> Result<&mut T> {
+    match bytes.get_mut(offset..).map(pod::from_bytes_mut::<T>) {
+        Some(Ok((found, _))) => Ok(found),
+        _ => bail!("truncated: no header at offset {offset:#x}"),
+    }
+}
+
+/// Reads the written file with another parser and compares it with what was to be written.
+fn verify(file: &File, before: &[u8], binary: &Binary, image: &Image, to: &Placement) -> Result<()> {
+    let length = usize::try_from(to.offset)?;
+    let mut front = vec![0; length];
+    file.read_exact_at(&mut front, 0)?;
+    let parsed = Reread::parse(&front).context("goblin does not accept it")?;
+    let segment = parsed.program_headers.get(binary.section.segment).context("no such program header")?;
+    let section = parsed.section_headers.get(binary.section.index).context("no such section header")?;
+    ensure!(parsed.shdr_strtab.get_at(section.sh_name) == Some(crate::binary::SECTION), "another section was changed");
+    ensure!(
+        (segment.p_offset, segment.p_vaddr, segment.p_filesz, segment.p_memsz, segment.p_align)
+            == (to.offset, to.address, to.size, to.size, to.align),
+        "the program header is {segment:?}"
+    );
+    ensure!(
+        (section.sh_offset, section.sh_addr, section.sh_size) == (to.offset, to.address, to.size),
+        "the section header is {section:?}"
+    );
+    ensure!(to.offset % to.align == to.address % to.align, "offset and address are not congruent");
+    let loads: Vec<_> = parsed.program_headers.iter().filter(|h| h.p_type == goblin::elf::program_header::PT_LOAD).collect();
+    ensure!(
+        loads.windows(2).all(|pair| pair[0].p_vaddr + pair[0].p_memsz <= pair[1].p_vaddr),
+        "the segments overlap or are out of order"
+    );
+
+    // Every byte that differs lies in one of the headers or symbols that were to change.
+    let changed = before.iter().zip(&front).filter(|(a, b)| a != b).count();
+    let symbols = parsed.syms.iter().chain(parsed.dynsyms.iter()).filter(|s| s.st_shndx == binary.section.index).count();
+    let allowed = size_of::<ProgramHeader64<LE>>() + size_of::<SectionHeader64<LE>>() + symbols * size_of::<u64>();
+    ensure!(changed <= allowed, "{changed} old bytes changed, at most {allowed} should have");
+    ensure!(front[before.len()..].iter().all(|byte| *byte == 0), "the padding is not zero");
+
+    let mut written = crate::image::anonymous(to.size)?;
+    file.read_exact_at(&mut written, to.offset)?;
+    ensure!(written[..] == *image.bytes(), "the image was not written whole");
+    ensure!(file.metadata()?.len() == to.offset + to.size, "the file does not end with the image");
+    Ok(())
+}

@@ -1,0 +1,190 @@
+//! Image: what a program maps at start. Made of a capture, saved as a snapshot, embedded into a binary.
+
+use crate::binary::Binary;
+use crate::capture::Capture;
+use crate::output;
+use anyhow::{Context, Result, bail};
+use fastboot_rt::format::{
+    self, FLAG_PIE, FLAG_VERBATIM, HEADER_LEN, Header, HeaderPage, PAGE, RELOCATION_LEN, ROOT_LEN, Root, TABLE_LEN,
+    Table, TableKind,
+};
+use memmap2::MmapMut;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::Path;
+
+/// An image: its bytes, and its header decoded from them.
+#[derive(Debug)]
+pub(crate) struct Image {
+    bytes: MmapMut,
+    page: HeaderPage,
+}
+
+/// What an image is made of, besides the capture.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Parts<'a> {
+    /// Offsets of the words that move with the executable, from the proof.
+    pub(crate) static_pointers: &'a [u64],
+}
+
+/// Offset of the image data: objects begin behind the header page, in freeze runs too.
+const DATA_OFFSET: u64 = PAGE as u64;
+
+impl Image {
+    /// Lays out an image: header page, captured memory, and the tables, in the header page as far as they fit.
+    pub(crate) fn build(binary: &Binary, capture: &Capture, parts: Parts<'_>) -> Result<Self> {
+        let home = capture.process.home;
+        let data_start = home + DATA_OFFSET;
+        let data_length = capture.memory_len(data_start);
+
+        let (roots, strings) = root_tables(capture)?;
+        let pointers: Vec<u8> = parts.static_pointers.iter().flat_map(|offset| offset.to_le_bytes()).collect();
+        debug_assert_eq!(pointers.len(), parts.static_pointers.len() * RELOCATION_LEN);
+        let contents =
+            [(TableKind::Roots, roots), (TableKind::StaticPointers, pointers), (TableKind::Strings, strings)];
+        let contents: Vec<_> = contents.into_iter().filter(|(_, bytes)| !bytes.is_empty()).collect();
+
+        // In this order: what the thaw reads comes first and so lies in the page that it touches anyway.
+        let mut in_page = (HEADER_LEN + contents.len() * TABLE_LEN) as u64;
+        let mut behind = (DATA_OFFSET + data_length).next_multiple_of(PAGE as u64);
+        let mut tables = Vec::new();
+        for (kind, bytes) in &contents {
+            let length = bytes.len() as u64;
+            let place = if in_page + length <= DATA_OFFSET { &mut in_page } else { &mut behind };
+            tables.push(Table { kind: *kind, offset: *place, length, digest: format::digest(bytes) });
+            *place = (*place + length).next_multiple_of(8);
+        }
+        let length = behind.next_multiple_of(PAGE as u64);
+
+        let header = Header {
+            page_size: PAGE as u32,
+            flags: FLAG_VERBATIM | if binary.pie { FLAG_PIE } else { 0 },
+            home,
+            length,
+            exe_base: capture.process.exe_base,
+            cpu: capture.process.cpu,
+            table_count: u32::try_from(tables.len())?,
+            root_count: u32::try_from(capture.roots.len())?,
+            identity: binary.identity,
+            data_offset: DATA_OFFSET,
+            data_length,
+        };
+        let mut bytes = anonymous(length)?;
+        capture.read_memory(data_start, &mut bytes[DATA_OFFSET as usize..(DATA_OFFSET + data_length) as usize])?;
+        for (table, (_, content)) in tables.iter().zip(&contents) {
+            bytes[table.offset as usize..][..content.len()].copy_from_slice(content);
+        }
+        let directory: Vec<u8> = tables.iter().flat_map(Table::encode).collect();
+        bytes[HEADER_LEN..HEADER_LEN + directory.len()].copy_from_slice(&directory);
+        // Last, as it holds the mark that all is there.
+        bytes[..HEADER_LEN].copy_from_slice(&header.encode(&directory));
+        Self::check(bytes).context("the image just made does not read back; this is a bug of cargo-fastboot")
+    }
+
+    /// Decodes header and tables and checks all digests.
+    fn check(bytes: MmapMut) -> Result<Self> {
+        let page = HeaderPage::decode(&bytes)?;
+        if page.header.length != bytes.len() as u64 {
+            bail!("image truncated or followed by something: {} bytes, {} expected", bytes.len(), page.header.length);
+        }
+        for table in page.tables() {
+            page.table(table.kind, &bytes)?;
+        }
+        let image = Self { bytes, page };
+        for index in 0..image.root_count() as usize {
+            image.root(index)?;
+        }
+        for offset in format::relocations(image.table(TableKind::StaticPointers)?, image.header()) {
+            offset?;
+        }
+        Ok(image)
+    }
+
+    /// Reads a snapshot.
+    pub(crate) fn load(path: &Path) -> Result<Self> {
+        let told = || format!("cannot use the snapshot {}", path.display());
+        let mut file = File::open(path).with_context(told)?;
+        let length = file.metadata().with_context(told)?.len();
+        Self::read_from(&mut file, length).with_context(told)
+    }
+
+    /// Copies an image out of bytes that hold nothing else, such as a section.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        Self::read_from(&mut &bytes[..], bytes.len() as u64)
+    }
+
+    fn read_from(from: &mut impl Read, length: u64) -> Result<Self> {
+        if length < HEADER_LEN as u64 {
+            bail!("it is not a fastboot image: only {length} bytes");
+        }
+        let mut bytes = anonymous(length)?;
+        from.read_exact(&mut bytes)?;
+        Self::check(bytes)
+    }
+
+    /// Writes the image to a snapshot.
+    pub(crate) fn save(&self, path: &Path) -> Result<()> {
+        output::replace(path, None, |file| Ok(file.write_all(&self.bytes)?))
+    }
+
+    /// Its bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Length in bytes.
+    pub(crate) fn len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    /// How many roots it holds.
+    pub(crate) fn root_count(&self) -> u32 {
+        self.page.header.root_count
+    }
+
+    /// Its header.
+    pub(crate) fn header(&self) -> &Header {
+        &self.page.header
+    }
+
+    /// Its tables.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = &Table> {
+        self.page.tables()
+    }
+
+    /// The bytes of a table.
+    pub(crate) fn table(&self, kind: TableKind) -> Result<&[u8]> {
+        Ok(self.page.table(kind, &self.bytes)?)
+    }
+
+    /// Root number `index`, with its name and its type's name.
+    pub(crate) fn root(&self, index: usize) -> Result<(Root, &str, &str)> {
+        let root = self.page.root(self.table(TableKind::Roots)?, index)?;
+        let strings = self.table(TableKind::Strings)?;
+        let found = format::string_at(strings, root.name)
+            .and_then(|(name, next)| Some((name, format::string_at(strings, next)?.0)));
+        let Some((name, type_name)) = found else { bail!("image damaged: root {index} has no name") };
+        Ok((root, name, type_name))
+    }
+}
+
+fn root_tables(capture: &Capture) -> Result<(Vec<u8>, Vec<u8>)> {
+    let (mut roots, mut strings) = (Vec::new(), Vec::new());
+    for root in &capture.roots {
+        let name = strings.len() as u64;
+        for text in [&root.name, &root.type_name] {
+            strings.extend_from_slice(&u32::try_from(text.len())?.to_le_bytes());
+            strings.extend_from_slice(text.as_bytes());
+        }
+        let type_digest = format::digest(root.type_name.as_bytes());
+        let entry = Root { value: root.value, size: root.size, align: root.align, type_digest, name };
+        roots.extend_from_slice(&entry.encode());
+    }
+    debug_assert_eq!(roots.len(), capture.roots.len() * ROOT_LEN);
+    Ok((roots, strings))
+}
+
+/// Zeroed memory from the system: an image may be gigabytes, and pages nobody writes to cost nothing.
+pub(crate) fn anonymous(length: u64) -> Result<MmapMut> {
+    MmapMut::map_anon(usize::try_from(length)?).with_context(|| format!("not enough memory for {length} bytes"))
+}

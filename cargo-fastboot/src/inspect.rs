@@ -1,0 +1,180 @@
+//! Inspect: says what is in a cold binary, an embedded one, or a snapshot.
+
+use crate::binary::{Binary, hex};
+use crate::image::Image;
+use crate::shell::megabytes;
+use anyhow::{Context, Result, bail};
+use fastboot_rt::format::{FLAG_PIE, FLAG_VERBATIM, FormatError, HeaderPage, MAGIC};
+use serde_json::{Value, json};
+use std::io::Write;
+use std::path::Path;
+
+/// Prints what `path` is and holds: for people, or as JSON.
+pub(crate) fn inspect(path: &Path, as_json: bool) -> Result<()> {
+    let found = look(path)?;
+    let mut out = std::io::stdout().lock();
+    let written = if as_json {
+        serde_json::to_writer_pretty(&mut out, &found).map_err(std::io::Error::from).and_then(|()| writeln!(out))
+    } else {
+        print(&mut out, path, &found)
+    };
+    match written {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("cannot write to standard output"),
+    }
+}
+
+/// What the file holds, as the value that `--json` prints.
+fn look(path: &Path) -> Result<Value> {
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    if bytes.starts_with(&MAGIC) {
+        let image = Image::from_bytes(&bytes).with_context(|| format!("{} cannot be used", path.display()))?;
+        return Ok(json!({ "file": path.display().to_string(), "kind": "snapshot", "image": describe(&image)? }));
+    }
+    if !bytes.starts_with(b"\x7fELF") {
+        bail!("{} is neither an ELF executable nor a fastboot snapshot", path.display());
+    }
+    let binary = Binary::parse(path, bytes).with_context(|| format!("{} cannot be used", path.display()))?;
+    let image = match HeaderPage::decode(binary.section_bytes()) {
+        Err(FormatError::Cold) => None,
+        Err(error) => return Err(error).with_context(|| format!("{} cannot be used", path.display())),
+        Ok(_) => {
+            let image = Image::from_bytes(binary.section_bytes());
+            Some(image.with_context(|| format!("the image in {} cannot be used", path.display()))?)
+        }
+    };
+    let section = binary.section;
+    Ok(json!({
+        "file": path.display().to_string(),
+        "kind": if image.is_some() { "embedded" } else { "cold" },
+        "identity": hex(&binary.identity),
+        "pie": binary.pie,
+        "dynamic": binary.dynamic,
+        "section": {
+            "index": section.index,
+            "segment": section.segment,
+            "address": format!("{:#x}", section.address),
+            "offset": section.offset,
+            "size": section.size,
+            "align": section.align,
+        },
+        "image": image.as_ref().map(describe).transpose()?,
+    }))
+}
+
+fn describe(image: &Image) -> Result<Value> {
+    let header = image.header();
+    let mut roots = Vec::new();
+    for index in 0..image.root_count() as usize {
+        let (root, name, type_name) = image.root(index)?;
+        roots.push(json!({
+            "name": name,
+            "type": type_name,
+            "size": root.size,
+            "align": root.align,
+            "address": format!("{:#x}", root.value),
+        }));
+    }
+    let tables: Vec<Value> = image
+        .tables()
+        .map(|table| {
+            json!({
+                "name": table.kind.name(),
+                "offset": table.offset,
+                "length": table.length,
+                "entries": table.length / table.kind.entry_len() as u64,
+            })
+        })
+        .collect();
+    let flags: Vec<&str> = [(FLAG_PIE, "pie"), (FLAG_VERBATIM, "verbatim")]
+        .into_iter()
+        .filter(|(flag, _)| header.flags & flag != 0)
+        .map(|(_, name)| name)
+        .collect();
+    Ok(json!({
+        "version": fastboot_rt::format::VERSION,
+        "flags": flags,
+        "home": format!("{:#x}", header.home),
+        "length": header.length,
+        "data_offset": header.data_offset,
+        "data_length": header.data_length,
+        "page_size": header.page_size,
+        "exe_base": format!("{:#x}", header.exe_base),
+        "identity": hex(&header.identity),
+        "cpu_features": fastboot_rt::cpu::names(header.cpu).collect::<Vec<_>>(),
+        "tables": tables,
+        "roots": roots,
+    }))
+}
+
+/// The same value, for people.
+fn print(out: &mut impl Write, path: &Path, found: &Value) -> std::io::Result<()> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let number = |value: &Value| value.as_u64().unwrap_or_default();
+    let yes = |value: &Value| value.as_bool() == Some(true);
+    let image = &found["image"];
+
+    let kind = match found["kind"].as_str() {
+        Some("snapshot") => "snapshot".to_owned(),
+        kind => format!(
+            "{} binary, {}, {}",
+            kind.unwrap_or_default(),
+            if yes(&found["pie"]) { "PIE" } else { "non-PIE" },
+            if yes(&found["dynamic"]) { "dynamic" } else { "static" }
+        ),
+    };
+    writeln!(out, "{}: {kind}", path.display())?;
+    let identity = if image.is_null() { &found["identity"] } else { &image["identity"] };
+    writeln!(out, "  identity      SHA-256 {}", text(identity))?;
+    if let Some(section) = found.get("section") {
+        writeln!(
+            out,
+            "  section       {} bytes at {}, file offset {:#x}, section {}, program header {}, align {:#x}",
+            number(&section["size"]),
+            text(&section["address"]),
+            number(&section["offset"]),
+            number(&section["index"]),
+            number(&section["segment"]),
+            number(&section["align"])
+        )?;
+    }
+    if image.is_null() {
+        return writeln!(out, "  image         none: build with `cargo fastboot build`, or freeze and embed");
+    }
+    let list = |values: &Value| -> String {
+        let names: Vec<_> = values.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        names.join(" ")
+    };
+    writeln!(
+        out,
+        "  image         {} at {}, format version {}, {}",
+        megabytes(number(&image["length"])),
+        text(&image["home"]),
+        number(&image["version"]),
+        list(&image["flags"])
+    )?;
+    writeln!(out, "  data          {} bytes from offset {}", number(&image["data_length"]), number(&image["data_offset"]))?;
+    writeln!(out, "  cpu features  {}", list(&image["cpu_features"]))?;
+    for table in image["tables"].as_array().into_iter().flatten() {
+        writeln!(
+            out,
+            "  table         {}: {} entries, {} bytes at offset {}",
+            text(&table["name"]),
+            number(&table["entries"]),
+            number(&table["length"]),
+            number(&table["offset"])
+        )?;
+    }
+    for root in image["roots"].as_array().into_iter().flatten() {
+        writeln!(
+            out,
+            "  root          {}: {}, {} bytes, align {}, at {}",
+            text(&root["name"]),
+            text(&root["type"]),
+            number(&root["size"]),
+            number(&root["align"]),
+            text(&root["address"])
+        )?;
+    }
+    Ok(())
+}
