@@ -98,7 +98,9 @@ impl<'a> Elf<'a> {
         };
         let address = header.sh_addr(LE);
         let (offset, size) = (header.sh_offset(LE), header.sh_size(LE));
-        if header.sh_type(LE) != elf::SHT_PROGBITS || offset.checked_add(size).is_none_or(|end| end > file_length as u64) {
+        if header.sh_type(LE) != elf::SHT_PROGBITS
+            || offset.checked_add(size).is_none_or(|end| end > file_length as u64)
+        {
             bail!("its `{SECTION}` section lies outside of the file: the file is truncated or damaged");
         }
         let own = |segment: &&ProgramHeader64<LE>| {
@@ -114,11 +116,11 @@ impl<'a> Elf<'a> {
         if headers.p_filesz(LE) != size {
             bail!("its `{SECTION}` section shares a segment; build it with `cargo fastboot build` and no other script");
         }
-        let higher = |other: &ProgramHeader64<LE>| {
-            other.p_type(LE) == elf::PT_LOAD && other.p_vaddr(LE) > address
-        };
+        let higher = |other: &ProgramHeader64<LE>| other.p_type(LE) == elf::PT_LOAD && other.p_vaddr(LE) > address;
         if self.segments.iter().any(higher) {
-            bail!("its `{SECTION}` segment is not the last one; build it with `cargo fastboot build` and no other script");
+            bail!(
+                "its `{SECTION}` segment is not the last one; build it with `cargo fastboot build` and no other script"
+            );
         }
         Ok(Section { index, segment, address, offset, size, align: headers.p_align(LE) })
     }

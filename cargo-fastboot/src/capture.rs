@@ -2,9 +2,11 @@
 //! is made of it.
 
 use anyhow::{Context, Result, bail};
-use fastboot_rt::capture::{Payload, RECORD_HEADER_LEN, Tag};
+use fastboot_rt::capture::{BLOCK_LEN, Payload, RECORD_HEADER_LEN, Tag};
+use memmap2::MmapMut;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -17,6 +19,67 @@ pub(crate) struct Capture {
     /// In the order of the registry.
     pub(crate) roots: Vec<Root>,
     memory: Vec<Memory>,
+    /// Writable segments of the executable before the roots were evaluated, and after.
+    pub(crate) statics: Vec<Statics>,
+    /// In the order of [`Block::thread`].
+    pub(crate) threads: Vec<Thread>,
+    /// Live blocks of the scratch heap, by ascending address.
+    pub(crate) blocks: Vec<Block>,
+    block_bytes: Option<Memory>,
+    /// What was mapped at the end of the run.
+    pub(crate) maps: Vec<Mapping>,
+    /// Place run: threads that left the plan, allocations placed, allocations that overflowed.
+    pub(crate) counts: [u64; 3],
+}
+
+/// A writable segment of the executable, as it was loaded: its statics.
+#[derive(Debug)]
+pub(crate) struct Statics {
+    pub(crate) address: u64,
+    pub(crate) before: Vec<u8>,
+    pub(crate) after: Vec<u8>,
+}
+
+/// A thread of a plan run.
+#[derive(Debug)]
+pub(crate) struct Thread {
+    pub(crate) key: u64,
+    /// What each of its allocations asked for.
+    pub(crate) fingerprints: Vec<u32>,
+}
+
+/// A live block of the scratch heap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Block {
+    pub(crate) address: u64,
+    /// At the end of the run, in bytes.
+    pub(crate) size: u64,
+    pub(crate) align: u64,
+    /// Index of the thread that allocated it.
+    pub(crate) thread: u64,
+    /// Which of that thread's allocations it was.
+    pub(crate) index: u64,
+}
+
+/// A line of `/proc/PID/maps`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mapping {
+    pub(crate) range: Range<u64>,
+    /// Offset in the file.
+    pub(crate) offset: u64,
+    /// Path of the file, `[heap]` and the like, or nothing.
+    pub(crate) name: String,
+}
+
+impl Mapping {
+    fn parse(line: &str) -> Option<Self> {
+        let mut fields = line.splitn(6, ' ');
+        let (start, end) = fields.next()?.split_once('-')?;
+        let (_, offset) = (fields.next()?, fields.next()?);
+        let name = fields.nth(2).map_or("", |rest| rest.trim_start());
+        let number = |text| u64::from_str_radix(text, 16).ok();
+        Some(Self { range: number(start)?..number(end)?, offset: number(offset)?, name: name.to_owned() })
+    }
 }
 
 /// The process of a freeze run.
@@ -38,6 +101,8 @@ pub(crate) struct Root {
     pub(crate) value: u64,
     pub(crate) size: u64,
     pub(crate) align: u64,
+    /// The addresses of the static that was declared.
+    pub(crate) place: Range<u64>,
     pub(crate) nanoseconds: u64,
     pub(crate) name: String,
     pub(crate) type_name: String,
@@ -74,7 +139,18 @@ impl Capture {
         };
         let length = file.metadata().with_context(told)?.len();
         let mut reader = BufReader::new(file.try_clone().with_context(told)?);
-        let mut capture = Self { file, process: Process::default(), roots: Vec::new(), memory: Vec::new() };
+        let mut capture = Self {
+            file,
+            process: Process::default(),
+            roots: Vec::new(),
+            memory: Vec::new(),
+            statics: Vec::new(),
+            threads: Vec::new(),
+            blocks: Vec::new(),
+            block_bytes: None,
+            maps: Vec::new(),
+            counts: [0; 3],
+        };
         let mut failure = Failure::Unfinished;
         let mut at = 0u64;
         while at + RECORD_HEADER_LEN as u64 <= length {
@@ -83,12 +159,18 @@ impl Capture {
             let mut fields = Payload::new(&head);
             let tag = fields.number().and_then(|tag| u32::try_from(tag).ok()).and_then(Tag::from_number);
             let (Some(tag), Some(payload)) = (tag, fields.number()) else {
-                bail!("the capture has a record of an unknown kind: cargo-fastboot and fastboot-rt are of different versions")
+                bail!(
+                    "the capture has a record of an unknown kind: cargo-fastboot and fastboot-rt are of different versions"
+                )
             };
             at += RECORD_HEADER_LEN as u64;
             let next = payload.checked_next_multiple_of(8).and_then(|padded| at.checked_add(padded));
             let Some(next) = next.filter(|next| *next <= length) else { break };
-            let small = if tag == Tag::Memory { payload.min(8) } else { payload };
+            let small = match tag {
+                Tag::Memory => payload.min(8),
+                Tag::BlockBytes => 0,
+                _ => payload,
+            };
             let mut bytes = vec![0; usize::try_from(small)?];
             reader.read_exact(&mut bytes).with_context(told)?;
             if capture.take(tag, &bytes, at, payload, &mut failure).is_none() {
@@ -118,6 +200,7 @@ impl Capture {
                 value: fields.number()?,
                 size: fields.number()?,
                 align: fields.number()?,
+                place: fields.number()?..fields.number()?,
                 nanoseconds: fields.number()?,
                 name: fields.string()?,
                 type_name: fields.string()?,
@@ -126,6 +209,38 @@ impl Capture {
                 let address = fields.number()?;
                 self.memory.push(Memory { address, offset: at + 8, length: length - 8 });
             }
+            Tag::Before | Tag::After => {
+                let address = fields.number()?;
+                let bytes = bytes.get(8..)?.to_vec();
+                if tag == Tag::Before {
+                    self.statics.push(Statics { address, before: bytes, after: Vec::new() });
+                } else {
+                    let length = bytes.len();
+                    let same = |s: &&mut Statics| s.address == address && s.before.len() == length;
+                    self.statics.iter_mut().find(same)?.after = bytes;
+                }
+            }
+            Tag::Thread => {
+                let key = fields.number()?;
+                let words = bytes.get(8..)?.as_chunks::<4>().0;
+                let fingerprints = words.iter().map(|word| u32::from_le_bytes(*word)).collect();
+                self.threads.push(Thread { key, fingerprints });
+            }
+            Tag::Blocks => {
+                for block in bytes.as_chunks::<BLOCK_LEN>().0 {
+                    let mut fields = Payload::new(block);
+                    self.blocks.push(Block {
+                        address: fields.number()?,
+                        size: fields.number()?,
+                        align: fields.number()?,
+                        thread: fields.number()?,
+                        index: fields.number()?,
+                    });
+                }
+            }
+            Tag::BlockBytes => self.block_bytes = Some(Memory { address: 0, offset: at, length }),
+            Tag::Maps => self.maps = fields.string()?.lines().filter_map(Mapping::parse).collect(),
+            Tag::Counts => self.counts = [fields.number()?, fields.number()?, fields.number()?],
             Tag::Panic => {
                 *failure =
                     Failure::Panic { root: fields.string()?, message: fields.string()?, location: fields.string()? };
@@ -140,6 +255,14 @@ impl Capture {
         Some(())
     }
 
+    /// What the blocks hold: one behind the other, each padded to eight bytes.
+    pub(crate) fn read_blocks(&self) -> Result<MmapMut> {
+        let Some(memory) = self.block_bytes else { bail!("the capture has no blocks") };
+        let mut bytes = crate::image::anonymous(memory.length)?;
+        self.file.read_exact_at(&mut bytes, memory.offset).context("cannot read the captured blocks")?;
+        Ok(bytes)
+    }
+
     /// Length in bytes of the captured memory, from its first address to its last.
     pub(crate) fn memory_len(&self, start: u64) -> u64 {
         self.memory.iter().map(|memory| memory.address + memory.length - start).max().unwrap_or(0)
@@ -150,7 +273,9 @@ impl Capture {
         for memory in &self.memory {
             let from = usize::try_from(memory.address - start)?;
             let length = usize::try_from(memory.length)?;
-            let Some(to) = to.get_mut(from..from + length) else { bail!("the capture holds memory outside of the image") };
+            let Some(to) = to.get_mut(from..from + length) else {
+                bail!("the capture holds memory outside of the image")
+            };
             self.file.read_exact_at(to, memory.offset).context("cannot read the captured memory")?;
         }
         Ok(())

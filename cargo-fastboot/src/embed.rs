@@ -68,9 +68,11 @@ pub(crate) fn embed(from: &Path, image: &Image, out: &Path) -> Result<()> {
 fn without_image(binary: &mut Binary) -> Result<Vec<u8>> {
     if binary.is_embedded() && binary.section.file_range().end == binary.bytes.len() {
         let elf = Elf::parse(&binary.bytes)?;
-        let sections = elf.sections.iter().enumerate().filter(|(index, header)| {
-            *index != binary.section.index && header.sh_type(LE) != elf::SHT_NOBITS
-        });
+        let sections = elf
+            .sections
+            .iter()
+            .enumerate()
+            .filter(|(index, header)| *index != binary.section.index && header.sh_type(LE) != elf::SHT_NOBITS);
         let segments = elf.segments.iter().enumerate().filter(|(index, _)| *index != binary.section.segment);
         let headers = elf.header.e_shoff.get(LE) + (elf.sections.len() * size_of::<SectionHeader64<LE>>()) as u64;
         let end = sections
@@ -155,7 +157,8 @@ fn verify(file: &File, before: &[u8], binary: &Binary, image: &Image, to: &Place
         "the section header is {section:?}"
     );
     ensure!(to.offset % to.align == to.address % to.align, "offset and address are not congruent");
-    let loads: Vec<_> = parsed.program_headers.iter().filter(|h| h.p_type == goblin::elf::program_header::PT_LOAD).collect();
+    let loads: Vec<_> =
+        parsed.program_headers.iter().filter(|h| h.p_type == goblin::elf::program_header::PT_LOAD).collect();
     ensure!(
         loads.windows(2).all(|pair| pair[0].p_vaddr + pair[0].p_memsz <= pair[1].p_vaddr),
         "the segments overlap or are out of order"
@@ -163,7 +166,8 @@ fn verify(file: &File, before: &[u8], binary: &Binary, image: &Image, to: &Place
 
     // Every byte that differs lies in one of the headers or symbols that were to change.
     let changed = before.iter().zip(&front).filter(|(a, b)| a != b).count();
-    let symbols = parsed.syms.iter().chain(parsed.dynsyms.iter()).filter(|s| s.st_shndx == binary.section.index).count();
+    let symbols =
+        parsed.syms.iter().chain(parsed.dynsyms.iter()).filter(|s| s.st_shndx == binary.section.index).count();
     let allowed = size_of::<ProgramHeader64<LE>>() + size_of::<SectionHeader64<LE>>() + symbols * size_of::<u64>();
     ensure!(changed <= allowed, "{changed} old bytes changed, at most {allowed} should have");
     ensure!(front[before.len()..].iter().all(|byte| *byte == 0), "the padding is not zero");

@@ -21,8 +21,12 @@ pub(crate) struct Image {
 }
 
 /// What an image is made of, besides the capture.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Parts<'a> {
+    /// The image data.
+    pub(crate) data: &'a [u8],
+    /// Whether it holds dead objects too.
+    pub(crate) verbatim: bool,
     /// Offsets of the words that move with the executable, from the proof.
     pub(crate) static_pointers: &'a [u64],
 }
@@ -34,8 +38,7 @@ impl Image {
     /// Lays out an image: header page, captured memory, and the tables, in the header page as far as they fit.
     pub(crate) fn build(binary: &Binary, capture: &Capture, parts: Parts<'_>) -> Result<Self> {
         let home = capture.process.home;
-        let data_start = home + DATA_OFFSET;
-        let data_length = capture.memory_len(data_start);
+        let data_length = parts.data.len() as u64;
 
         let (roots, strings) = root_tables(capture)?;
         let pointers: Vec<u8> = parts.static_pointers.iter().flat_map(|offset| offset.to_le_bytes()).collect();
@@ -58,7 +61,7 @@ impl Image {
 
         let header = Header {
             page_size: PAGE as u32,
-            flags: FLAG_VERBATIM | if binary.pie { FLAG_PIE } else { 0 },
+            flags: if parts.verbatim { FLAG_VERBATIM } else { 0 } | if binary.pie { FLAG_PIE } else { 0 },
             home,
             length,
             exe_base: capture.process.exe_base,
@@ -70,7 +73,7 @@ impl Image {
             data_length,
         };
         let mut bytes = anonymous(length)?;
-        capture.read_memory(data_start, &mut bytes[DATA_OFFSET as usize..(DATA_OFFSET + data_length) as usize])?;
+        bytes[DATA_OFFSET as usize..][..parts.data.len()].copy_from_slice(parts.data);
         for (table, (_, content)) in tables.iter().zip(&contents) {
             bytes[table.offset as usize..][..content.len()].copy_from_slice(content);
         }

@@ -153,7 +153,12 @@ fn print(out: &mut impl Write, path: &Path, found: &Value) -> std::io::Result<()
         number(&image["version"]),
         list(&image["flags"])
     )?;
-    writeln!(out, "  data          {} bytes from offset {}", number(&image["data_length"]), number(&image["data_offset"]))?;
+    writeln!(
+        out,
+        "  data          {} bytes from offset {}",
+        number(&image["data_length"]),
+        number(&image["data_offset"])
+    )?;
     writeln!(out, "  cpu features  {}", list(&image["cpu_features"]))?;
     for table in image["tables"].as_array().into_iter().flatten() {
         writeln!(

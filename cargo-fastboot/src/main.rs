@@ -1,2 +1,70 @@
-//! `cargo fastboot`.
-fn main() {}
+//! `cargo fastboot`: freezes a program's prepared values at build time and embeds them in its binary.
+//!
+//! # Reading order
+//! A binary's way through this tool, one module per stage: `cli` (what was asked) → `select` (which binaries) → `cargo`
+//! (the cold binary) → `build` (the pipeline) → `binary` (what an ELF file says about itself) → `freeze` (runs it) →
+//! `capture` (reads what the run left) → `prove`, `image` (makes the image) → `embed` (puts it into the binary) →
+//! `inspect` (shows it). `shell` and `output` say things and write files for all of them.
+//!
+//! # Invariants
+//! - The tool makes the image; the runtime only captures.
+//! - A file is replaced whole or not at all.
+//! - Standard output carries only cargo's messages and what `inspect` prints.
+
+#![forbid(unsafe_code)]
+
+mod cli;
+mod select;
+
+mod build;
+mod cargo;
+
+mod binary;
+mod capture;
+mod embed;
+mod freeze;
+mod image;
+mod inspect;
+mod mark;
+mod plan;
+mod prove;
+mod run;
+
+mod output;
+mod shell;
+
+use std::process::ExitCode;
+
+use cli::{Cli, Command};
+use shell::Shell;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse_as_subcommand();
+    let shell = Shell::new(cli.output().verbosity(), cli.output().color());
+    match execute(&cli.command, &shell) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => match error.downcast_ref::<cargo::CargoFailed>() {
+            Some(failed) => ExitCode::from(failed.0),
+            None => {
+                shell.error(&error);
+                ExitCode::FAILURE
+            }
+        },
+    }
+}
+
+fn execute(command: &Command, shell: &Shell) -> anyhow::Result<()> {
+    match command {
+        Command::Build(flags) => build::build(flags, shell),
+        Command::Run(flags) => build::run(flags, shell).map(|never| match never {}),
+        Command::Freeze(flags) => build::freeze_alone(flags, shell),
+        Command::Embed(flags) => {
+            let image = image::Image::load(&flags.snapshot)?;
+            shell.status("Embedding", shell::megabytes(image.len()));
+            embed::embed(&flags.binary, &image, &flags.output_path)?;
+            shell.status("Finished", format_args!("embedded, in {}", flags.output_path.display()));
+            Ok(())
+        }
+        Command::Inspect(flags) => inspect::inspect(&flags.path, flags.json),
+    }
+}

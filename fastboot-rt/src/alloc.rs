@@ -1,10 +1,10 @@
 //! The global allocator: decides where a freeze run's memory lies, and leaves thawed memory alone.
 //!
 //! ```text
-//!                  alloc                dealloc                        realloc
-//! freeze run       arena                last one: taken back           last one: in place; else anew and copied
-//! memory of image  (never)              nothing                        anew and copied
-//! all other        inner allocator      inner allocator                inner allocator
+//!                  alloc                dealloc              realloc
+//! freeze run       `place`              `place`              `place`
+//! memory of image  (never)              nothing              anew and copied
+//! all other        inner allocator      inner allocator      inner allocator
 //! ```
 
 use core::alloc::{GlobalAlloc, Layout};
@@ -36,7 +36,7 @@ impl<A> FastbootAlloc<A> {
 
 /// Whether this is a freeze run whose roots are being evaluated.
 static FREEZING: AtomicBool = AtomicBool::new(false);
-/// First address of the image (in a freeze run: of the arena).
+/// First address of the image (in a freeze run: of all that `place` hands out).
 static START: AtomicUsize = AtomicUsize::new(0);
 /// Its length in bytes; 0 when there is none.
 static LENGTH: AtomicUsize = AtomicUsize::new(0);
@@ -44,7 +44,7 @@ static LENGTH: AtomicUsize = AtomicUsize::new(0);
 // All three are written before the program has a second thread (by `.init_array`, before `main`), so `Relaxed` is enough:
 // creating a thread makes them visible to it. `FREEZING` is cleared once more at the end of a freeze run.
 
-/// Whether `address` lies in the image that was thawed.
+/// Whether `address` lies in the image that was thawed (in a freeze run: in memory that `place` handed out).
 pub(crate) fn in_image(address: *const u8) -> bool {
     address.addr().wrapping_sub(START.load(Ordering::Relaxed)) < LENGTH.load(Ordering::Relaxed)
 }
@@ -74,18 +74,18 @@ pub(crate) fn set_freezing(freezing: bool) {
 }
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-use crate::arena;
+use crate::place;
 
 /// Never reached where there is no freeze mode.
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
-mod arena {
+mod place {
     use core::alloc::Layout;
     pub(crate) fn alloc(_: Layout, _: bool) -> *mut u8 {
         core::ptr::null_mut()
     }
     pub(crate) fn dealloc(_: *mut u8, _: usize) {}
-    pub(crate) fn grow(_: *mut u8, _: usize, _: usize) -> bool {
-        false
+    pub(crate) unsafe fn realloc(_: *mut u8, _: Layout, _: usize) -> *mut u8 {
+        core::ptr::null_mut()
     }
 }
 
@@ -97,7 +97,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for FastbootAlloc<A> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if FREEZING.load(Ordering::Relaxed) {
-            return arena::alloc(layout, false);
+            return place::alloc(layout, false);
         }
         // SAFETY: the caller's promise, passed on.
         unsafe { self.inner.alloc(layout) }
@@ -106,7 +106,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for FastbootAlloc<A> {
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         if FREEZING.load(Ordering::Relaxed) {
-            return arena::alloc(layout, true);
+            return place::alloc(layout, true);
         }
         // SAFETY: the caller's promise, passed on.
         unsafe { self.inner.alloc_zeroed(layout) }
@@ -116,7 +116,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for FastbootAlloc<A> {
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         if in_image(block) {
             if FREEZING.load(Ordering::Relaxed) {
-                arena::dealloc(block, layout.size());
+                place::dealloc(block, layout.size());
             }
             return;
         }
@@ -142,8 +142,9 @@ impl<A: GlobalAlloc> FastbootAlloc<A> {
     /// That of [`GlobalAlloc::realloc`].
     #[cold]
     unsafe fn move_out(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        if FREEZING.load(Ordering::Relaxed) && arena::grow(block, layout.size(), new_size) {
-            return block;
+        if FREEZING.load(Ordering::Relaxed) {
+            // SAFETY: the caller's promise, passed on: in a freeze run the range holds only what `place` allocated.
+            return unsafe { place::realloc(block, layout, new_size) };
         }
         // SAFETY: the caller promises that `new_size`, rounded up to the alignment, does not overflow `isize`, and that
         // it is not zero; the alignment is that of a valid layout.

@@ -1,14 +1,13 @@
-//! The arena of a verbatim freeze: every allocation, one behind the other, beginning at the home address.
+//! The arena: every allocation one behind the other. All of a verbatim freeze, the overflow of a place run.
 //!
 //! ```text
-//! home      home + 4096               cursor          committed                       reserved end
-//! ├─ header ─┼──── objects, dead ones too ──┼─ zero, writable ─┼──── PROT_NONE, costs nothing ────┤
+//! home      home + 4096      start                     cursor          committed              reserved end
+//! ├─ header ─┼─ placements ───┼── objects, dead ones too ──┼─ zero, writable ─┼── PROT_NONE, costs nothing ──┤
 //! ```
 //!
 //! Only the last object is ever taken back or grown in place, so the arena keeps what was freed. The cursor only moves
 //! by compare-and-exchange: allocation needs no lock and works on every thread.
 
-use crate::format::PAGE;
 use crate::freeze;
 use crate::sys;
 use core::alloc::Layout;
@@ -17,6 +16,8 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 /// Address space that is made writable at a time, in bytes.
 const STEP: usize = 32 << 20;
 
+/// The home address.
+static HOME: AtomicUsize = AtomicUsize::new(0);
 /// Next free address.
 static CURSOR: AtomicUsize = AtomicUsize::new(0);
 /// Highest address the cursor has been at: memory above it is still zero.
@@ -26,25 +27,26 @@ static COMMITTED: AtomicUsize = AtomicUsize::new(0);
 /// End of the memory that may become writable.
 static LIMIT: AtomicUsize = AtomicUsize::new(0);
 
-/// Reserves address space for `limit` bytes of objects at `home` and makes it the arena.
+/// Reserves address space at `home` for `before` bytes of placements, made writable, and behind them the arena for
+/// `limit` bytes. The header's page counts as the first of the placements.
 ///
 /// # Errors
 /// The `errno` of `mmap`; `EEXIST` when something is mapped there.
-pub(crate) fn reserve(home: usize, limit: usize) -> Result<(), i32> {
-    let length = (PAGE + limit).next_multiple_of(STEP);
+pub(crate) fn reserve(home: usize, before: usize, limit: usize) -> Result<(), i32> {
+    let length = (before + limit).next_multiple_of(STEP);
     sys::reserve(home, length)?;
-    // The header's page is never written by the run; objects begin behind it.
-    CURSOR.store(home + PAGE, Ordering::Relaxed);
-    HIGH_WATER.store(home + PAGE, Ordering::Relaxed);
+    let start = home + before;
+    HOME.store(home, Ordering::Relaxed);
+    CURSOR.store(start, Ordering::Relaxed);
+    HIGH_WATER.store(start, Ordering::Relaxed);
     COMMITTED.store(home, Ordering::Relaxed);
-    LIMIT.store(home + PAGE + limit, Ordering::Relaxed);
-    crate::alloc::set_image(home, length);
-    Ok(())
+    LIMIT.store(start + limit, Ordering::Relaxed);
+    if commit(start) { Ok(()) } else { Err(libc::ENOMEM) }
 }
 
-/// The addresses that hold objects.
-pub(crate) fn captured(home: usize) -> core::ops::Range<usize> {
-    home + PAGE..CURSOR.load(Ordering::SeqCst)
+/// Next free address: the end of what was captured.
+pub(crate) fn end() -> usize {
+    CURSOR.load(Ordering::SeqCst)
 }
 
 /// Makes memory writable up to `end`; `false` when the system refuses.
@@ -89,7 +91,8 @@ pub(crate) fn alloc(layout: Layout, zeroed: bool) -> *mut u8 {
         // SAFETY: `start..end` is writable (committed) and, since the cursor was moved over it, this thread's alone.
         unsafe { block.write_bytes(0, end.min(high_water) - start) };
     }
-    freeze::progress(cursor, end);
+    let home = HOME.load(Ordering::Relaxed);
+    freeze::progress(cursor - home, end - home);
     block
 }
 
@@ -110,6 +113,7 @@ pub(crate) fn grow(block: *mut u8, old: usize, new: usize) -> bool {
         return false;
     }
     HIGH_WATER.fetch_max(end, Ordering::AcqRel);
-    freeze::progress(start + old, end);
+    let home = HOME.load(Ordering::Relaxed);
+    freeze::progress(start + old - home, end - home);
     true
 }

@@ -1,7 +1,8 @@
-//! What passes between the tool and a freeze run: a folder with four files in it.
+//! What passes between the tool and a freeze run: a folder with a few files in it.
 //!
 //! ```text
 //! request   tool → runtime   what to do, lines of text
+//! plan      tool → runtime   for a place run: where each allocation belongs
 //! status    runtime → tool   one page, mapped shared: the root being evaluated, bytes captured so far
 //! capture   runtime → tool   records: roots, memory, how it ended
 //! ```
@@ -13,6 +14,8 @@
 pub const FREEZE_VARIABLE: &str = "FASTBOOT_FREEZE";
 /// Name of the request file in the folder.
 pub const REQUEST_FILE: &str = "request";
+/// Name of the plan in the folder.
+pub const PLAN_FILE: &str = "plan";
 /// Name of the status file in the folder.
 pub const STATUS_FILE: &str = "status";
 /// Name of the capture file in the folder.
@@ -21,9 +24,41 @@ pub const CAPTURE_FILE: &str = "capture";
 /// First line of a request, so that a tool and a runtime of different versions notice each other.
 pub const REQUEST_TITLE: &str = "fastboot-freeze 1";
 
+/// How a freeze run allocates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Mode {
+    /// Everything in one arena at the home address.
+    Verbatim = 0,
+    /// Everything in the scratch heap, each allocation numbered: what a plan is made of.
+    Plan = 1,
+    /// According to the plan.
+    Place = 2,
+}
+
+impl Mode {
+    const ALL: [(Self, &'static str); 3] = [(Self::Verbatim, "verbatim"), (Self::Plan, "plan"), (Self::Place, "place")];
+
+    /// The mode with this number.
+    pub fn from_number(number: u32) -> Option<Self> {
+        Self::ALL.into_iter().map(|(mode, _)| mode).find(|mode| *mode as u32 == number)
+    }
+
+    /// Its name, as in a request.
+    pub fn name(self) -> &'static str {
+        Self::ALL.into_iter().find(|(mode, _)| *mode == self).map_or("", |(_, name)| name)
+    }
+}
+
 /// What the tool asks of a freeze run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
+    /// How it allocates.
+    pub mode: Mode,
+    /// First address of the scratch heap.
+    pub scratch: u64,
+    /// Highest address of the freeze thread's stack.
+    pub stack: u64,
     /// Where the arena begins.
     pub home: u64,
     /// Bytes the arena may hold before allocations in it fail.
@@ -34,11 +69,40 @@ pub struct Request {
     pub seed: Option<u64>,
 }
 
+impl Default for Request {
+    /// A verbatim run at the default addresses, with real random bytes and no memory.
+    fn default() -> Self {
+        Self {
+            mode: Mode::Verbatim,
+            scratch: SCRATCH[0],
+            stack: STACK_TOP[0],
+            home: crate::format::DEFAULT_HOME,
+            limit: 0,
+            randomize: true,
+            seed: None,
+        }
+    }
+}
+
+/// First addresses that the scratch heap may have: two, because the proof wants another one.
+pub const SCRATCH: [u64; 2] = [0x5530_0000_0000, 0x5540_0000_0000];
+/// Length in bytes of the scratch heap's address space.
+pub const SCRATCH_LEN: u64 = 0x10_0000_0000;
+/// Highest addresses that the freeze thread's stack may have: two, for the same reason.
+pub const STACK_TOP: [u64; 2] = [0x5555_5000_0000, 0x5555_0000_0000];
+/// Length in bytes of that stack. Only pages that are touched cost memory.
+pub const STACK_LEN: u64 = 1 << 30;
+/// How far the home address is moved for the proof; also the most that an image can have.
+pub const HOME_SHIFT: u64 = 0x18_0000_0000;
+
 impl Request {
     /// The request as text.
     pub fn encode(&self) -> String {
         format!(
-            "{REQUEST_TITLE}\nhome {:#x}\nlimit {}\nrandomize {}\nrandom {}\n",
+            "{REQUEST_TITLE}\nmode {}\nscratch {:#x}\nstack {:#x}\nhome {:#x}\nlimit {}\nrandomize {}\nrandom {}\n",
+            self.mode.name(),
+            self.scratch,
+            self.stack,
             self.home,
             self.limit,
             if self.randomize { "yes" } else { "no" },
@@ -57,11 +121,16 @@ impl Request {
                 "the freeze request is not `{REQUEST_TITLE}`: cargo-fastboot and fastboot-rt are of different versions"
             ));
         }
-        let mut request = Request { home: 0, limit: 0, randomize: true, seed: None };
-        let hexadecimal =
-            |text: &str| text.strip_prefix("0x").and_then(|digits| u64::from_str_radix(digits, 16).ok());
+        let mut request = Self::default();
+        let hexadecimal = |text: &str| text.strip_prefix("0x").and_then(|digits| u64::from_str_radix(digits, 16).ok());
         for line in lines {
             let known = match line.split_once(' ') {
+                Some(("mode", value)) => {
+                    let mode = Mode::ALL.into_iter().find(|(_, name)| *name == value);
+                    mode.map(|(mode, _)| request.mode = mode)
+                }
+                Some(("scratch", value)) => hexadecimal(value).map(|scratch| request.scratch = scratch),
+                Some(("stack", value)) => hexadecimal(value).map(|stack| request.stack = stack),
                 Some(("home", value)) => hexadecimal(value).map(|home| request.home = home),
                 Some(("random", "real")) => Some(()),
                 Some(("random", value)) => hexadecimal(value).map(|seed| request.seed = Some(seed)),
@@ -153,7 +222,8 @@ pub const RECORD_HEADER_LEN: usize = 16;
 pub enum Tag {
     /// `u64` load bias of the executable, its `u64` end, `u64` processor features, `u64` home address.
     Process = 1,
-    /// `u64` value address, `u64` size, `u64` alignment, `u64` nanoseconds it took, name, type name.
+    /// `u64` value address, `u64` size, `u64` alignment, `u64` first address of the root's static, `u64` its end, `u64`
+    /// nanoseconds it took, name, type name.
     Root = 2,
     /// `u64` address, then the bytes that stood there.
     Memory = 3,
@@ -165,14 +235,42 @@ pub enum Tag {
     End = 6,
     /// A sentence: why the run could not begin.
     Refused = 7,
+    /// `u64` key of a thread, then a `u32` fingerprint for each of its allocations. In the order of thread numbers.
+    Thread = 8,
+    /// Live blocks of the scratch heap, 40 bytes each: `u64` address, size, alignment, thread number, allocation number.
+    Blocks = 9,
+    /// What those blocks hold, one behind the other, each padded to eight bytes.
+    BlockBytes = 10,
+    /// `u64` address of a writable segment of the executable; what it held before the roots were evaluated.
+    Before = 11,
+    /// The same for after.
+    After = 12,
+    /// Place run: `u64` threads that left the plan, `u64` allocations placed, `u64` allocations that overflowed.
+    Counts = 13,
+    /// The mappings of the process, as `/proc/self/maps` had them at the end: a string.
+    Maps = 14,
 }
 
 impl Tag {
     /// The tag with this number.
     pub fn from_number(number: u32) -> Option<Self> {
-        [Self::Process, Self::Root, Self::Memory, Self::Panic, Self::OutOfMemory, Self::End, Self::Refused]
-            .into_iter()
-            .find(|tag| *tag as u32 == number)
+        const ALL: [Tag; 14] = [
+            Tag::Process,
+            Tag::Root,
+            Tag::Memory,
+            Tag::Panic,
+            Tag::OutOfMemory,
+            Tag::End,
+            Tag::Refused,
+            Tag::Thread,
+            Tag::Blocks,
+            Tag::BlockBytes,
+            Tag::Before,
+            Tag::After,
+            Tag::Counts,
+            Tag::Maps,
+        ];
+        ALL.into_iter().find(|tag| *tag as u32 == number)
     }
 }
 
@@ -204,13 +302,64 @@ impl<'a> Payload<'a> {
     }
 }
 
+/// First eight bytes of a plan.
+pub const PLAN_MAGIC: [u8; 8] = *b"fb-plan1";
+/// Size in bytes of the header of a plan.
+pub const PLAN_HEADER_LEN: usize = 40;
+/// Size in bytes of what a plan says of a thread: `u64` key, `u64` number of its first entry, `u64` number of entries.
+pub const PLAN_THREAD_LEN: usize = 24;
+/// Size in bytes of what it says of an allocation: `u32` fingerprint, `u32` number of its placement plus one, or 0.
+pub const PLAN_ENTRY_LEN: usize = 8;
+/// Size in bytes of a placement: `u64` offset from the home address, `u64` reserved bytes. Offsets ascend.
+pub const PLAN_PLACEMENT_LEN: usize = 16;
+/// Size in bytes of what a capture says of a live block.
+pub const BLOCK_LEN: usize = 40;
+
+/// The header of a plan. Behind it come the threads, the entries and the placements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlanHeader {
+    /// Number of threads.
+    pub threads: u64,
+    /// Number of entries, of all threads.
+    pub entries: u64,
+    /// Number of placements.
+    pub placements: u64,
+    /// Offset from the home address where placements end and the overflow begins; a multiple of the page size.
+    pub end: u64,
+}
+
+impl PlanHeader {
+    /// The header as bytes.
+    pub fn encode(&self) -> [u8; PLAN_HEADER_LEN] {
+        let mut bytes = [0; PLAN_HEADER_LEN];
+        let (head, words) = bytes.split_at_mut(8);
+        head.copy_from_slice(&PLAN_MAGIC);
+        for (to, word) in words.chunks_mut(8).zip([self.threads, self.entries, self.placements, self.end]) {
+            to.copy_from_slice(&word.to_le_bytes());
+        }
+        bytes
+    }
+
+    /// Reads a header; `None` when it is not one.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut fields = Payload::new(bytes.strip_prefix(&PLAN_MAGIC)?);
+        Some(Self {
+            threads: fields.number()?,
+            entries: fields.number()?,
+            placements: fields.number()?,
+            end: fields.number()?,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_request_survives_the_journey() {
-        let request = Request { home: 0x5500_0000_0000, limit: 1 << 30, randomize: false, seed: Some(7) };
+        let request =
+            Request { mode: Mode::Place, limit: 1 << 30, randomize: false, seed: Some(7), ..Request::default() };
         assert_eq!(Request::decode(&request.encode()), Ok(request));
     }
 

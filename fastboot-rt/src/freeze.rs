@@ -10,27 +10,24 @@
 //! `main` never runs. The runtime only captures; what becomes of it is the tool's business.
 
 use crate::capture::{
-    CAPTURE_FILE, Phase, REQUEST_FILE, Request, STATUS_BYTES, STATUS_DONE, STATUS_FILE, STATUS_LEN, STATUS_NAME,
-    STATUS_PHASE, STATUS_TOTAL, Tag,
+    CAPTURE_FILE, HOME_SHIFT, Mode, PLAN_FILE, Phase, REQUEST_FILE, Request, SCRATCH_LEN, STACK_LEN, STATUS_BYTES,
+    STATUS_DONE, STATUS_FILE, STATUS_LEN, STATUS_NAME, STATUS_PHASE, STATUS_TOTAL, Tag,
 };
-use crate::format::HOME_WINDOW;
+use crate::format::{HOME_WINDOW, PAGE};
 use crate::roots::RootRecord;
 use crate::start::Placeholder;
-use crate::{alloc, arena, cpu, roots, sys};
+use crate::{alloc, arena, cpu, number, place, plan, roots, scratch, sys, thaw, wrap};
 use core::ffi::{CStr, c_void};
+use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::ffi::{CString, OsStr};
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::OnceLock;
 
-/// Highest address of the freeze thread's stack: the same in every run, and far above any image.
-const STACK_TOP: usize = HOME_WINDOW.end as usize & !0xfff_ffff;
-/// Its size in bytes. Only pages that are touched cost memory.
-const STACK_LEN: usize = 1 << 30;
 /// Exit status of a freeze run that wrote a reason into its capture.
 const FAILED: i32 = 101;
 
@@ -41,7 +38,11 @@ static CAPTURE: OnceLock<File> = OnceLock::new();
 static STATUS: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
 /// The home address of this run.
 static HOME: AtomicUsize = AtomicUsize::new(0);
-/// Index and address of the root being evaluated: its record, or null.
+/// Where the `fastboot` section was linked.
+static SECTION: AtomicUsize = AtomicUsize::new(0);
+/// Whether this is a plan run.
+static PLANNING: AtomicBool = AtomicBool::new(false);
+/// The root being evaluated: its record, or null.
 static CURRENT: AtomicPtr<RootRecord> = AtomicPtr::new(core::ptr::null_mut());
 /// Arena bytes that may be used, for the message when they are used up.
 static LIMIT: AtomicU64 = AtomicU64::new(0);
@@ -83,30 +84,60 @@ fn begin(folder: &Path, placeholder: &'static Placeholder) -> Result<core::conve
     }
     status_u32(STATUS_TOTAL, roots::all().count() as u32);
 
-    let (home, limit) = (request.home as usize, request.limit as usize);
-    let end = home.checked_add(limit);
-    if !HOME_WINDOW.contains(&request.home) || end.is_none_or(|end| end > STACK_TOP - STACK_LEN - STACK_LEN) {
-        return Err(format!("home address {home:#x} with {limit} bytes is outside of what fastboot uses"));
+    if thaw::is_embedded(placeholder) {
+        return Err("it is embedded already; freeze the cold binary it was made from".to_owned());
     }
-    crate::thaw::unmap_embedded(placeholder, home);
-    arena::reserve(home, limit).map_err(|errno| {
-        format!("cannot reserve {limit} bytes at the home address {home:#x}: {}", io::Error::from_raw_os_error(errno))
-    })?;
-    HOME.store(home, Ordering::Relaxed);
-    LIMIT.store(request.limit, Ordering::Relaxed);
-
-    let stack = STACK_TOP - STACK_LEN..STACK_TOP;
+    SECTION.store(placeholder.address(), Ordering::Relaxed);
+    reserve(&request, folder)?;
+    let stack = request.stack as usize - STACK_LEN as usize..request.stack as usize;
     // One more page below it that stays without access: running over the end is a fault, not corruption.
-    let reserved = sys::reserve(stack.start - 4096, STACK_LEN + 4096);
+    let reserved = sys::reserve(stack.start - PAGE, STACK_LEN as usize + PAGE);
     reserved
-        .and_then(|()| sys::make_writable(stack.start, STACK_LEN))
+        .and_then(|()| sys::make_writable(stack.start, STACK_LEN as usize))
         .map_err(|errno| format!("cannot map the freeze thread's stack: {}", io::Error::from_raw_os_error(errno)))?;
-    crate::wrap::set_random(request.seed);
+    wrap::set_random(request.seed);
     record_panics();
     // SAFETY: the range was reserved and made writable above, for this alone.
     unsafe { sys::run_on_stack(stack, freeze_thread) }
         .map_err(|errno| format!("cannot start the freeze thread: {}", io::Error::from_raw_os_error(errno)))?;
     Err("the freeze thread ended early: a root's expression ended its thread".to_owned())
+}
+
+/// Reserves the memory that objects will live in, as the request says.
+fn reserve(request: &Request, folder: &Path) -> Result<(), String> {
+    let (home, limit) = (request.home as usize, (request.limit as usize).min(HOME_SHIFT as usize));
+    let scratch = request.scratch as usize..(request.scratch + SCRATCH_LEN) as usize;
+    let inside = |range: &Range<usize>| {
+        HOME_WINDOW.contains(&(range.start as u64))
+            && HOME_WINDOW.contains(&(range.end as u64))
+            && range.start.is_multiple_of(PAGE)
+    };
+    let stack = request.stack.saturating_sub(STACK_LEN + PAGE as u64) as usize..request.stack as usize;
+    if ![&(home..home + limit), &scratch, &stack].into_iter().all(inside) {
+        return Err(format!("the request has addresses outside of the home window: {request:x?}"));
+    }
+    LIMIT.store(limit as u64, Ordering::Relaxed);
+    HOME.store(home, Ordering::Relaxed);
+    PLANNING.store(request.mode == Mode::Plan, Ordering::Relaxed);
+    let mut placed_end = PAGE;
+    if request.mode == Mode::Place {
+        let path = folder.join(PLAN_FILE);
+        let file = File::open(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let header = sys::map_file(&file).and_then(plan::set).ok_or("the plan is damaged")?;
+        placed_end = header.end as usize;
+    }
+    let told =
+        |what: &str, errno| format!("cannot reserve {limit} bytes for {what}: {}", io::Error::from_raw_os_error(errno));
+    if request.mode != Mode::Plan {
+        arena::reserve(home, placed_end, limit).map_err(|errno| told(&format!("the home address {home:#x}"), errno))?;
+    }
+    if request.mode != Mode::Verbatim {
+        scratch::reserve(scratch, limit).map_err(|errno| told("temporaries", errno))?;
+    }
+    place::set_mode(request.mode, home, home + placed_end);
+    // All of it lies in the home window, and nothing else does.
+    alloc::set_image(HOME_WINDOW.start as usize, (HOME_WINDOW.end - HOME_WINDOW.start) as usize);
+    Ok(())
 }
 
 /// Executes this program again with the same arguments, its addresses no longer random. Returns if that is so already
@@ -139,9 +170,34 @@ fn record_panics() {
     }));
 }
 
+/// The statics of the executable, copied: address and bytes of each writable segment.
+fn copy_statics() -> Vec<(usize, Vec<u8>)> {
+    let copy = |segment: Range<usize>| {
+        let mut bytes = vec![0u8; segment.len()];
+        // SAFETY: the segment is mapped and readable for as long as the process runs, and `bytes` is another allocation
+        // of its length. Another thread may write to a static meanwhile; then its bytes are some mixture of old and
+        // new, as they would be in any dump, and are never used as values here.
+        unsafe {
+            core::ptr::copy_nonoverlapping(
+                core::ptr::with_exposed_provenance::<u8>(segment.start),
+                bytes.as_mut_ptr(),
+                bytes.len(),
+            );
+        }
+        (segment.start, bytes)
+    };
+    sys::writable_segments(SECTION.load(Ordering::Relaxed)).map(copy).collect()
+}
+
 extern "C" fn freeze_thread(_: *mut c_void) -> *mut c_void {
-    // The capture is written after the last root, so nothing of what this vector holds can be in an image.
+    // None of what is allocated here can be in an image: the allocator does not freeze yet, or no longer.
     let mut times = Vec::with_capacity(roots::all().count());
+    if let Err(errno) = number::begin(PLANNING.load(Ordering::Relaxed)) {
+        let reason = format!("cannot count allocations: {}", io::Error::from_raw_os_error(errno));
+        write_record(Tag::Refused, &[&string(&reason)]);
+        sys::exit(FAILED);
+    }
+    let before = copy_statics();
     alloc::set_freezing(true);
     for (index, record) in roots::all().enumerate() {
         CURRENT.store(core::ptr::from_ref(record).cast_mut(), Ordering::Relaxed);
@@ -159,46 +215,102 @@ extern "C" fn freeze_thread(_: *mut c_void) -> *mut c_void {
         status_u32(STATUS_DONE, index as u32 + 1);
     }
     alloc::set_freezing(false);
+    let after = copy_statics();
     CURRENT.store(core::ptr::null_mut(), Ordering::Relaxed);
     status_name("");
     status_u32(STATUS_PHASE, Phase::Writing as u32);
-    if !write_capture(&times) {
+    if !write_capture(&times, &before, &after) {
         sys::exit(FAILED);
     }
     status_u32(STATUS_PHASE, Phase::Done as u32);
     sys::exit(0)
 }
 
-fn write_capture(times: &[u64]) -> bool {
+fn write_capture(times: &[u64], before: &[(usize, Vec<u8>)], after: &[(usize, Vec<u8>)]) -> bool {
     let home = HOME.load(Ordering::Relaxed);
     let base = sys::program_headers().map_or(0, |(_, base)| base);
     let mut written = write_record(
         Tag::Process,
-        &[&number(base as u64), &number(sys::executable_end() as u64), &number(cpu::features()), &number(home as u64)],
+        &[&word(base as u64), &word(sys::executable_end() as u64), &word(cpu::features()), &word(home as u64)],
     );
     for (record, time) in roots::all().zip(times) {
+        let place = record.place();
         written &= write_record(
             Tag::Root,
             &[
-                &number(record.value().addr() as u64),
-                &number(record.size() as u64),
-                &number(record.align() as u64),
-                &number(*time),
+                &word(record.value().addr() as u64),
+                &word(record.size() as u64),
+                &word(record.align() as u64),
+                &word(place.start as u64),
+                &word(place.end as u64),
+                &word(*time),
                 &string(record.name()),
                 &string(record.type_name()),
             ],
         );
     }
-    let memory = arena::captured(home);
-    let length = memory.end - memory.start;
-    // SAFETY: the arena is writable from its start up to the cursor. Another thread that a root left running could
-    // write while this is read; what is read is then one of the two, as bytes that the kernel copies, never as a value.
-    let bytes = unsafe { core::slice::from_raw_parts(core::ptr::with_exposed_provenance::<u8>(memory.start), length) };
-    written && write_record(Tag::Memory, &[&number(memory.start as u64), bytes]) && write_record(Tag::End, &[])
+    for (tag, statics) in [(Tag::Before, before), (Tag::After, after)] {
+        for (address, bytes) in statics {
+            written &= write_record(tag, &[&word(*address as u64), bytes]);
+        }
+    }
+    if let Ok(maps) = std::fs::read_to_string("/proc/self/maps") {
+        written &= write_record(Tag::Maps, &[&string(&maps)]);
+    }
+    written &= write_record(Tag::Counts, &place::counts().map(word).each_ref().map(|count| &count[..]));
+    for (thread, log) in number::threads() {
+        let log: Vec<u8> = log.iter().flat_map(|fingerprint| fingerprint.to_le_bytes()).collect();
+        written &= write_record(Tag::Thread, &[&word(thread.key), &log]);
+    }
+    if PLANNING.load(Ordering::Relaxed) {
+        written &= write_blocks(true);
+    } else {
+        written &= write_blocks(false);
+        let memory = home + PAGE..arena::end();
+        // SAFETY: from the header page on to the arena's cursor everything is writable. Another thread that a root left
+        // running could write while this is read; what is read is then one of the two, as bytes that the kernel copies,
+        // never as a value.
+        let bytes = unsafe {
+            core::slice::from_raw_parts(core::ptr::with_exposed_provenance::<u8>(memory.start), memory.len())
+        };
+        written &= write_record(Tag::Memory, &[&word(memory.start as u64), bytes]);
+    }
+    written && write_record(Tag::End, &[])
 }
 
-fn number(number: u64) -> [u8; 8] {
-    number.to_le_bytes()
+/// Writes the live blocks of the scratch heap, and what they hold if that is wanted.
+fn write_blocks(with_bytes: bool) -> bool {
+    let (mut blocks, mut total) = (Vec::new(), 0u64);
+    scratch::for_each_live(|block| {
+        total += block.size.next_multiple_of(8);
+        let number = block.number;
+        for word in [block.address as u64, block.size, u64::from(block.align), u64::from(number.thread), number.index] {
+            blocks.extend_from_slice(&word.to_le_bytes());
+        }
+    });
+    let written = write_record(Tag::Blocks, &[&blocks]);
+    if !with_bytes {
+        return written;
+    }
+    let Some(file) = CAPTURE.get() else { return false };
+    let mut out = BufWriter::with_capacity(1 << 20, file);
+    let mut written = written && out.write_all(&record_head(Tag::BlockBytes, total as usize)).is_ok();
+    for block in blocks.as_chunks::<{ crate::capture::BLOCK_LEN }>().0 {
+        let mut fields = crate::capture::Payload::new(block);
+        let (Some(address), Some(size)) = (fields.number(), fields.number()) else { return false };
+        // SAFETY: a live block of the scratch heap, of this size; what was said of other threads above holds here too.
+        let bytes = unsafe {
+            core::slice::from_raw_parts(core::ptr::with_exposed_provenance::<u8>(address as usize), size as usize)
+        };
+        let padding = [0u8; 8];
+        written &= out.write_all(bytes).is_ok();
+        written &= out.write_all(&padding[..(size.next_multiple_of(8) - size) as usize]).is_ok();
+    }
+    written && out.flush().is_ok()
+}
+
+fn word(word: u64) -> [u8; 8] {
+    word.to_le_bytes()
 }
 
 fn string(text: &str) -> Vec<u8> {
@@ -207,13 +319,18 @@ fn string(text: &str) -> Vec<u8> {
     bytes
 }
 
+fn record_head(tag: Tag, length: usize) -> [u8; 16] {
+    let mut head = [0u8; 16];
+    head[..4].copy_from_slice(&(tag as u32).to_le_bytes());
+    head[8..].copy_from_slice(&(length as u64).to_le_bytes());
+    head
+}
+
 /// Writes one record made of the `fields`; `false` when the file cannot be written (the tool then finds no end).
 fn write_record(tag: Tag, fields: &[&[u8]]) -> bool {
     let Some(mut file) = CAPTURE.get() else { return false };
     let length: usize = fields.iter().map(|field| field.len()).sum();
-    let mut head = [0u8; 16];
-    head[..4].copy_from_slice(&(tag as u32).to_le_bytes());
-    head[8..].copy_from_slice(&(length as u64).to_le_bytes());
+    let head = record_head(tag, length);
     let padding = [0u8; 8];
     let padding = &padding[..length.next_multiple_of(8) - length];
     if length < 4096 {
@@ -244,19 +361,18 @@ pub(crate) fn out_of_memory(asked: usize) {
     let name = current_name();
     let length = (name.len() as u32).to_le_bytes();
     let limit = LIMIT.load(Ordering::Relaxed);
-    write_record(Tag::OutOfMemory, &[&length, name.as_bytes(), &number(asked as u64), &number(limit)]);
+    write_record(Tag::OutOfMemory, &[&length, name.as_bytes(), &word(asked as u64), &word(limit)]);
 }
 
-/// Tells the tool how much there is, whenever another MiB has been begun.
+/// Tells the tool how many bytes there are, `before` and `now`, whenever another MiB has been begun.
 #[inline]
 pub(crate) fn progress(before: usize, now: usize) {
     if before >> 20 != now >> 20 {
         let page = STATUS.load(Ordering::Acquire);
         if !page.is_null() {
-            let bytes = now - HOME.load(Ordering::Relaxed);
             // SAFETY: the status page is mapped for the rest of the process, page-aligned, and has a `u64` at this
             // offset, which is only ever accessed atomically.
-            unsafe { AtomicU64::from_ptr(page.add(STATUS_BYTES).cast()) }.store(bytes as u64, Ordering::Relaxed);
+            unsafe { AtomicU64::from_ptr(page.add(STATUS_BYTES).cast()) }.store(now as u64, Ordering::Relaxed);
         }
     }
 }

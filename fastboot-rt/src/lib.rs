@@ -21,7 +21,7 @@
 //! the program starts with it in place: no parsing, no allocation, no `derive`, any type.
 //!
 //! # Reading order
-//! A value's way through this crate: [`roots`] (declared) → `freeze`, `arena` and [`alloc`] (evaluated, its memory
+//! A value's way through this crate: [`roots`] (declared) → `freeze`, [`alloc`] and `place` (evaluated, its memory
 //! captured) → [`capture`] (handed to the tool) → [`mod@format`] (what the tool makes of it) → `thaw` (back at start).
 //!
 //! # Invariants
@@ -44,6 +44,18 @@ mod arena;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #[allow(unsafe_code)]
 mod freeze;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[allow(unsafe_code)]
+mod number;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[allow(unsafe_code)]
+mod place;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[allow(unsafe_code)]
+mod plan;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[allow(unsafe_code)]
+mod scratch;
 
 pub mod capture;
 pub mod format;

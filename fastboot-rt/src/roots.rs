@@ -90,6 +90,7 @@ impl fmt::Display for Source {
 ///
 /// Declared with [`frozen!`](crate::frozen). Dereferences to `T`; once the value is there, that is one load and a
 /// branch.
+#[repr(C)]
 pub struct Frozen<T: 'static> {
     /// Null, or the address of a `T` that lives as long as the process. Written once, with `Release`.
     value: AtomicPtr<u8>,
@@ -138,7 +139,7 @@ impl<T: Send + Sync + 'static> Frozen<T> {
         let value = this.value.load(Ordering::Acquire);
         if value.is_null() {
             Source::Unevaluated
-        } else if crate::alloc::in_image(value) || (size_of::<T>() == 0 && crate::alloc::has_image()) {
+        } else if crate::alloc::has_image() && (crate::alloc::in_image(value) || size_of::<T>() == 0) {
             Source::Section
         } else {
             Source::Evaluated
@@ -219,6 +220,13 @@ impl RootRecord {
     /// Address of the value, null if it is not there yet.
     pub fn value(&self) -> *mut u8 {
         self.slot.map_or(ptr::null_mut(), |slot| slot.load(Ordering::Acquire))
+    }
+
+    /// The addresses of the root's static.
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    pub(crate) fn place(&self) -> core::ops::Range<usize> {
+        let start = self.slot.map_or(0, |slot| ptr::from_ref(slot).addr());
+        start..start + size_of::<Frozen<()>>() // `repr(C)`: the slot is the first field, and `T` is not stored
     }
 
     /// Evaluates the root unless its value is there.

@@ -230,6 +230,67 @@ pub(crate) fn map_shared(file: &std::fs::File, length: usize) -> Option<*mut u8>
     (got != libc::MAP_FAILED).then_some(got.cast())
 }
 
+/// Fresh memory, zero, wherever the kernel likes, that costs nothing until it is touched.
+///
+/// # Errors
+/// The `errno`.
+pub(crate) fn map_anonymous(length: usize) -> Result<*mut u8, i32> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: a new mapping that replaces none.
+    let got = unsafe { libc::mmap(ptr::null_mut(), length, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
+    if got == libc::MAP_FAILED { Err(errno()) } else { Ok(got.cast()) }
+}
+
+/// Maps a whole file, read-only, for the rest of the process. The file must not change.
+pub(crate) fn map_file(file: &std::fs::File) -> Option<&'static [u8]> {
+    use std::os::fd::AsRawFd;
+    let length = usize::try_from(file.metadata().ok()?.len()).ok()?;
+    // SAFETY: a new mapping wherever the kernel likes; it replaces none.
+    let got = unsafe { libc::mmap(ptr::null_mut(), length, libc::PROT_READ, libc::MAP_PRIVATE, file.as_raw_fd(), 0) };
+    if got == libc::MAP_FAILED {
+        return None;
+    }
+    // SAFETY: `length` bytes were mapped just now and are never unmapped. The file is the tool's, in a folder of its
+    // own, finished before this process was started.
+    Some(unsafe { core::slice::from_raw_parts(got.cast::<u8>(), length) })
+}
+
+/// Gives the memory of pages back; they are zero when they are touched again.
+pub(crate) fn forget_pages(address: usize, length: usize) {
+    // SAFETY: callers pass pages of a slot that was just freed: nobody reads them before writing.
+    unsafe { libc::madvise(ptr::with_exposed_provenance_mut(address), length, libc::MADV_DONTNEED) };
+}
+
+/// Lets another thread run.
+pub(crate) fn yield_now() {
+    // SAFETY: may be called at any time.
+    unsafe { libc::sched_yield() };
+}
+
+/// The executable's writable segments, where they are mapped: what holds its statics. Without what the loader made
+/// read-only again, and without the `fastboot` section's own.
+pub(crate) fn writable_segments(without: usize) -> impl Iterator<Item = Range<usize>> {
+    let (headers, base) = program_headers().unwrap_or((&[], 0));
+    let range = move |header: &libc::Elf64_Phdr| {
+        let start = base.wrapping_add(header.p_vaddr as usize);
+        start..start.wrapping_add(header.p_memsz as usize)
+    };
+    let relro = headers.iter().find(|header| header.p_type == libc::PT_GNU_RELRO).map(range).unwrap_or(0..0);
+    headers
+        .iter()
+        .filter(|header| header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_W != 0)
+        .map(range)
+        .filter(move |segment| {
+            segment.start != without && !crate::format::HOME_WINDOW.contains(&(segment.start as u64))
+        })
+        .map(move |segment| {
+            // The loader protects whole pages.
+            let protected = relro.start..relro.end & !(crate::format::PAGE - 1);
+            if protected.contains(&segment.start) { protected.end.min(segment.end)..segment.end } else { segment }
+        })
+        .filter(|segment| !segment.is_empty())
+}
+
 /// Turns off address randomisation for this process's next `execve`; `false` when it is off already or cannot be turned
 /// off.
 pub(crate) fn forbid_randomization() -> bool {

@@ -240,12 +240,7 @@ unsafe fn publish(page: &HeaderPage) {
     }
 }
 
-/// Unmaps the image of an embedded non-PIE binary from `home`, so that a freeze run of that binary can use the address.
-pub(crate) fn unmap_embedded(placeholder: &'static Placeholder, home: usize) {
-    if let Ok(segment) = find_segment(placeholder)
-        && segment.address == home
-    {
-        // Nothing has been published, so nothing refers to the image.
-        sys::release(home, segment.length.next_multiple_of(PAGE));
-    }
+/// Whether this is an embedded binary, or may be one.
+pub(crate) fn is_embedded(placeholder: &'static Placeholder) -> bool {
+    find_segment(placeholder).is_ok_and(|segment| segment.length > format::HEADER_LEN)
 }

@@ -4,14 +4,14 @@
 //! neither would two builds. `cargo fastboot` links with `--wrap=getrandom --wrap=syscall --wrap=dlsym`, which makes
 //! every reference to these three (the ways in which the standard library and the crate `getrandom` ask for random
 //! bytes) one to the functions here. Outside of a freeze run they pass the call on. In a binary that was linked without
-//! those options nothing refers to them, and the linker drops them.
+//! those options nothing refers to them.
 
 use crate::alloc::is_freezing;
 use crate::sys;
 use core::ffi::{CStr, c_char, c_long, c_uint, c_void};
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// State of the generator; `None` in place of 0 is not needed, because any state is a good one.
+/// State of the generator. Any state is a good one.
 static STATE: AtomicU64 = AtomicU64::new(0);
 /// Whether random bytes are to be random in a freeze run too.
 static REAL: AtomicU64 = AtomicU64::new(0);
@@ -67,7 +67,10 @@ unsafe extern "C" fn __wrap_getrandom(buffer: *mut c_void, length: usize, flags:
         return unsafe { real(buffer, length, flags) };
     }
     // SAFETY: the caller's promise, passed on to the kernel.
-    unsafe { sys::raw_syscall(libc::SYS_getrandom, [buffer.addr() as c_long, length as c_long, flags as c_long, 0, 0, 0]) as isize }
+    unsafe {
+        sys::raw_syscall(libc::SYS_getrandom, [buffer.addr() as c_long, length as c_long, flags as c_long, 0, 0, 0])
+            as isize
+    }
 }
 
 /// In place of `syscall(2)`. Declared with six arguments: on x86-64 a variadic function gets integers where any other
@@ -117,5 +120,8 @@ unsafe extern "C" fn __wrap_dlsym(handle: *mut c_void, name: *const c_char) -> *
 
 /// Keeps the functions above in the program, under fat LTO too, where only what is used survives.
 #[used]
-static KEEP: (GetRandom, DlSym, unsafe extern "C" fn(c_long, c_long, c_long, c_long, c_long, c_long, c_long) -> c_long) =
-    (__wrap_getrandom, __wrap_dlsym, __wrap_syscall);
+static KEEP: (
+    GetRandom,
+    DlSym,
+    unsafe extern "C" fn(c_long, c_long, c_long, c_long, c_long, c_long, c_long) -> c_long,
+) = (__wrap_getrandom, __wrap_dlsym, __wrap_syscall);

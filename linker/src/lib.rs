@@ -4,4 +4,4 @@
 pub const SCRIPT: &str = include_str!("../fastboot.ld");
 
 /// Options for the linker, besides the script: the functions that `fastboot-rt` stands in for while it freezes.
-pub const WRAP: [&str; 3] = ["--wrap=getrandom", "--wrap=syscall", "--wrap=dlsym"];
+pub const WRAP: [&str; 4] = ["--wrap=getrandom", "--wrap=syscall", "--wrap=dlsym", "--wrap=pthread_create"];

@@ -1,0 +1,252 @@
+//! The pipeline of `build` and `run`: cold binary → image → embedded binary, where cargo put the cold one.
+
+use std::convert::Infallible;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use cargo_metadata::{Metadata, Package};
+
+use crate::cargo::{self, ColdBuild, Messages, Platform};
+use crate::cli::{BuildFlags, FreezeFlags, FreezeLimits, RunFlags};
+use crate::freeze::{FreezeOptions, freeze};
+use crate::image::Image;
+use crate::select::{Choice, Purpose, select};
+use crate::shell::{Shell, megabytes};
+use crate::{binary, embed, output};
+
+/// A finished binary, and what it needs to be run as cargo would.
+#[derive(Debug)]
+struct Finished {
+    executable: PathBuf,
+    environment: Vec<(OsString, OsString)>,
+    runner: Vec<OsString>,
+}
+
+/// `cargo fastboot build`.
+pub(crate) fn build(flags: &BuildFlags, shell: &Shell) -> Result<()> {
+    build_all(flags, Purpose::Build, shell).map(drop)
+}
+
+/// `cargo fastboot run`: returns only if it cannot.
+pub(crate) fn run(flags: &RunFlags, shell: &Shell) -> Result<Infallible> {
+    let finished = build_all(&flags.build, Purpose::Run, shell)?;
+    let program = finished.first().context("no binary was built; name one with `--bin NAME`")?;
+    let mut words = program.runner.iter().map(OsString::as_os_str).chain([program.executable.as_os_str()]);
+    let first = words.next().unwrap_or(program.executable.as_os_str());
+    let mut command = Command::new(first);
+    command.args(words).args(&flags.arguments).envs(program.environment.iter().map(|(name, value)| (name, value)));
+    let arguments: String = flags.arguments.iter().map(|argument| format!(" {}", argument.display())).collect();
+    shell.status("Running", format_args!("`{}{arguments}`", shown(&program.executable).display()));
+    Err(command.exec()).with_context(|| format!("cannot run {}", first.display()))
+}
+
+/// `cargo fastboot freeze`.
+pub(crate) fn freeze_alone(flags: &FreezeFlags, shell: &Shell) -> Result<()> {
+    let platform = Platform::load(flags.target.as_deref())?;
+    let options = freeze_options(flags.limits, platform.runner);
+    let image = freeze(&flags.binary, &options, shell)?;
+    image.save(&flags.output_path)?;
+    let path = flags.output_path.display();
+    shell.status("Finished", format_args!("froze {}, in {path}", summary(&image)));
+    Ok(())
+}
+
+/// Builds everything that was selected, then freezes and embeds each: all compile errors come before the first freeze.
+fn build_all(flags: &BuildFlags, purpose: Purpose, shell: &Shell) -> Result<Vec<Finished>> {
+    let platform = Platform::load(flags.compilation.target.as_deref())?;
+    if flags.manifest.config.iter().any(|entry| entry.contains(".runner")) {
+        shell.warn("a runner given with `--config` is not used for freezing; set it in .cargo/config.toml instead");
+    }
+    let metadata = cargo::metadata(flags)?;
+    let choices = select(&metadata, flags, purpose, shell)?;
+    let script = write_script(&target_folder(&metadata, flags)?)?;
+    let messages = Messages::new(&flags.message_format, shell);
+    let finished = choices
+        .iter()
+        .map(|choice| cargo::build_cold(*choice, &choices, flags, &script, &messages, shell))
+        .collect::<Result<Vec<_>>>()
+        .and_then(|cold| {
+            let both = choices.iter().zip(cold);
+            both.map(|(choice, cold)| finish(*choice, cold, flags, &platform, shell)).collect()
+        });
+    messages.finish(finished.is_ok());
+    finished
+}
+
+/// Freezes the binary that cargo built and puts the embedded one in its place.
+fn finish(
+    choice: Choice<'_>,
+    built: ColdBuild,
+    flags: &BuildFlags,
+    platform: &Platform,
+    shell: &Shell,
+) -> Result<Finished> {
+    let executable = &built.executable;
+    let environment = program_environment(choice, &built, platform);
+    let cold = cold_path(executable)?;
+    binary::stamp(executable, &cold).with_context(|| format!("cannot freeze `{}`", choice.name()))?;
+    shell.verbose(format_args!("cold binary: {}", shown(&cold).display()));
+    let options = FreezeOptions {
+        directory: choice.package.manifest_path.parent().map(|folder| folder.as_std_path().to_owned()),
+        environment: environment.clone(),
+        ..freeze_options(flags.limits, platform.runner.clone())
+    };
+    let image = embed_in_place(&cold, executable, &options, shell).with_context(|| {
+        let path = shown(executable);
+        format!(
+            "cannot freeze `{}`; the cold binary at {} is as cargo built it and evaluates its roots on first use",
+            choice.name(),
+            path.display()
+        )
+    })?;
+    let path = shown(executable);
+    shell.status("Finished", format_args!("embedded {}, in {}", summary(&image), path.display()));
+    if let Some(folder) = &flags.out_dir {
+        let copy = copy_to(folder, executable)
+            .with_context(|| format!("cannot copy {}, which is finished, to `--out-dir`", path.display()))?;
+        shell.status("Copied", format_args!("to {}", copy.display()));
+    }
+    Ok(Finished { executable: built.executable, environment, runner: platform.runner.clone() })
+}
+
+/// Freezes the binary at `cold` and writes it, with its image, to `executable`.
+fn embed_in_place(cold: &Path, executable: &Path, options: &FreezeOptions, shell: &Shell) -> Result<Image> {
+    let image = freeze(cold, options, shell)?;
+    shell.status("Embedding", megabytes(image.len()));
+    // Cargo's file is a hard link to one in `deps`, which must stay cold for the next build: a new file replaces it.
+    embed::embed(cold, &image, executable)?;
+    Ok(image)
+}
+
+fn freeze_options(limits: FreezeLimits, runner: Vec<OsString>) -> FreezeOptions {
+    FreezeOptions {
+        timeout: limits.freeze_timeout,
+        memory_limit: limits.freeze_memory,
+        runner,
+        ..FreezeOptions::default()
+    }
+}
+
+/// Where the cold binary is kept: `fastboot/NAME.cold` beside the finished one.
+fn cold_path(executable: &Path) -> Result<PathBuf> {
+    let (Some(folder), Some(name)) = (executable.parent(), executable.file_name()) else {
+        anyhow::bail!("cargo named {} as the executable, which is not a file", executable.display());
+    };
+    let folder = folder.join("fastboot");
+    std::fs::create_dir_all(&folder).with_context(|| cannot_create(&folder))?;
+    let mut name = name.to_owned();
+    name.push(".cold");
+    Ok(folder.join(name))
+}
+
+/// Cargo's target folder, absolute: the flag, else what cargo says about its variables and configuration.
+fn target_folder(metadata: &Metadata, flags: &BuildFlags) -> Result<PathBuf> {
+    match &flags.compilation.target_dir {
+        Some(folder) => std::path::absolute(folder)
+            .with_context(|| format!("cannot make {} absolute; give `--target-dir` a folder", folder.display())),
+        None => Ok(metadata.target_directory.as_std_path().to_owned()),
+    }
+}
+
+/// Puts the linker script into the target folder and returns its path.
+///
+/// The text is part of the name: cargo relinks when the arguments change, not when the file behind them does.
+fn write_script(target: &Path) -> Result<PathBuf> {
+    use sha2::{Digest, Sha256};
+    let script = fastboot_linker::SCRIPT.as_bytes();
+    let digest: String = Sha256::digest(script).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let folder = target.join("fastboot");
+    let path = folder.join(format!("fastboot-{digest}.ld"));
+    if std::fs::read(&path).is_ok_and(|found| found == script) {
+        return Ok(path);
+    }
+    std::fs::create_dir_all(&folder).with_context(|| cannot_create(&folder))?;
+    output::replace(&path, None, |file| Ok(std::io::Write::write_all(file, script)?))?;
+    Ok(path)
+}
+
+/// Copies a finished binary into the folder of `--out-dir`.
+fn copy_to(folder: &Path, executable: &Path) -> Result<PathBuf> {
+    std::fs::create_dir_all(folder).with_context(|| cannot_create(folder))?;
+    let copy = folder.join(executable.file_name().unwrap_or_default());
+    let same = |path: &Path| path.canonicalize().ok();
+    if same(&copy).is_some_and(|copy| same(executable) == Some(copy)) {
+        return Ok(copy);
+    }
+    let bytes = std::fs::read(executable).with_context(|| format!("cannot read {}", executable.display()))?;
+    // One large write: the page cache then holds large folios, which halves the page faults of a start.
+    output::replace(&copy, Some(executable), |file| Ok(std::io::Write::write_all(file, &bytes)?))?;
+    Ok(copy)
+}
+
+fn cannot_create(folder: &Path) -> String {
+    format!("cannot create the folder {}; name one in a folder that you may write into", folder.display())
+}
+
+/// The variables that `cargo run` would give the program.
+fn program_environment(choice: Choice<'_>, built: &ColdBuild, platform: &Platform) -> Vec<(OsString, OsString)> {
+    let mut environment = platform.environment.clone();
+    environment.push(("CARGO".into(), cargo::program()));
+    environment.push(("CARGO_BIN_NAME".into(), choice.name().into()));
+    environment.extend(package_variables(choice.package).into_iter().map(|(name, value)| (name.into(), value.into())));
+    environment.extend(built.environment.iter().cloned());
+    if let Some(path) = library_path(built, platform) {
+        environment.push((LIBRARY_PATH.into(), path));
+    }
+    environment
+}
+
+const LIBRARY_PATH: &str = "LD_LIBRARY_PATH";
+
+/// Cargo's folders of shared libraries, then the user's. `None` if they cannot be written down (a `:` in a path).
+fn library_path(built: &ColdBuild, platform: &Platform) -> Option<OsString> {
+    let profile = built.executable.parent()?;
+    // Examples stand one folder deeper.
+    let profile = if profile.file_name() == Some(OsStr::new("examples")) { profile.parent()? } else { profile };
+    let own = built.libraries.iter().filter(|folder| folder.starts_with(profile)).cloned();
+    let users = std::env::var_os(LIBRARY_PATH);
+    let users = users.iter().flat_map(std::env::split_paths).filter(|path| !path.as_os_str().is_empty());
+    let cargos = [profile.to_owned(), profile.join("deps")].into_iter().chain(platform.libraries.clone());
+    std::env::join_paths(own.chain(cargos).chain(users)).ok()
+}
+
+/// `CARGO_MANIFEST_DIR` and the like.
+fn package_variables(package: &Package) -> Vec<(&'static str, String)> {
+    let version = &package.version;
+    let text = |field: &Option<String>| field.clone().unwrap_or_default();
+    let path = |field: &Option<cargo_metadata::camino::Utf8PathBuf>| {
+        field.as_ref().map(ToString::to_string).unwrap_or_default()
+    };
+    vec![
+        ("CARGO_MANIFEST_DIR", package.manifest_path.parent().map(ToString::to_string).unwrap_or_default()),
+        ("CARGO_MANIFEST_PATH", package.manifest_path.to_string()),
+        ("CARGO_PKG_NAME", package.name.to_string()),
+        ("CARGO_PKG_VERSION", version.to_string()),
+        ("CARGO_PKG_VERSION_MAJOR", version.major.to_string()),
+        ("CARGO_PKG_VERSION_MINOR", version.minor.to_string()),
+        ("CARGO_PKG_VERSION_PATCH", version.patch.to_string()),
+        ("CARGO_PKG_VERSION_PRE", version.pre.to_string()),
+        ("CARGO_PKG_AUTHORS", package.authors.join(":")),
+        ("CARGO_PKG_DESCRIPTION", text(&package.description)),
+        ("CARGO_PKG_HOMEPAGE", text(&package.homepage)),
+        ("CARGO_PKG_REPOSITORY", text(&package.repository)),
+        ("CARGO_PKG_LICENSE", text(&package.license)),
+        ("CARGO_PKG_LICENSE_FILE", path(&package.license_file)),
+        ("CARGO_PKG_README", path(&package.readme)),
+        ("CARGO_PKG_RUST_VERSION", package.rust_version.as_ref().map(ToString::to_string).unwrap_or_default()),
+    ]
+}
+
+/// `3 roots, 91.2 MB`.
+fn summary(image: &Image) -> String {
+    let roots = image.root_count();
+    format!("{roots} {}, {}", if roots == 1 { "root" } else { "roots" }, megabytes(image.len()))
+}
+
+/// `path` as the user would write it: from the current folder if it is inside.
+fn shown(path: &Path) -> &Path {
+    std::env::current_dir().ok().and_then(|folder| path.strip_prefix(folder).ok()).unwrap_or(path)
+}

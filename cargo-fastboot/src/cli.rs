@@ -1,0 +1,413 @@
+//! The command line: cargo's own flags under cargo's own names, and a few of fastboot's.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anstream::ColorChoice;
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+use crate::shell::Verbosity;
+
+/// The heading that fastboot's own flags stand under in help texts.
+const OWN: &str = "Fastboot Options";
+
+/// What cargo takes for `--message-format`.
+const MESSAGE_FORMATS: [&str; 6] =
+    ["human", "short", "json", "json-diagnostic-short", "json-diagnostic-rendered-ansi", "json-render-diagnostics"];
+
+const ABOUT: &str = "Freeze a program's prepared values at build time and embed them in its binary";
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo fastboot build --release             build, freeze and embed this package's binary
+  cargo fastboot run --release -- QUERY      the same, then run it
+  cargo fastboot inspect target/release/app  show what is embedded in a binary
+
+The stages of `build`, one by one:
+  cargo fastboot freeze --binary target/release/fastboot/app.cold -o app.snap
+  cargo fastboot embed --binary target/release/fastboot/app.cold --snapshot app.snap -o app";
+
+/// What `cargo fastboot` was asked to do.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo-fastboot",
+    bin_name = "cargo fastboot",
+    version,
+    about = ABOUT,
+    after_help = EXAMPLES,
+    styles = clap_cargo::style::CLAP_STYLING,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub(crate) struct Cli {
+    /// The stage to run.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+impl Cli {
+    /// Parses `cargo-fastboot fastboot build ...`, as cargo starts it, and `cargo-fastboot build ...`.
+    pub(crate) fn parse_as_subcommand() -> Self {
+        Self::parse_from(without_own_name(std::env::args_os()))
+    }
+
+    /// How much to say, and whether in colour.
+    pub(crate) fn output(&self) -> &OutputFlags {
+        match &self.command {
+            Command::Build(build) => &build.output,
+            Command::Run(run) => &run.build.output,
+            Command::Freeze(freeze) => &freeze.output,
+            Command::Embed(embed) => &embed.output,
+            Command::Inspect(inspect) => &inspect.output,
+        }
+    }
+}
+
+/// Cargo passes the subcommand's name as the first argument: leaves it out.
+fn without_own_name(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = arguments.collect();
+    if arguments.get(1).is_some_and(|first| first == "fastboot") {
+        arguments.remove(1);
+    }
+    arguments
+}
+
+/// The stages.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Build a binary, freeze its roots, and embed the image in it
+    #[command(visible_alias = "b")]
+    Build(BuildFlags),
+    /// Build as `build` does, then run the finished binary
+    #[command(visible_alias = "r")]
+    Run(RunFlags),
+    /// Run a cold binary in freeze mode and save its image as a snapshot
+    Freeze(FreezeFlags),
+    /// Write a snapshot into the binary it was frozen from
+    Embed(EmbedFlags),
+    /// Show the image of a binary or of a snapshot
+    Inspect(InspectFlags),
+}
+
+/// Flags of `build`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cargo fastboot build --release
+  cargo fastboot build --release --static --bin server
+  cargo fastboot build --workspace --profile dist --out-dir dist
+
+The finished binary stands where cargo puts it; the cold one is kept in `fastboot/` beside it.")]
+pub(crate) struct BuildFlags {
+    // First, so that they stand under no heading: a heading holds for all that follows it.
+    /// Format of cargo's messages, as in `cargo build`
+    #[arg(long, value_name = "FMT", value_delimiter = ',', value_parser = MESSAGE_FORMATS)]
+    pub(crate) message_format: Vec<String>,
+    #[command(flatten)]
+    pub(crate) output: OutputFlags,
+    #[command(flatten)]
+    pub(crate) link: LinkFlags,
+    /// Also put the finished binaries in this folder
+    #[arg(long, value_name = "DIR", help_heading = OWN)]
+    pub(crate) out_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) limits: FreezeLimits,
+    #[command(flatten, next_help_heading = "Package Selection")]
+    pub(crate) workspace: clap_cargo::Workspace,
+    #[command(flatten, next_help_heading = "Target Selection")]
+    pub(crate) targets: TargetFlags,
+    #[command(flatten, next_help_heading = "Feature Selection")]
+    pub(crate) features: clap_cargo::Features,
+    #[command(flatten, next_help_heading = "Compilation Options")]
+    pub(crate) compilation: CompilationFlags,
+    #[command(flatten, next_help_heading = "Manifest Options")]
+    pub(crate) manifest: ManifestFlags,
+}
+
+/// Flags of `run`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cargo fastboot run --release -- QUERY
+  FASTBOOT_LOG=1 cargo fastboot run --release --bin app")]
+pub(crate) struct RunFlags {
+    #[command(flatten)]
+    pub(crate) build: BuildFlags,
+    /// Arguments for the program
+    #[arg(trailing_var_arg = true, value_name = "ARGS")]
+    pub(crate) arguments: Vec<OsString>,
+}
+
+/// How the cold binary is linked.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct LinkFlags {
+    /// Keep the binary position-independent (with `--static`: static-pie)
+    #[arg(long = "pie", help_heading = OWN)]
+    pub(crate) pie: bool,
+    /// Link the C library statically: half the start-up cost of a process
+    #[arg(long = "static", help_heading = OWN)]
+    pub(crate) static_libc: bool,
+}
+
+/// What a freeze may take.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct FreezeLimits {
+    /// Give up when the roots are not evaluated after this long
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds, help_heading = OWN)]
+    pub(crate) freeze_timeout: Option<Duration>,
+    /// Give up when the roots need more memory than this (such as 512M, 8G)
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes, help_heading = OWN)]
+    pub(crate) freeze_memory: Option<u64>,
+}
+
+/// Which binaries.
+#[derive(Debug, Args)]
+pub(crate) struct TargetFlags {
+    /// Build only the specified binary
+    #[arg(long, value_name = "NAME")]
+    pub(crate) bin: Vec<String>,
+    /// Build all binaries
+    #[arg(long)]
+    pub(crate) bins: bool,
+    /// Build only the specified example
+    #[arg(long, value_name = "NAME")]
+    pub(crate) example: Vec<String>,
+    /// Build all examples
+    #[arg(long)]
+    pub(crate) examples: bool,
+}
+
+/// How cargo builds.
+#[derive(Debug, Args)]
+pub(crate) struct CompilationFlags {
+    /// Build in release mode, with optimizations
+    #[arg(short, long, conflicts_with = "profile")]
+    pub(crate) release: bool,
+    /// Build with the specified profile
+    #[arg(long, value_name = "PROFILE-NAME")]
+    pub(crate) profile: Option<String>,
+    /// Number of parallel jobs, defaults to # of CPUs
+    #[arg(short, long, value_name = "N", allow_hyphen_values = true)]
+    pub(crate) jobs: Option<String>,
+    /// Do not abort the build as soon as there is an error
+    #[arg(long)]
+    pub(crate) keep_going: bool,
+    /// Target triple to build for
+    #[arg(long, value_name = "TRIPLE")]
+    pub(crate) target: Option<String>,
+    /// Folder for all generated artifacts
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) target_dir: Option<PathBuf>,
+    /// Output a build timing report at the end of the build
+    #[arg(long)]
+    pub(crate) timings: bool,
+}
+
+/// Where the manifest is, and what cargo may do with it.
+#[derive(Debug, Args)]
+pub(crate) struct ManifestFlags {
+    /// Path to Cargo.toml
+    #[arg(long, value_name = "PATH")]
+    pub(crate) manifest_path: Option<PathBuf>,
+    /// Ignore `rust-version` specification in packages
+    #[arg(long)]
+    pub(crate) ignore_rust_version: bool,
+    /// Assert that `Cargo.lock` will remain unchanged
+    #[arg(long)]
+    pub(crate) locked: bool,
+    /// Run without accessing the network
+    #[arg(long)]
+    pub(crate) offline: bool,
+    /// Equivalent to specifying both --locked and --offline
+    #[arg(long)]
+    pub(crate) frozen: bool,
+    /// Override a cargo configuration value
+    #[arg(long, value_name = "KEY=VALUE|PATH")]
+    pub(crate) config: Vec<String>,
+    /// Unstable (nightly-only) flags to cargo
+    #[arg(short = 'Z', value_name = "FLAG")]
+    pub(crate) unstable: Vec<String>,
+}
+
+/// How much is said.
+#[derive(Debug, Args)]
+pub(crate) struct OutputFlags {
+    /// Use verbose output (-vv very verbose)
+    #[arg(short, long, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Say nothing but warnings and errors
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Coloring: auto, always, never
+    #[arg(long, value_name = "WHEN", value_parser = parse_color)]
+    pub(crate) color: Option<ColorChoice>,
+}
+
+impl OutputFlags {
+    /// How much is said; cargo's variables count when there is no flag.
+    pub(crate) fn verbosity(&self) -> Verbosity {
+        let wanted = |name| std::env::var(name).is_ok_and(|value| value == "true");
+        match (self.quiet, self.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (false, 1..) => Verbosity::Verbose,
+            (false, 0) if wanted("CARGO_TERM_QUIET") => Verbosity::Quiet,
+            (false, 0) if wanted("CARGO_TERM_VERBOSE") => Verbosity::Verbose,
+            (false, 0) => Verbosity::Normal,
+        }
+    }
+
+    /// Whether in colour; cargo's variable counts when there is no flag.
+    pub(crate) fn color(&self) -> ColorChoice {
+        self.color.or_else(|| parse_color(&std::env::var("CARGO_TERM_COLOR").ok()?).ok()).unwrap_or(ColorChoice::Auto)
+    }
+
+    /// The value of cargo's own `--color` that says the same as the flag.
+    pub(crate) fn color_name(&self) -> Option<&'static str> {
+        Some(match self.color? {
+            ColorChoice::Always | ColorChoice::AlwaysAnsi => "always",
+            ColorChoice::Never => "never",
+            ColorChoice::Auto => "auto",
+        })
+    }
+}
+
+/// Flags of `freeze`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  cargo fastboot freeze --binary target/release/fastboot/app.cold -o app.snap
+
+The binary runs in the current folder; `build` runs it in its package's folder.")]
+pub(crate) struct FreezeFlags {
+    /// The cold binary, as `build` keeps it
+    #[arg(long, value_name = "PATH")]
+    pub(crate) binary: PathBuf,
+    /// Where to save the snapshot
+    #[arg(short = 'o', long = "output", value_name = "PATH.snap")]
+    pub(crate) output_path: PathBuf,
+    /// Target triple whose runner, if cargo has one configured, runs the binary
+    #[arg(long, value_name = "TRIPLE")]
+    pub(crate) target: Option<String>,
+    #[command(flatten)]
+    pub(crate) limits: FreezeLimits,
+    #[command(flatten)]
+    pub(crate) output: OutputFlags,
+}
+
+/// Flags of `embed`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  cargo fastboot embed --binary target/release/fastboot/app.cold --snapshot app.snap -o app")]
+pub(crate) struct EmbedFlags {
+    /// The binary the snapshot was frozen from
+    #[arg(long, value_name = "PATH")]
+    pub(crate) binary: PathBuf,
+    /// The snapshot
+    #[arg(long, value_name = "PATH.snap")]
+    pub(crate) snapshot: PathBuf,
+    /// Where to put the embedded binary
+    #[arg(short = 'o', long = "output", value_name = "PATH")]
+    pub(crate) output_path: PathBuf,
+    #[command(flatten)]
+    pub(crate) output: OutputFlags,
+}
+
+/// Flags of `inspect`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cargo fastboot inspect target/release/app
+  cargo fastboot inspect app.snap --json")]
+pub(crate) struct InspectFlags {
+    /// A cold binary, an embedded binary, or a snapshot
+    pub(crate) path: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) output: OutputFlags,
+}
+
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    match text.parse::<f64>().map(Duration::try_from_secs_f64) {
+        Ok(Ok(duration)) if !duration.is_zero() => Ok(duration),
+        _ => Err("give a number of seconds greater than zero, such as 90".to_owned()),
+    }
+}
+
+fn parse_bytes(text: &str) -> Result<u64, String> {
+    let upper = text.trim().to_ascii_uppercase();
+    let number = upper.strip_suffix('B').unwrap_or(&upper);
+    let number = number.strip_suffix('I').unwrap_or(number);
+    let (digits, shift) = match number.char_indices().last() {
+        Some((at, 'K')) => (&number[..at], 10),
+        Some((at, 'M')) => (&number[..at], 20),
+        Some((at, 'G')) => (&number[..at], 30),
+        Some((at, 'T')) => (&number[..at], 40),
+        _ => (number, 0),
+    };
+    digits
+        .parse::<u64>()
+        .ok()
+        .and_then(|count| count.checked_mul(1 << shift))
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(|| "give a number of bytes greater than zero, such as 512M or 8G".to_owned())
+}
+
+fn parse_color(text: &str) -> Result<ColorChoice, String> {
+    match text {
+        "auto" => Ok(ColorChoice::Auto),
+        "always" => Ok(ColorChoice::Always),
+        "never" => Ok(ColorChoice::Never),
+        _ => Err("give auto, always, or never".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(line: &str) -> Cli {
+        Cli::try_parse_from(without_own_name(line.split(' ').map(OsString::from))).expect(line)
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn both_ways_of_being_called_parse() {
+        for line in ["cargo-fastboot fastboot build -r", "cargo-fastboot build --release"] {
+            let Command::Build(build) = parse(line).command else { panic!("{line}") };
+            assert!(build.compilation.release, "{line}");
+        }
+    }
+
+    #[test]
+    fn arguments_of_the_program_are_left_alone() {
+        let Command::Run(run) = parse("cargo-fastboot run --bin a -- --release -v").command else { panic!() };
+        assert_eq!(run.arguments, ["--release", "-v"]);
+        assert!(!run.build.compilation.release);
+    }
+
+    #[test]
+    fn short_flags_of_the_stages() {
+        let Command::Freeze(freeze) = parse("cargo-fastboot freeze --binary b -o s.snap -v").command else { panic!() };
+        assert_eq!(freeze.output_path, PathBuf::from("s.snap"));
+        assert_eq!(freeze.output.verbosity(), Verbosity::Verbose);
+    }
+
+    #[test]
+    fn sizes_take_suffixes() {
+        assert_eq!(parse_bytes("8G"), Ok(8 << 30));
+        assert_eq!(parse_bytes("512MiB"), Ok(512 << 20));
+        assert_eq!(parse_bytes("12"), Ok(12));
+        for wrong in ["", "0", "G", "1.5G", "-1", "99999999999T"] {
+            assert!(parse_bytes(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! Mark: which objects of a plan run are alive, and in which order they are met.
+//!
+//! There are no types, so marking is conservative: any word that may be the address of a block is taken for one. That
+//! can keep a block too many, never one too few. Addresses are found wherever they stand, aligned or not, with tags in
+//! the low bits or in the top sixteen, pointing to the beginning of a block, into it, or one past its end.
+
+use crate::capture::Block;
+use std::ops::Range;
+
+/// Blocks of a scratch heap and what they hold.
+pub(crate) struct Heap<'a> {
+    /// By ascending address. No two touch each other.
+    blocks: &'a [Block],
+    /// Where in `bytes` each block begins.
+    offsets: Vec<usize>,
+    bytes: &'a [u8],
+    /// All addresses that may mean a block.
+    span: Range<u64>,
+}
+
+/// The end of a chain of references: from which seed or block a block was first reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Parent {
+    /// Directly from the seed with this number.
+    Seed(u32),
+    /// From the block with this number.
+    Block(u32),
+}
+
+/// The result: what is alive.
+#[derive(Debug, Default)]
+pub(crate) struct Marked {
+    /// Numbers of the blocks, depth first, in the order in which they are met.
+    pub(crate) order: Vec<u32>,
+    /// For each block, how it was reached; `None` if it was not.
+    pub(crate) parents: Vec<Option<Parent>>,
+}
+
+/// Addresses are 48 bits wide; what stands above is a tag, or sign extension.
+const ADDRESS_LEN: usize = 6;
+
+/// The words in `bytes` that may be addresses in `span`, each with its position; from `start` on.
+fn addresses<'a>(bytes: &'a [u8], span: &'a Range<u64>, start: usize) -> impl Iterator<Item = (usize, u64)> + 'a {
+    // The top bytes of all addresses in the span that are the same: what to look for first.
+    let top = (span.start >> 40) as u8;
+    let uniform = span.end.saturating_sub(1) >> 40 == span.start >> 40;
+    let last = ADDRESS_LEN - 1;
+    let mut at = start + last;
+    std::iter::from_fn(move || {
+        loop {
+            let rest = bytes.get(at..)?;
+            at += if uniform { rest.iter().position(|byte| *byte == top)? } else { 0 };
+            if at >= bytes.len() {
+                return None;
+            }
+            let begin = at - last;
+            at += 1;
+            let mut word = [0; 8];
+            word[..ADDRESS_LEN].copy_from_slice(&bytes[begin..begin + ADDRESS_LEN]);
+            let address = u64::from_le_bytes(word);
+            if span.contains(&address) {
+                return Some((begin, address));
+            }
+        }
+    })
+}
+
+fn ascending(blocks: &[Block]) -> bool {
+    blocks.windows(2).all(|pair| pair[0].address + pair[0].size < pair[1].address)
+}
+
+fn span(blocks: &[Block]) -> Range<u64> {
+    match (blocks.first(), blocks.last()) {
+        (Some(first), Some(last)) => first.address..last.address + last.size + 8,
+        _ => 0..0,
+    }
+}
+
+/// The first word in `bytes` that may be the address of one of `blocks`: where it stands, and the block.
+pub(crate) fn first_reference(bytes: &[u8], blocks: &[Block]) -> Option<(usize, Block)> {
+    if !ascending(blocks) {
+        return None;
+    }
+    let heap = Heap { blocks, offsets: Vec::new(), bytes: &[], span: span(blocks) };
+    addresses(bytes, &heap.span, 0).find_map(|(at, address)| Some((at, blocks[heap.block_at(address)? as usize])))
+}
+
+impl<'a> Heap<'a> {
+    /// `bytes` are the contents of the blocks, one behind the other, each padded to eight bytes.
+    pub(crate) fn new(blocks: &'a [Block], bytes: &'a [u8]) -> Option<Self> {
+        let mut offsets = Vec::with_capacity(blocks.len());
+        let mut end = 0usize;
+        for block in blocks {
+            offsets.push(end);
+            end = end.checked_add(usize::try_from(block.size).ok()?.checked_next_multiple_of(8)?)?;
+        }
+        if end != bytes.len() || !ascending(blocks) {
+            return None;
+        }
+        Some(Self { blocks, offsets, bytes, span: span(blocks) })
+    }
+
+    /// What a block holds.
+    pub(crate) fn contents(&self, block: u32) -> &'a [u8] {
+        let start = self.offsets[block as usize];
+        &self.bytes[start..start + self.blocks[block as usize].size as usize]
+    }
+
+    /// The block that an address means: its beginning, its inside, its end, or any of these with a tag in the low bits.
+    pub(crate) fn block_at(&self, address: u64) -> Option<u32> {
+        let find = |address: u64| {
+            let after = self.blocks.partition_point(|block| block.address <= address);
+            let block = &self.blocks[after.checked_sub(1)?];
+            (address <= block.address + block.size).then_some(after as u32 - 1)
+        };
+        find(address).or_else(|| find(address & !7))
+    }
+
+    /// The blocks that `bytes` may refer to, in order.
+    pub(crate) fn references(&self, bytes: &'a [u8], from: usize) -> impl Iterator<Item = (usize, u32)> + '_ {
+        addresses(bytes, &self.span, from).filter_map(|(at, address)| Some((at, self.block_at(address)?)))
+    }
+
+    /// Everything that can be reached from the seeds, seed by seed, depth first, the references in a block in their
+    /// order.
+    pub(crate) fn mark(&self, seeds: &[Seed<'a>]) -> Marked {
+        let mut marked = Marked { order: Vec::new(), parents: vec![None; self.blocks.len()] };
+        // Blocks that are being gone through, and how far: a recursion, but as deep as memory allows.
+        let mut path: Vec<(u32, usize)> = Vec::new();
+        for (number, seed) in seeds.iter().enumerate() {
+            let mut from = 0;
+            loop {
+                let next = match seed {
+                    Seed::Address(address) if from == 0 => self.block_at(*address).map(|block| (0, block)),
+                    Seed::Address(_) => None,
+                    Seed::Bytes(bytes) => self.references(bytes, from).next(),
+                };
+                let Some((at, block)) = next else { break };
+                from = at + 1;
+                if marked.meet(block, Parent::Seed(number as u32)) {
+                    path.push((block, 0));
+                }
+                while let Some((block, from)) = path.pop() {
+                    let mut references = self.references(self.contents(block), from);
+                    let unmet = references.find(|(_, child)| marked.parents[*child as usize].is_none());
+                    if let Some((at, child)) = unmet {
+                        path.push((block, at + 1));
+                        marked.meet(child, Parent::Block(block));
+                        path.push((child, 0));
+                    }
+                }
+            }
+        }
+        marked
+    }
+}
+
+impl Marked {
+    fn meet(&mut self, block: u32, parent: Parent) -> bool {
+        let slot = &mut self.parents[block as usize];
+        if slot.is_some() {
+            return false;
+        }
+        *slot = Some(parent);
+        self.order.push(block);
+        true
+    }
+
+    /// The seed that a marked block was first reached from.
+    pub(crate) fn seed_of(&self, mut block: u32) -> Option<u32> {
+        loop {
+            match (*self.parents.get(block as usize)?)? {
+                Parent::Seed(seed) => return Some(seed),
+                Parent::Block(parent) => block = parent,
+            }
+        }
+    }
+}
+
+/// Where marking begins.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Seed<'a> {
+    /// The address of a root's value.
+    Address(u64),
+    /// The bytes of a carried static.
+    Bytes(&'a [u8]),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BASE: u64 = 0x5530_0000_0030;
+
+    /// Blocks of these contents, 64 KiB apart; words are put into eight bytes.
+    fn heap(contents: &[Vec<u8>]) -> (Vec<Block>, Vec<u8>) {
+        let mut bytes = Vec::new();
+        let mut blocks = Vec::new();
+        for (index, content) in contents.iter().enumerate() {
+            let address = BASE + index as u64 * 0x100_0000;
+            blocks.push(Block { address, size: content.len() as u64, align: 8, thread: 0, index: index as u64 });
+            bytes.extend_from_slice(content);
+            bytes.resize(bytes.len().next_multiple_of(8), 0);
+        }
+        (blocks, bytes)
+    }
+
+    fn at(index: u64) -> u64 {
+        BASE + index * 0x100_0000
+    }
+
+    fn words(words: &[u64]) -> Vec<u8> {
+        words.iter().flat_map(|word| word.to_le_bytes()).collect()
+    }
+
+    fn order(contents: &[Vec<u8>], seeds: &[Seed<'_>]) -> Vec<u32> {
+        let (blocks, bytes) = heap(contents);
+        // The seeds live as long as this call.
+        let heap = Heap::new(&blocks, &bytes).unwrap();
+        let seeds: Vec<Seed<'_>> = seeds.to_vec();
+        heap.mark(&seeds).order
+    }
+
+    #[test]
+    fn depth_first_children_in_order() {
+        let contents = [words(&[at(1), at(3)]), words(&[at(2)]), words(&[7]), words(&[at(0), at(2)]), words(&[1])];
+        assert_eq!(order(&contents, &[Seed::Address(at(0))]), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn every_kind_of_pointer_keeps_its_block() {
+        let pointers = [
+            at(1),                     // the beginning
+            at(1) + 11,                // the inside
+            at(1) + 16,                // one past the end
+            at(1) | 3,                 // a tag in the low bits
+            at(1) | 0xfff8 << 48,      // a tag in the top bits, as in a NaN box
+            (at(1) + 8) | 0x7fff << 48,
+        ];
+        for pointer in pointers {
+            assert_eq!(order(&[words(&[pointer]), words(&[1, 2])], &[Seed::Address(at(0))]), [0, 1], "{pointer:#x}");
+        }
+        for missed in [at(1) - 1 & !7, at(1) + 17 + 8, 0, 0x5529_0000_0000] {
+            assert_eq!(order(&[words(&[missed]), words(&[1, 2])], &[Seed::Address(at(0))]), [0], "{missed:#x}");
+        }
+    }
+
+    #[test]
+    fn pointers_may_stand_anywhere() {
+        for shift in 0..8 {
+            let mut packed = vec![0xff; shift];
+            packed.extend_from_slice(&at(1).to_le_bytes());
+            assert_eq!(order(&[packed, words(&[1])], &[Seed::Address(at(0))]), [0, 1], "shift {shift}");
+        }
+    }
+
+    #[test]
+    fn bytes_are_seeds_too() {
+        let text = words(&[5, at(2), at(1)]);
+        assert_eq!(order(&[words(&[0]), words(&[0]), words(&[at(1)])], &[Seed::Bytes(&text)]), [2, 1]);
+    }
+
+    #[test]
+    fn a_long_chain_needs_no_stack() {
+        let count = 300_000u64;
+        let contents: Vec<_> = (0..count).map(|index| words(&[at(index + 1)])).collect();
+        assert_eq!(order(&contents, &[Seed::Address(at(0))]).len(), count as usize);
+    }
+
+    #[test]
+    fn wide_arrays_are_gone_through_once() {
+        let count = 200_000u64;
+        let mut contents = vec![words(&(1..=count).map(at).collect::<Vec<_>>())];
+        contents.extend((0..count).map(|_| words(&[at(0)])));
+        assert_eq!(order(&contents, &[Seed::Address(at(0))]), (0..=count as u32).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn chains_lead_back_to_the_seed() {
+        let contents = [words(&[at(1)]), words(&[at(2)]), words(&[0]), words(&[0])];
+        let (blocks, bytes) = heap(&contents);
+        let heap = Heap::new(&blocks, &bytes).unwrap();
+        let marked = heap.mark(&[Seed::Address(at(3)), Seed::Address(at(0))]);
+        assert_eq!(marked.order, [3, 0, 1, 2]);
+        assert_eq!(marked.seed_of(2), Some(1));
+        assert_eq!(marked.parents[2], Some(Parent::Block(1)));
+    }
+}

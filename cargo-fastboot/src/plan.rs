@@ -1,0 +1,124 @@
+//! Plan: gives every object that is alive after a plan run its final address.
+//!
+//! Objects lie back to back in the order in which marking meets them, packed to their alignment, each with the size it
+//! had at the end. The plan says, for each allocation of each thread: what it asked for, and where it belongs.
+
+use crate::capture::{Block, Capture};
+use crate::mark::Marked;
+use anyhow::{Result, ensure};
+use fastboot_rt::capture::{PLAN_ENTRY_LEN, PLAN_PLACEMENT_LEN, PLAN_THREAD_LEN, PlanHeader};
+use fastboot_rt::format::PAGE;
+use std::io::Write;
+use std::path::Path;
+
+/// Where the objects go.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// By ascending offset.
+    placements: Vec<Placement>,
+    /// Offset from the home address where placements end: a multiple of the page size.
+    pub(crate) end: u64,
+    /// Bytes of the objects, without what alignment leaves free.
+    pub(crate) live: u64,
+}
+
+/// One object's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Placement {
+    offset: u64,
+    reserved: u64,
+    thread: u64,
+    index: u64,
+}
+
+impl Plan {
+    /// Places the marked blocks. Those of threads that cannot be told apart stay without a place: they overflow.
+    pub(crate) fn new(blocks: &[Block], marked: &Marked, threads: usize) -> Self {
+        let mut at = PAGE as u64;
+        let (mut placements, mut live) = (Vec::with_capacity(marked.order.len()), 0);
+        for block in marked.order.iter().map(|number| &blocks[*number as usize]) {
+            if block.thread >= threads as u64 {
+                continue;
+            }
+            let offset = at.next_multiple_of(block.align.max(1));
+            placements.push(Placement { offset, reserved: block.size, thread: block.thread, index: block.index });
+            live += block.size;
+            at = offset + block.size;
+        }
+        Self { placements, end: at.next_multiple_of(PAGE as u64), live }
+    }
+
+    /// How many objects have a place.
+    pub(crate) fn len(&self) -> usize {
+        self.placements.len()
+    }
+
+    /// Writes the plan for a place run.
+    pub(crate) fn save(&self, capture: &Capture, path: &Path) -> Result<()> {
+        let entries: u64 = capture.threads.iter().map(|thread| thread.fingerprints.len() as u64).sum();
+        ensure!(self.placements.len() < u32::MAX as usize, "more than {} objects; freeze with --verbatim", u32::MAX);
+        let header = PlanHeader {
+            threads: capture.threads.len() as u64,
+            entries,
+            placements: self.placements.len() as u64,
+            end: self.end,
+        };
+        let mut numbers: Vec<Vec<u32>> =
+            capture.threads.iter().map(|thread| vec![0; thread.fingerprints.len()]).collect();
+        for (number, placement) in self.placements.iter().enumerate() {
+            let thread = numbers.get_mut(placement.thread as usize);
+            if let Some(slot) = thread.and_then(|numbers| numbers.get_mut(placement.index as usize)) {
+                *slot = number as u32 + 1;
+            }
+        }
+        let mut out = std::io::BufWriter::with_capacity(1 << 20, std::fs::File::create(path)?);
+        out.write_all(&header.encode())?;
+        let mut first = 0;
+        for thread in &capture.threads {
+            let count = thread.fingerprints.len() as u64;
+            let fields = [thread.key, first, count].map(u64::to_le_bytes);
+            debug_assert_eq!(fields.as_flattened().len(), PLAN_THREAD_LEN);
+            out.write_all(fields.as_flattened())?;
+            first += count;
+        }
+        for (thread, numbers) in capture.threads.iter().zip(&numbers) {
+            for (fingerprint, number) in thread.fingerprints.iter().zip(numbers) {
+                let entry = [*fingerprint, *number].map(u32::to_le_bytes);
+                debug_assert_eq!(entry.as_flattened().len(), PLAN_ENTRY_LEN);
+                out.write_all(entry.as_flattened())?;
+            }
+        }
+        for placement in &self.placements {
+            let fields = [placement.offset, placement.reserved].map(u64::to_le_bytes);
+            debug_assert_eq!(fields.as_flattened().len(), PLAN_PLACEMENT_LEN);
+            out.write_all(fields.as_flattened())?;
+        }
+        Ok(out.flush()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block(size: u64, align: u64, thread: u64, index: u64) -> Block {
+        Block { address: 0, size, align, thread, index }
+    }
+
+    #[test]
+    fn objects_lie_back_to_back_in_marking_order() {
+        let blocks = [block(24, 8, 0, 0), block(5, 1, 0, 1), block(64, 64, 0, 2), block(1, 1, 0, 3)];
+        let marked = Marked { order: vec![1, 0, 2], parents: Vec::new() };
+        let plan = Plan::new(&blocks, &marked, 1);
+        let places: Vec<_> = plan.placements.iter().map(|p| (p.index, p.offset, p.reserved)).collect();
+        assert_eq!(places, [(1, 4096, 5), (0, 4104, 24), (2, 4160, 64)]);
+        assert_eq!((plan.end, plan.live, plan.len()), (8192, 93, 3));
+    }
+
+    #[test]
+    fn blocks_of_unknown_threads_have_no_place() {
+        let blocks = [block(8, 8, u64::from(u32::MAX), 0), block(8, 8, 0, 7)];
+        let plan = Plan::new(&blocks, &Marked { order: vec![0, 1], parents: Vec::new() }, 1);
+        assert_eq!(plan.len(), 1);
+    }
+}

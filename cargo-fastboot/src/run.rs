@@ -1,0 +1,232 @@
+//! Run: one freeze run of a binary, from the request to the capture, or to the reason why there is none.
+
+use crate::binary::Binary;
+use crate::capture::{Capture, Failure};
+use crate::freeze::FreezeOptions;
+use crate::shell::{Shell, megabytes};
+use anyhow::{Context, Result, anyhow, bail};
+use fastboot_rt::capture::{
+    CAPTURE_FILE, FREEZE_VARIABLE, HOME_SHIFT, Mode, PLAN_FILE, Phase, REQUEST_FILE, Request, SCRATCH, STACK_TOP,
+    STATUS_FILE, STATUS_LEN, Status,
+};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// How often the status of a run is looked at.
+const POLL: Duration = Duration::from_millis(20);
+/// How long a run must take before it is worth a progress line.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// Makes the environment of a proving run larger, which moves what lies on the main thread's stack.
+const PADDING_VARIABLE: &str = "FASTBOOT_PADDING";
+
+/// Variables that set how many threads a library uses: rayon, OpenMP, tokio, polars.
+const THREAD_VARIABLES: [&str; 4] = ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "TOKIO_WORKER_THREADS", "POLARS_MAX_THREADS"];
+
+/// Which of the runs this is.
+#[derive(Clone, Copy)]
+pub(crate) enum Purpose<'a> {
+    /// Everything in one arena: the fallback that needs no plan.
+    Verbatim,
+    /// To learn which allocations live on.
+    Plan,
+    /// According to the plan in this file, which is on the same file system as the run's folder.
+    Place(&'a Path),
+}
+
+impl Purpose<'_> {
+    fn mode(self) -> Mode {
+        match self {
+            Self::Verbatim => Mode::Verbatim,
+            Self::Plan => Mode::Plan,
+            Self::Place(_) => Mode::Place,
+        }
+    }
+}
+
+/// Runs `binary` once, with its files in `folder`, which is made. `elsewhere`: with everything at other addresses.
+pub(crate) fn run(
+    binary: &Binary,
+    options: &FreezeOptions,
+    purpose: Purpose<'_>,
+    elsewhere: bool,
+    folder: &Path,
+    shell: &Shell,
+) -> Result<Capture> {
+    let told = || format!("cannot write into {}", folder.display());
+    std::fs::create_dir(folder).with_context(told)?;
+    let limit = options.memory_limit.unwrap_or_else(spare_memory);
+    // Another binary, another seed: two programs do not share their hash keys.
+    let seed = binary.identity.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
+    let seed = if options.real_random { None } else { seed };
+    let place = usize::from(elsewhere);
+    let request = Request {
+        mode: purpose.mode(),
+        scratch: SCRATCH[place],
+        stack: STACK_TOP[place],
+        home: options.home + if elsewhere { HOME_SHIFT } else { 0 },
+        limit,
+        randomize: elsewhere,
+        seed,
+    };
+    if let Purpose::Place(plan) = purpose {
+        std::fs::hard_link(plan, folder.join(PLAN_FILE)).with_context(told)?;
+    }
+    std::fs::write(folder.join(REQUEST_FILE), request.encode()).with_context(told)?;
+    let status = folder.join(STATUS_FILE);
+    std::fs::write(&status, [0; STATUS_LEN]).with_context(told)?;
+    let status = File::open(&status).with_context(told)?;
+
+    let mut words = options.runner.iter().cloned().chain([binary.path.clone().into_os_string()]);
+    let program = words.next().unwrap_or_default();
+    let mut command = Command::new(&program);
+    command.args(words).env(FREEZE_VARIABLE, folder);
+    command.envs(options.environment.iter().map(|(name, value)| (name, value)));
+    if !options.keep_threads {
+        // With one thread, allocations come in the same order every time.
+        command.envs(THREAD_VARIABLES.map(|name| (name, "1")));
+    }
+    if elsewhere {
+        command.env(PADDING_VARIABLE, "x".repeat(3000));
+    }
+    if let Some(directory) = &options.directory {
+        command.current_dir(directory);
+    }
+    // What the expressions print is for the user, not part of what this command prints; and once is enough.
+    command.stdin(Stdio::null());
+    if matches!(purpose, Purpose::Plan) || (matches!(purpose, Purpose::Verbatim) && !elsewhere) {
+        command.stdout(Stdio::from(std::io::stderr()));
+    } else {
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+    }
+    let began = Instant::now();
+    let mut child = command.spawn().with_context(|| {
+        format!("cannot run {} to freeze it: {}", binary.path.display(), Path::new(&program).display())
+    })?;
+
+    let progress = shell.progress();
+    let exit = loop {
+        if let Some(exit) = child.try_wait().context("cannot wait for the freeze run")? {
+            break exit;
+        }
+        let elapsed = began.elapsed();
+        if options.timeout.is_some_and(|timeout| elapsed > timeout) {
+            progress.clear();
+            // Errors are only possible if it has just ended by itself.
+            let _ = child.kill();
+            let _ = child.wait();
+            let root = read_status(&status).map_or_else(String::new, |status| status.root);
+            bail!(
+                "freezing {} took longer than {} s: root `{root}` was still being evaluated; \
+                 give it more time with --freeze-timeout",
+                binary.path.display(),
+                elapsed.as_secs()
+            );
+        }
+        if elapsed > PATIENCE
+            && let Some(now) = read_status(&status)
+        {
+            progress.update(&format!(
+                "{} ({}/{}) {} s, {}",
+                if now.phase == Phase::Writing { "writing the capture" } else { &now.root },
+                (now.done + 1).min(now.total),
+                now.total,
+                elapsed.as_secs(),
+                megabytes(now.bytes)
+            ));
+        }
+        std::thread::sleep(POLL.min(elapsed / 8 + Duration::from_micros(200)));
+    };
+    progress.clear();
+
+    let capture = Capture::read(&folder.join(CAPTURE_FILE))?;
+    let status = read_status(&status);
+    capture
+        .map_err(|failure| explain(&failure, exit, status).context(format!("cannot freeze {}", binary.path.display())))
+}
+
+fn read_status(file: &File) -> Option<Status> {
+    let mut page = [0; STATUS_LEN];
+    file.read_exact_at(&mut page, 0).ok()?;
+    Some(Status::decode(&page))
+}
+
+/// Why a run left no complete capture, and what to do about it.
+fn explain(failure: &Failure, exit: ExitStatus, status: Option<Status>) -> anyhow::Error {
+    let phase = status.as_ref().map_or(Phase::Starting, |status| status.phase);
+    let current = status.map(|status| status.root).unwrap_or_default();
+    let ending = match (exit.signal(), exit.code()) {
+        (Some(libc_signal), _) => format!("was ended by {}", signal_name(libc_signal)),
+        (None, Some(code)) => format!("ended with exit status {code}"),
+        (None, None) => "ended".to_owned(),
+    };
+    match failure {
+        Failure::Refused { reason } => anyhow!("{reason}"),
+        Failure::OutOfMemory { root, asked, limit } => anyhow!(
+            "root `{root}` needs more memory than there is: {} more were asked for when the limit of {} was reached; \
+             give it more with --freeze-memory",
+            megabytes(*asked),
+            megabytes(*limit)
+        ),
+        Failure::Panic { root, message, location } if exit.code() == Some(101) || exit.signal().is_some() => {
+            anyhow!("root `{root}` panicked{}: {message}", at(location))
+        }
+        // A panic that was caught, and then something else.
+        Failure::Panic { .. } | Failure::Unfinished => match phase {
+            Phase::Starting if exit.success() => anyhow!(
+                "the program ran, but not in freeze mode: is `fastboot_rt::install!();` in its main.rs, \
+                 and does its runner (if any) pass the environment on?"
+            ),
+            Phase::Starting => anyhow!("the program {ending} before freeze mode began"),
+            Phase::Evaluating if exit.signal() == Some(11) => anyhow!(
+                "root `{current}`: the program {ending} while it was evaluated: memory it must not touch, \
+                 or a recursion deeper than the 1 GiB stack"
+            ),
+            Phase::Evaluating if exit.signal().is_some() => {
+                anyhow!("root `{current}`: the program {ending} while it was evaluated")
+            }
+            Phase::Evaluating => anyhow!(
+                "root `{current}`: the program {ending} while it was evaluated; \
+                 a root's expression must return its value, and not call `std::process::exit`"
+            ),
+            Phase::Writing | Phase::Done => {
+                anyhow!("the capture could not be written: the program {ending}; is there space left on the disk?")
+            }
+        },
+    }
+}
+
+fn at(location: &str) -> String {
+    if location.is_empty() { String::new() } else { format!(" at {location}") }
+}
+
+fn signal_name(signal: i32) -> String {
+    let name = match signal {
+        4 => "SIGILL",
+        6 => "SIGABRT",
+        7 => "SIGBUS",
+        8 => "SIGFPE",
+        9 => "SIGKILL (was the machine out of memory?)",
+        11 => "SIGSEGV",
+        15 => "SIGTERM",
+        24 => "SIGXCPU",
+        31 => "SIGSYS",
+        _ => return format!("signal {signal}"),
+    };
+    name.to_owned()
+}
+
+/// Nine tenths of the memory that is available, in bytes: of the machine's, or of the control group's if that is less.
+fn spare_memory() -> u64 {
+    let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let available = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:")?.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok())
+        .map_or(4 << 30, |kilobytes| kilobytes.saturating_mul(1024));
+    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
+    let group = group.and_then(|text| text.trim().parse::<u64>().ok()).unwrap_or(u64::MAX);
+    available.min(group) / 10 * 9
+}

@@ -1,0 +1,205 @@
+//! Numbers: the n-th allocation of a thread is the same allocation in every freeze run.
+//!
+//! That is what plans are made of. Threads are told apart by how they came about: the freeze thread, its first child, its
+//! second, the first child of its second... `cargo fastboot` links with `--wrap=pthread_create`, so that every thread
+//! that Rust code creates passes through here. A thread that came about otherwise has no plan.
+
+use crate::scratch::Number;
+use crate::sys;
+use core::alloc::Layout;
+use core::cell::Cell;
+use core::ffi::{c_int, c_void};
+use core::ptr;
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+/// [`Number::thread`] of blocks of threads that nobody knows.
+pub(crate) const UNKNOWN: u32 = u32::MAX;
+/// [`Number::thread`] of blocks that have a place in the image but had to leave it; the index is the placement's.
+pub(crate) const PLACED: u32 = u32::MAX - 1;
+
+/// Most threads a freeze run can tell apart.
+const MAX_THREADS: usize = 1 << 16;
+/// Most allocations of one thread that can be planned.
+const MAX_LOGGED: usize = 1 << 30;
+/// Key of the freeze thread.
+const FIRST_KEY: u64 = 1;
+
+type StartRoutine = extern "C" fn(*mut c_void) -> *mut c_void;
+
+/// What is known of a thread. Never freed; written to by that thread alone, but for `start` and `argument`.
+pub(crate) struct Thread {
+    pub(crate) key: u64,
+    index: u32,
+    children: AtomicU32,
+    /// Allocations so far.
+    count: AtomicU64,
+    /// In a plan run: what was asked for, allocation by allocation.
+    log: *mut u32,
+    /// In a place run: the plan for this thread.
+    plan: &'static [u64],
+    /// What was asked for was not what the plan says: its numbers mean nothing any more.
+    diverged: AtomicBool,
+    start: Option<StartRoutine>,
+    argument: *mut c_void,
+}
+
+std::thread_local!(static CURRENT: Cell<*const Thread> = const { Cell::new(ptr::null()) });
+
+/// Array of `MAX_THREADS` pointers; null before [`begin`].
+static REGISTRY: AtomicPtr<*const Thread> = AtomicPtr::new(ptr::null_mut());
+static REGISTERED: AtomicUsize = AtomicUsize::new(0);
+static LOGGING: AtomicBool = AtomicBool::new(false);
+
+/// Starts counting, with this thread as the first. Called once, when there is one thread that allocates.
+///
+/// # Errors
+/// The `errno` of `mmap`.
+pub(crate) fn begin(logging: bool) -> Result<(), i32> {
+    let registry = sys::map_anonymous(MAX_THREADS * size_of::<*const Thread>())?;
+    REGISTRY.store(registry.cast(), Ordering::Release);
+    LOGGING.store(logging, Ordering::Relaxed);
+    let thread = register(FIRST_KEY).ok_or(libc::ENOMEM)?;
+    CURRENT.set(thread);
+    Ok(())
+}
+
+/// Makes a thread known; `None` when there is no memory for that, or there are too many.
+fn register(key: u64) -> Option<*mut Thread> {
+    let registry = REGISTRY.load(Ordering::Acquire);
+    let index = REGISTERED.fetch_add(1, Ordering::AcqRel);
+    if registry.is_null() || index >= MAX_THREADS {
+        return None;
+    }
+    let log = if LOGGING.load(Ordering::Relaxed) {
+        sys::map_anonymous(MAX_LOGGED * size_of::<u32>()).ok()?.cast()
+    } else {
+        ptr::null_mut()
+    };
+    let thread: *mut Thread = sys::map_anonymous(size_of::<Thread>()).ok()?.cast();
+    // SAFETY: `thread` is fresh memory, page-aligned and large enough; `registry` has `MAX_THREADS` entries, of which
+    // entry `index` is this call's alone.
+    unsafe {
+        thread.write(Thread {
+            key,
+            index: index as u32,
+            children: AtomicU32::new(0),
+            count: AtomicU64::new(0),
+            log,
+            plan: crate::plan::of_thread(key),
+            diverged: AtomicBool::new(false),
+            start: None,
+            argument: ptr::null_mut(),
+        });
+        registry.add(index).write(thread);
+    }
+    Some(thread)
+}
+
+/// The threads that were seen, in the order of [`Number::thread`], with what each asked for (in a plan run).
+pub(crate) fn threads() -> impl Iterator<Item = (&'static Thread, &'static [u32])> {
+    let registry = REGISTRY.load(Ordering::Acquire);
+    let count = if registry.is_null() { 0 } else { REGISTERED.load(Ordering::Acquire).min(MAX_THREADS) };
+    (0..count).filter_map(move |index| {
+        // SAFETY: the registry has `MAX_THREADS` entries, null or the address of a thread that is never freed.
+        let thread = unsafe { (*registry.add(index)).as_ref() }?;
+        let logged = if thread.log.is_null() { 0 } else { thread.count.load(Ordering::Relaxed) as usize };
+        // SAFETY: the log has `MAX_LOGGED` entries, zero until written; entries below `count` are not written again.
+        let log = unsafe { core::slice::from_raw_parts(thread.log, logged.min(MAX_LOGGED)) };
+        Some((thread, if logged == 0 { &[][..] } else { log }))
+    })
+}
+
+/// What a thread asks for, as a number that is compared with the plan's; never 0.
+pub(crate) fn fingerprint(layout: Layout) -> u32 {
+    let size = layout.size() as u64;
+    ((size ^ (size >> 32)) as u32).wrapping_mul(0x9e37_79b1) ^ (layout.align() as u32) | 1
+}
+
+/// What the plan says of an allocation.
+pub(crate) enum Planned {
+    /// Nothing: there is no plan, or it has proved wrong.
+    No(Number),
+    /// It will be freed again.
+    Temporary(Number),
+    /// It has this placement.
+    Placed(u32),
+}
+
+/// Counts an allocation of the current thread.
+pub(crate) fn next(layout: Layout) -> Planned {
+    // SAFETY: null, or the address of a thread that is never freed.
+    let Some(thread) = (unsafe { CURRENT.get().as_ref() }) else {
+        return Planned::No(Number { thread: UNKNOWN, index: 0 });
+    };
+    let index = thread.count.load(Ordering::Relaxed);
+    thread.count.store(index + 1, Ordering::Relaxed);
+    let number = Number { thread: thread.index, index };
+    if !thread.log.is_null() && (index as usize) < MAX_LOGGED {
+        // SAFETY: inside the log, which only this thread writes to.
+        unsafe { thread.log.add(index as usize).write(fingerprint(layout)) };
+    }
+    if thread.diverged.load(Ordering::Relaxed) {
+        return Planned::No(number);
+    }
+    let Some(entry) = thread.plan.get(index as usize) else { return Planned::No(number) };
+    if *entry as u32 != fingerprint(layout) {
+        thread.diverged.store(true, Ordering::Relaxed);
+        crate::place::count_divergence();
+        return Planned::No(number);
+    }
+    match (*entry >> 32) as u32 {
+        0 => Planned::Temporary(number),
+        placement => Planned::Placed(placement - 1),
+    }
+}
+
+type PthreadCreate =
+    unsafe extern "C" fn(*mut libc::pthread_t, *const libc::pthread_attr_t, StartRoutine, *mut c_void) -> c_int;
+
+/// In place of `pthread_create(3)`, in binaries linked with `--wrap=pthread_create`: gives the new thread its name.
+///
+/// # Safety
+/// As the function it stands for.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn __wrap_pthread_create(
+    thread: *mut libc::pthread_t,
+    attributes: *const libc::pthread_attr_t,
+    start: StartRoutine,
+    argument: *mut c_void,
+) -> c_int {
+    let real = sys::weak_symbol!("__real_pthread_create");
+    if real == 0 {
+        return libc::ENOSYS;
+    }
+    // SAFETY: with --wrap=pthread_create the linker resolves this name to the C library's function, of this type.
+    let real = unsafe { core::mem::transmute::<usize, PthreadCreate>(real) };
+    // SAFETY: null, or the address of a thread that is never freed.
+    let parent = unsafe { CURRENT.get().as_ref() };
+    let child = parent.filter(|_| crate::alloc::is_freezing()).and_then(|parent| {
+        let place = parent.children.fetch_add(1, Ordering::Relaxed);
+        register((parent.key.wrapping_mul(0x1000_0000_01b3) ^ u64::from(place)).wrapping_add(0x9e37_79b9))
+    });
+    let Some(child) = child else {
+        // SAFETY: the caller's promise, passed on.
+        return unsafe { real(thread, attributes, start, argument) };
+    };
+    // SAFETY: `child` was made just now and is known to nobody else; the rest is the caller's promise. `run` gets the
+    // argument it expects.
+    unsafe {
+        (*child).start = Some(start);
+        (*child).argument = argument;
+        real(thread, attributes, run, child.cast())
+    }
+}
+
+extern "C" fn run(thread: *mut c_void) -> *mut c_void {
+    let thread = thread.cast::<Thread>().cast_const();
+    CURRENT.set(thread);
+    // SAFETY: `__wrap_pthread_create` passed a thread that is never freed and whose `start` is set.
+    let (start, argument) = unsafe { ((*thread).start, (*thread).argument) };
+    start.map_or(ptr::null_mut(), |start| start(argument))
+}
+
+/// Keeps the function above in the program, under fat LTO too, where only what is used survives.
+#[used]
+static KEEP: PthreadCreate = __wrap_pthread_create;

@@ -1,0 +1,147 @@
+//! Place: where each allocation of a freeze run is born.
+//!
+//! ```text
+//!             in the plan: placed     in the plan: temporary    not in the plan
+//! verbatim                                                      arena
+//! plan run                                                      scratch heap, numbered
+//! place run   its placement           scratch heap              arena, behind the placements (overflow)
+//! ```
+//!
+//! Objects are born where they will live. One that grows beyond its reservation for a while lives in the scratch heap
+//! until it is small enough again to go home.
+
+use crate::capture::Mode;
+use crate::number::{self, PLACED, Planned};
+use crate::scratch::{self, Number};
+use crate::{arena, freeze, plan};
+use core::alloc::Layout;
+use core::ptr;
+use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+static MODE: AtomicU32 = AtomicU32::new(0);
+static HOME: AtomicUsize = AtomicUsize::new(0);
+/// Where placements end and the arena begins.
+static PLACED_END: AtomicUsize = AtomicUsize::new(0);
+static DIVERGENCES: AtomicU64 = AtomicU64::new(0);
+static PLACED_COUNT: AtomicU64 = AtomicU64::new(0);
+static OVERFLOWS: AtomicU64 = AtomicU64::new(0);
+
+/// Sets how this run allocates.
+pub(crate) fn set_mode(mode: Mode, home: usize, placed_end: usize) {
+    MODE.store(mode as u32, Ordering::Relaxed);
+    HOME.store(home, Ordering::Relaxed);
+    PLACED_END.store(placed_end, Ordering::Relaxed);
+}
+
+fn mode() -> Mode {
+    Mode::from_number(MODE.load(Ordering::Relaxed)).unwrap_or(Mode::Verbatim)
+}
+
+pub(crate) fn count_divergence() {
+    DIVERGENCES.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Threads that left their plan, allocations placed as planned, allocations that overflowed.
+pub(crate) fn counts() -> [u64; 3] {
+    [&DIVERGENCES, &PLACED_COUNT, &OVERFLOWS].map(|count| count.load(Ordering::Relaxed))
+}
+
+fn in_placements(block: *const u8) -> bool {
+    let home = HOME.load(Ordering::Relaxed);
+    (home..PLACED_END.load(Ordering::Relaxed)).contains(&block.addr())
+}
+
+/// Memory of the scratch heap, or null, which is recorded.
+fn temporary(layout: Layout, zeroed: bool, number: Number) -> *mut u8 {
+    let block = scratch::alloc(layout, zeroed, number);
+    if block.is_null() {
+        freeze::out_of_memory(layout.size());
+    }
+    block
+}
+
+pub(crate) fn alloc(layout: Layout, zeroed: bool) -> *mut u8 {
+    match mode() {
+        Mode::Verbatim => arena::alloc(layout, zeroed),
+        Mode::Plan => match number::next(layout) {
+            Planned::No(number) | Planned::Temporary(number) => temporary(layout, zeroed, number),
+            Planned::Placed(_) => ptr::null_mut(),
+        },
+        Mode::Place => match number::next(layout) {
+            Planned::Temporary(number) => temporary(layout, zeroed, number),
+            Planned::Placed(placement) => match home_of(placement) {
+                // A placement is only ever used by the allocation it was made for, so its memory is still zero.
+                Some((block, reserved)) if layout.size() <= reserved => {
+                    PLACED_COUNT.fetch_add(1, Ordering::Relaxed);
+                    block
+                }
+                _ => temporary(layout, zeroed, Number { thread: PLACED, index: u64::from(placement) }),
+            },
+            Planned::No(_) => {
+                OVERFLOWS.fetch_add(1, Ordering::Relaxed);
+                arena::alloc(layout, zeroed)
+            }
+        },
+    }
+}
+
+/// Address and size of a placement.
+fn home_of(placement: u32) -> Option<(*mut u8, usize)> {
+    let placement = plan::placement(placement)?;
+    let address = HOME.load(Ordering::Relaxed) + placement.offset as usize;
+    Some((ptr::with_exposed_provenance_mut(address), placement.reserved as usize))
+}
+
+/// Takes back a block that [`alloc`] or [`realloc`] returned.
+pub(crate) fn dealloc(block: *mut u8, size: usize) {
+    if scratch::contains(block) {
+        scratch::dealloc(block);
+    } else if !in_placements(block) {
+        arena::dealloc(block, size);
+    }
+    // A placement stays empty: it was freed against the plan, and nothing else fits the plan there.
+}
+
+/// # Safety
+/// That of [`core::alloc::GlobalAlloc::realloc`], for a block that [`alloc`] or this function returned.
+pub(crate) unsafe fn realloc(block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+    // SAFETY: the caller promises that `new_size`, rounded up to the alignment, does not overflow; the alignment is that
+    // of a valid layout.
+    let new_layout = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
+    let new = if scratch::contains(block) {
+        let number = scratch::number_of(block);
+        let home = if number.thread == PLACED { home_of(number.index as u32) } else { None };
+        match home {
+            Some((home, reserved)) if new_size <= reserved => {
+                PLACED_COUNT.fetch_add(1, Ordering::Relaxed);
+                home
+            }
+            _ if scratch::resize(block, new_size) => return block,
+            _ => temporary(new_layout, false, number),
+        }
+    } else if in_placements(block) {
+        let offset = block.addr() - HOME.load(Ordering::Relaxed);
+        let placement = plan::placement_at(offset as u64);
+        match placement.and_then(|number| Some((number, plan::placement(number)?))) {
+            Some((_, placement)) if new_size as u64 <= placement.reserved => return block,
+            Some((number, _)) => temporary(new_layout, false, Number { thread: PLACED, index: u64::from(number) }),
+            None => arena::alloc(new_layout, false),
+        }
+    } else if arena::grow(block, layout.size(), new_size) {
+        return block;
+    } else {
+        arena::alloc(new_layout, false)
+    };
+    if !new.is_null() {
+        // SAFETY: `block` holds `layout.size()` bytes, `new` has `new_size`, and they are different blocks: a placement
+        // is empty while its object is in the scratch heap.
+        unsafe { ptr::copy_nonoverlapping(block, new, layout.size().min(new_size)) };
+        if in_placements(block) {
+            // Left empty, so that what is read of it later is not an old copy; it may come home again.
+            // SAFETY: the block was the caller's, and is not any more.
+            unsafe { block.write_bytes(0, layout.size()) };
+        }
+        dealloc(block, layout.size());
+    }
+    new
+}

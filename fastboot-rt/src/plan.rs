@@ -1,0 +1,83 @@
+//! Plan: what the tool made of a plan run, mapped into a place run.
+//!
+//! ```text
+//! header │ threads: key, first entry, count │ entries: fingerprint and placement │ placements: offset, reserved bytes
+//! ```
+//! The layout is defined in [`crate::capture`].
+
+use crate::capture::{PLAN_ENTRY_LEN, PLAN_HEADER_LEN, PLAN_PLACEMENT_LEN, PLAN_THREAD_LEN, PlanHeader};
+use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+
+/// Where an allocation belongs.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Placement {
+    /// Offset from the home address.
+    pub(crate) offset: u64,
+    /// Bytes kept for it: its size at the end of the plan run.
+    pub(crate) reserved: u64,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+struct ThreadPlan {
+    key: u64,
+    first: u64,
+    count: u64,
+}
+
+const _: () = {
+    assert!(size_of::<Placement>() == PLAN_PLACEMENT_LEN);
+    assert!(size_of::<ThreadPlan>() == PLAN_THREAD_LEN);
+    assert!(size_of::<u64>() == PLAN_ENTRY_LEN);
+};
+
+static THREADS: (AtomicPtr<ThreadPlan>, AtomicUsize) = (AtomicPtr::new(core::ptr::null_mut()), AtomicUsize::new(0));
+static ENTRIES: (AtomicPtr<u64>, AtomicUsize) = (AtomicPtr::new(core::ptr::null_mut()), AtomicUsize::new(0));
+static PLACEMENTS: (AtomicPtr<Placement>, AtomicUsize) = (AtomicPtr::new(core::ptr::null_mut()), AtomicUsize::new(0));
+
+/// Makes the plan in these bytes the plan of this run. They stay mapped and unchanged.
+pub(crate) fn set(bytes: &'static [u8]) -> Option<PlanHeader> {
+    let header = PlanHeader::decode(bytes)?;
+    let threads = PLAN_HEADER_LEN;
+    let entries = threads + header.threads as usize * PLAN_THREAD_LEN;
+    let placements = entries + header.entries as usize * PLAN_ENTRY_LEN;
+    let end = placements + header.placements as usize * PLAN_PLACEMENT_LEN;
+    if end != bytes.len() || !bytes.as_ptr().addr().is_multiple_of(8) {
+        return None;
+    }
+    THREADS.0.store(bytes[threads..].as_ptr().cast_mut().cast(), Ordering::Release);
+    THREADS.1.store(header.threads as usize, Ordering::Release);
+    ENTRIES.0.store(bytes[entries..].as_ptr().cast_mut().cast(), Ordering::Release);
+    ENTRIES.1.store(header.entries as usize, Ordering::Release);
+    PLACEMENTS.0.store(bytes[placements..].as_ptr().cast_mut().cast(), Ordering::Release);
+    PLACEMENTS.1.store(header.placements as usize, Ordering::Release);
+    Some(header)
+}
+
+fn array<T>(of: &(AtomicPtr<T>, AtomicUsize)) -> &'static [T] {
+    let (start, count) = (of.0.load(Ordering::Acquire), of.1.load(Ordering::Acquire));
+    if start.is_null() || count == 0 {
+        return &[];
+    }
+    // SAFETY: set by `set` to parts of a mapping that stays unchanged: it found `count` elements there, aligned to
+    // eight bytes, and the types are made of integers, so any bytes are valid.
+    unsafe { core::slice::from_raw_parts(start, count) }
+}
+
+/// The plan for a thread; empty when there is none. Bits 0 to 31 of an entry are the fingerprint, the others the
+/// placement's number plus one, or 0.
+pub(crate) fn of_thread(key: u64) -> &'static [u64] {
+    let plan = array(&THREADS).iter().find(|thread| thread.key == key);
+    plan.and_then(|plan| array(&ENTRIES).get(plan.first as usize..(plan.first + plan.count) as usize)).unwrap_or(&[])
+}
+
+/// A placement by its number.
+pub(crate) fn placement(number: u32) -> Option<Placement> {
+    array(&PLACEMENTS).get(number as usize).copied()
+}
+
+/// The number of the placement that begins at `offset`. Placements ascend.
+pub(crate) fn placement_at(offset: u64) -> Option<u32> {
+    array(&PLACEMENTS).binary_search_by_key(&offset, |placement| placement.offset).ok().map(|number| number as u32)
+}

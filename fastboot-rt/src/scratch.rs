@@ -1,0 +1,344 @@
+//! The scratch heap of a freeze run: where objects live that are not, or not yet, given a place in the image.
+//!
+//! A plan run puts everything here, a place run only what the plan calls temporary. It is a real allocator, so that
+//! expressions that allocate far more than they keep do not need far more memory than they keep; and it knows of every
+//! block which allocation it came from, which is what a plan is made of.
+//!
+//! ```text
+//! slot │ header, 48 bytes │ block … │ slack │ next slot │ …
+//!        class, live, number, thread, size, align, next free, own address
+//! ```
+//!
+//! The space behind one block and before the next is never empty, so an address one past the end of a block belongs to
+//! that block and to no other.
+
+use crate::sys;
+use core::alloc::Layout;
+use core::cell::UnsafeCell;
+use core::ops::Range;
+use core::ptr;
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// Which allocation of which thread a block came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Number {
+    /// Index of the thread in the registry of [`crate::number`].
+    pub(crate) thread: u32,
+    /// Counted from 0 for each thread.
+    pub(crate) index: u64,
+}
+
+#[repr(C)]
+struct SlotHeader {
+    class: u32,
+    live: u32,
+    index: u64,
+    size: u64,
+    thread: u32,
+    align: u32,
+    next_free: *mut SlotHeader,
+    /// Address of this header: the word before the block, also where alignment puts the block further off.
+    slot: *mut SlotHeader,
+}
+
+const HEADER: usize = size_of::<SlotHeader>();
+const _: () = assert!(HEADER == 48, "the header keeps blocks aligned to 16 bytes");
+
+/// Up to here classes are 16 bytes apart, above there are four for each doubling.
+const FINE: usize = 1024;
+const CLASSES: usize = FINE / 16 + 1 + 4 * 30;
+/// Slots from here on give their pages back to the system when they are freed.
+const LARGE: usize = 128 << 10;
+/// Address space that is made writable at a time.
+const STEP: usize = 32 << 20;
+const PAGE: usize = crate::format::PAGE;
+
+/// Number of the smallest class whose slots have `total` bytes.
+fn class_of(total: usize) -> Option<usize> {
+    if total <= FINE {
+        return Some(total.div_ceil(16));
+    }
+    let doubling = (total - 1).ilog2() as usize; // 2^doubling < total ≤ 2^(doubling + 1)
+    let quarter = (total - 1 - (1 << doubling)) >> (doubling - 2);
+    let class = FINE / 16 + 1 + (doubling - 10) * 4 + quarter;
+    (class < CLASSES).then_some(class)
+}
+
+/// Bytes of a slot of that class, a multiple of 16.
+fn class_size(class: usize) -> usize {
+    if class <= FINE / 16 {
+        return class * 16;
+    }
+    let (doubling, quarter) = ((class - FINE / 16 - 1) / 4 + 10, (class - FINE / 16 - 1) % 4);
+    (1 << doubling) + ((quarter + 1) << (doubling - 2))
+}
+
+struct Heap {
+    range: Range<usize>,
+    /// End of the slots made so far.
+    end: usize,
+    committed: usize,
+    /// Bytes in live slots, and how many there may be.
+    live: usize,
+    limit: usize,
+    free: [*mut SlotHeader; CLASSES],
+}
+
+struct Locked(UnsafeCell<Heap>);
+// SAFETY: the heap is only reached through `with`, which lets one thread in at a time.
+unsafe impl Sync for Locked {}
+
+static LOCK: AtomicBool = AtomicBool::new(false);
+static HEAP: Locked = Locked(UnsafeCell::new(Heap {
+    range: 0..0,
+    end: 0,
+    committed: 0,
+    live: 0,
+    limit: 0,
+    free: [ptr::null_mut(); CLASSES],
+}));
+static START: AtomicUsize = AtomicUsize::new(0);
+static END: AtomicUsize = AtomicUsize::new(0);
+
+fn with<R>(body: impl FnOnce(&mut Heap) -> R) -> R {
+    while LOCK.compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
+        sys::yield_now();
+    }
+    // SAFETY: this thread holds the lock; `body` never calls `with` (nothing in this file does) and never unwinds, so
+    // this is the only reference.
+    let result = body(unsafe { &mut *HEAP.0.get() });
+    LOCK.store(false, Ordering::Release);
+    result
+}
+
+/// Reserves `range` for the heap, which may hold `limit` bytes of live blocks.
+///
+/// # Errors
+/// The `errno` of `mmap`.
+pub(crate) fn reserve(range: Range<usize>, limit: usize) -> Result<(), i32> {
+    sys::reserve(range.start, range.end - range.start)?;
+    START.store(range.start, Ordering::Relaxed);
+    END.store(range.end, Ordering::Relaxed);
+    with(|heap| {
+        heap.end = range.start;
+        heap.committed = range.start;
+        heap.limit = limit;
+        heap.range = range;
+    });
+    Ok(())
+}
+
+/// Whether `address` lies in the heap.
+pub(crate) fn contains(address: *const u8) -> bool {
+    let start = START.load(Ordering::Relaxed);
+    address.addr().wrapping_sub(start) < END.load(Ordering::Relaxed) - start
+}
+
+impl Heap {
+    fn commit(&mut self, end: usize) -> bool {
+        if end > self.committed {
+            let new = end.next_multiple_of(STEP).min(self.range.end);
+            if end > new || sys::make_writable(self.committed, new - self.committed).is_err() {
+                return false;
+            }
+            self.committed = new;
+        }
+        true
+    }
+
+    /// A slot of a class, and whether its memory beyond the first page is still zero.
+    fn take(&mut self, class: usize) -> Option<(*mut SlotHeader, bool)> {
+        let size = class_size(class);
+        if self.live + size > self.limit {
+            return None;
+        }
+        let slot = self.free[class];
+        let fresh = slot.is_null();
+        let slot = if fresh {
+            let end = self.end.checked_add(size).filter(|end| *end <= self.range.end)?;
+            if !self.commit(end) {
+                return None;
+            }
+            let slot = ptr::with_exposed_provenance_mut::<SlotHeader>(self.end);
+            self.end = end;
+            slot
+        } else {
+            // SAFETY: slots in the free list are slots of this heap, committed, and nobody else's.
+            self.free[class] = unsafe { (*slot).next_free };
+            slot
+        };
+        crate::freeze::progress(self.live, self.live + size);
+        self.live += size;
+        Some((slot, fresh))
+    }
+}
+
+/// A block, or null when the limit is reached.
+pub(crate) fn alloc(layout: Layout, zeroed: bool, number: Number) -> *mut u8 {
+    let slack = if layout.align() <= 16 { 0 } else { layout.align() };
+    let total = layout.size().checked_add(HEADER + slack + 1);
+    let Some(class) = total.and_then(class_of) else { return ptr::null_mut() };
+    let Some((slot, fresh)) = with(|heap| heap.take(class)) else { return ptr::null_mut() };
+    let first = slot.addr() + HEADER;
+    let address = if slack == 0 { first } else { first.next_multiple_of(layout.align()) };
+    let block = slot.cast::<u8>().wrapping_add(address - slot.addr());
+    // SAFETY: the slot has room for its header and, behind it, for the block at any of the possible distances; it is
+    // committed and this thread's alone. The word before the block lies in the header or in the slack.
+    unsafe {
+        slot.write(SlotHeader {
+            class: class as u32,
+            live: 1,
+            index: number.index,
+            size: layout.size() as u64,
+            thread: number.thread,
+            align: layout.align() as u32,
+            next_free: ptr::null_mut(),
+            slot,
+        });
+        block.cast::<*mut SlotHeader>().sub(1).write(slot);
+        if zeroed && !fresh {
+            block.write_bytes(0, layout.size());
+        }
+    }
+    block
+}
+
+/// The header of a live block.
+fn header(block: *mut u8) -> *mut SlotHeader {
+    // SAFETY: callers pass the address of a block of this heap, and the word before it was written by `alloc`.
+    unsafe { block.cast::<*mut SlotHeader>().sub(1).read() }
+}
+
+/// Takes a block back.
+pub(crate) fn dealloc(block: *mut u8) {
+    let slot = header(block);
+    // SAFETY: the block is live, hence its slot is this thread's alone.
+    let class = unsafe {
+        (*slot).live = 0;
+        (*slot).class as usize
+    };
+    let size = class_size(class);
+    if size >= LARGE {
+        let first = (slot.addr() + HEADER).next_multiple_of(PAGE);
+        let last = (slot.addr() + size) & !(PAGE - 1);
+        sys::forget_pages(first, last - first);
+    }
+    with(|heap| {
+        heap.live -= size;
+        // SAFETY: as above; from here on the slot is the heap's.
+        unsafe { (*slot).next_free = heap.free[class] };
+        heap.free[class] = slot;
+    });
+}
+
+/// Which allocation a live block came from.
+pub(crate) fn number_of(block: *mut u8) -> Number {
+    let slot = header(block);
+    // SAFETY: the block is live, so its slot's header is initialised and nobody writes to it now.
+    unsafe { Number { thread: (*slot).thread, index: (*slot).index } }
+}
+
+/// Gives a live block another size where it stands, if its slot has room.
+pub(crate) fn resize(block: *mut u8, new_size: usize) -> bool {
+    let slot = header(block);
+    // SAFETY: as in `number_of`; the caller owns the block.
+    unsafe {
+        let end = slot.addr() + class_size((*slot).class as usize);
+        // One byte stays free, so that the end of the block is not the start of the next slot.
+        if block.addr().checked_add(new_size).is_none_or(|new_end| new_end >= end) {
+            return false;
+        }
+        (*slot).size = new_size as u64;
+    }
+    true
+}
+
+/// A live block, as the tool wants to hear of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Block {
+    pub(crate) address: usize,
+    pub(crate) size: u64,
+    pub(crate) align: u32,
+    pub(crate) number: Number,
+}
+
+/// Calls `each` for every live block, in order of addresses. Only when no other thread allocates any more: blocks that
+/// come or go meanwhile may be missed.
+pub(crate) fn for_each_live(mut each: impl FnMut(Block)) {
+    let (start, end) = with(|heap| (heap.range.start, heap.end));
+    let mut at = start;
+    while at < end {
+        let slot = ptr::with_exposed_provenance::<SlotHeader>(at);
+        // SAFETY: slots lie back to back from `start` to `end`; each has had its header written since `take` made it
+        // (or, if another thread is between the two, a class of 0 and ends the walk).
+        let header = unsafe { slot.read() };
+        if header.class == 0 {
+            return;
+        }
+        if header.live == 1 {
+            let first = at + HEADER;
+            let align = header.align as usize;
+            each(Block {
+                address: if align <= 16 { first } else { first.next_multiple_of(align) },
+                size: header.size,
+                align: header.align,
+                number: Number { thread: header.thread, index: header.index },
+            });
+        }
+        at += class_size(header.class as usize);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_hold_what_they_are_for_and_waste_little() {
+        for total in (49..5000).chain([1 << 20, (1 << 20) + 1, (3 << 30) + 7]) {
+            let class = class_of(total).unwrap();
+            let size = class_size(class);
+            assert!(size >= total && size % 16 == 0, "{total} in class {class} of {size}");
+            assert!(size <= total + 16 + total / 4, "{total} wastes too much in {size}");
+        }
+        assert_eq!(class_of(usize::MAX), None);
+    }
+
+    #[test]
+    fn the_heap_keeps_its_books() {
+        let start = 0x5548_0000_0000;
+        reserve(start..start + (1 << 30), 1 << 29).unwrap();
+        let number = |index| Number { thread: 0, index };
+        let layout = |size, align| Layout::from_size_align(size, align).unwrap();
+        let mut blocks = Vec::new();
+        for (index, (size, align)) in
+            [(1, 1), (24, 8), (1000, 64), (5000, 4096), (300_000, 16), (0, 1), (77, 32)].into_iter().enumerate()
+        {
+            let block = alloc(layout(size, align), false, number(index as u64));
+            assert!(!block.is_null() && block.addr() % align == 0 && contains(block));
+            // SAFETY: a block of `size` bytes, just allocated.
+            unsafe { block.write_bytes(0xee, size) };
+            blocks.push((block, size, align));
+        }
+        let mut seen = Vec::new();
+        for_each_live(|block| {
+            seen.push((block.address, block.size as usize, block.align as usize, block.number.index))
+        });
+        let expected: Vec<_> = blocks.iter().enumerate().map(|(i, (b, s, a))| (b.addr(), *s, *a, i as u64)).collect();
+        assert_eq!(seen, expected);
+
+        let (big, ..) = blocks[4];
+        dealloc(big);
+        let again = alloc(layout(300_000, 16), true, number(9));
+        assert_eq!(again, big, "a freed slot is used again");
+        // SAFETY: 300,000 bytes, just allocated with zeros.
+        assert!(unsafe { core::slice::from_raw_parts(again, 300_000) }.iter().all(|byte| *byte == 0));
+        assert_eq!(number_of(again).index, 9);
+        assert!(resize(again, 300_001) && !resize(again, 3_000_000));
+        for (block, ..) in blocks {
+            dealloc(block);
+        }
+        assert_eq!(with(|heap| heap.live), 0);
+        assert!(alloc(layout(1 << 30, 1), false, number(0)).is_null(), "over the limit");
+    }
+}
