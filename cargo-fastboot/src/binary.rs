@@ -196,6 +196,14 @@ impl Binary {
         if Header::stamped_identity(placeholder).is_none() {
             bail!("its `{SECTION}` section does not begin with a fastboot header; does something else use that name?");
         }
+        let needed = goblin::elf::Elf::parse(&bytes)
+            .context("damaged")?
+            .libraries
+            .iter()
+            .find_map(|name| (name.starts_with("libstd-") && name.contains(".so")).then(|| (*name).to_owned()));
+        if let Some(library) = needed {
+            bail!("it uses {library}, whose allocations cannot be captured; build it without `-C prefer-dynamic`");
+        }
         let pie = elf.header.e_type.get(LE) == elf::ET_DYN;
         let dynamic = elf.segments.iter().any(|segment| segment.p_type(LE) == elf::PT_INTERP);
         let identity = elf.identity(&bytes, &section)?;

@@ -10,10 +10,11 @@ use anyhow::{Context, Result};
 use cargo_metadata::{Metadata, Package};
 
 use crate::cargo::{self, ColdBuild, Messages, Platform};
-use crate::cli::{BuildFlags, FreezeFlags, FreezeLimits, RunFlags};
+use crate::cli::{BuildFlags, FreezeFlags, FreezeHow, RunFlags};
 use crate::freeze::{FreezeOptions, freeze};
 use crate::image::Image;
 use crate::select::{Choice, Purpose, select};
+use crate::statics::Choices;
 use crate::shell::{Shell, megabytes};
 use crate::{binary, embed, output};
 
@@ -46,7 +47,7 @@ pub(crate) fn run(flags: &RunFlags, shell: &Shell) -> Result<Infallible> {
 /// `cargo fastboot freeze`.
 pub(crate) fn freeze_alone(flags: &FreezeFlags, shell: &Shell) -> Result<()> {
     let platform = Platform::load(flags.target.as_deref())?;
-    let options = freeze_options(flags.limits, platform.runner);
+    let options = freeze_options(&flags.how, platform.runner);
     let image = freeze(&flags.binary, &options, shell)?;
     image.save(&flags.output_path)?;
     let path = flags.output_path.display();
@@ -89,11 +90,13 @@ fn finish(
     let cold = cold_path(executable)?;
     binary::stamp(executable, &cold).with_context(|| format!("cannot freeze `{}`", choice.name()))?;
     shell.verbose(format_args!("cold binary: {}", shown(&cold).display()));
-    let options = FreezeOptions {
+    let mut options = FreezeOptions {
         directory: choice.package.manifest_path.parent().map(|folder| folder.as_std_path().to_owned()),
         environment: environment.clone(),
-        ..freeze_options(flags.limits, platform.runner.clone())
+        ..freeze_options(&flags.how, platform.runner.clone())
     };
+    options.choices.carry.extend(metadata_names(choice.package, "carry")?);
+    options.choices.skip.extend(metadata_names(choice.package, "skip")?);
     let image = embed_in_place(&cold, executable, &options, shell).with_context(|| {
         let path = shown(executable);
         format!(
@@ -121,10 +124,25 @@ fn embed_in_place(cold: &Path, executable: &Path, options: &FreezeOptions, shell
     Ok(image)
 }
 
-fn freeze_options(limits: FreezeLimits, runner: Vec<OsString>) -> FreezeOptions {
+/// A list of names in `[package.metadata.fastboot]`.
+fn metadata_names(package: &Package, key: &str) -> Result<Vec<String>> {
+    let value = &package.metadata["fastboot"][key];
+    if value.is_null() {
+        return Ok(Vec::new());
+    }
+    serde_json::from_value(value.clone()).with_context(|| {
+        format!("{}: `{key}` in [package.metadata.fastboot] must be a list of strings", package.manifest_path)
+    })
+}
+
+fn freeze_options(how: &FreezeHow, runner: Vec<OsString>) -> FreezeOptions {
     FreezeOptions {
-        timeout: limits.freeze_timeout,
-        memory_limit: limits.freeze_memory,
+        timeout: how.freeze_timeout,
+        memory_limit: how.freeze_memory,
+        verbatim: how.verbatim,
+        keep_threads: how.keep_threads,
+        real_random: how.real_random,
+        choices: Choices { carry: how.carry.clone(), skip: how.skip.clone() },
         runner,
         ..FreezeOptions::default()
     }

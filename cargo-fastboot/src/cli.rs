@@ -112,7 +112,7 @@ pub(crate) struct BuildFlags {
     #[arg(long, value_name = "DIR", help_heading = OWN)]
     pub(crate) out_dir: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) limits: FreezeLimits,
+    pub(crate) how: FreezeHow,
     #[command(flatten, next_help_heading = "Package Selection")]
     pub(crate) workspace: clap_cargo::Workspace,
     #[command(flatten, next_help_heading = "Target Selection")]
@@ -150,15 +150,30 @@ pub(crate) struct LinkFlags {
     pub(crate) static_libc: bool,
 }
 
-/// What a freeze may take.
-#[derive(Debug, Clone, Copy, Args)]
-pub(crate) struct FreezeLimits {
+/// How to freeze, and what it may take.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct FreezeHow {
     /// Give up when the roots are not evaluated after this long
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds, help_heading = OWN)]
     pub(crate) freeze_timeout: Option<Duration>,
     /// Give up when the roots need more memory than this (such as 512M, 8G)
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes, help_heading = OWN)]
     pub(crate) freeze_memory: Option<u64>,
+    /// Keep every object that the roots ever allocated, in one run: larger images, without a plan
+    #[arg(long, help_heading = OWN)]
+    pub(crate) verbatim: bool,
+    /// Let libraries use many threads while freezing (RAYON_NUM_THREADS and its like are 1 otherwise)
+    #[arg(long, help_heading = OWN)]
+    pub(crate) keep_threads: bool,
+    /// Carry this static, or the statics of this crate, whatever the table of rules says
+    #[arg(long, value_name = "NAME", help_heading = OWN)]
+    pub(crate) carry: Vec<String>,
+    /// Do not carry this static, or the statics of this crate
+    #[arg(long, value_name = "NAME", help_heading = OWN)]
+    pub(crate) skip: Vec<String>,
+    /// Let random bytes be random while freezing: no two builds are the same then
+    #[arg(long, help_heading = OWN)]
+    pub(crate) real_random: bool,
 }
 
 /// Which binaries.
@@ -290,7 +305,7 @@ pub(crate) struct FreezeFlags {
     #[arg(long, value_name = "TRIPLE")]
     pub(crate) target: Option<String>,
     #[command(flatten)]
-    pub(crate) limits: FreezeLimits,
+    pub(crate) how: FreezeHow,
     #[command(flatten)]
     pub(crate) output: OutputFlags,
 }

@@ -9,12 +9,14 @@
 
 use crate::binary::Binary;
 use crate::capture::Capture;
+use crate::carry::Statics;
 use crate::image::{self, Image, Parts};
 use crate::mark::{self, Heap, Seed};
 use crate::plan::Plan;
 use crate::prove::{self, Proof, Run};
 use crate::run::{Purpose, run};
 use crate::shell::Shell;
+use crate::statics::Choices;
 use anyhow::{Context, Result, bail};
 use fastboot_rt::format::PAGE;
 use memmap2::MmapMut;
@@ -37,6 +39,8 @@ pub(crate) struct FreezeOptions {
     pub(crate) keep_threads: bool,
     /// Whether to keep every object, dead or alive, in one run.
     pub(crate) verbatim: bool,
+    /// Which statics are carried or not, whatever the table says.
+    pub(crate) choices: Choices,
     /// The program that runs the binary, with its arguments; empty to run it directly.
     pub(crate) runner: Vec<OsString>,
     /// Working directory of the run.
@@ -54,6 +58,7 @@ impl Default for FreezeOptions {
             real_random: false,
             keep_threads: false,
             verbatim: false,
+            choices: Choices::default(),
             runner: Vec::new(),
             directory: None,
             environment: Vec::new(),
@@ -85,16 +90,29 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
             );
         }
     }
-    let frozen = match placed {
+    let mut frozen = match placed {
         Some(placed) => placed,
         None => {
             let capture = freezing.first(Purpose::Verbatim, "verbatim")?;
-            Frozen { data: image_data(&capture)?, capture, plan: None }
+            let mut statics = Statics::find(&binary, &capture, &options.choices)?;
+            statics.lay_out(capture.memory_len(capture.process.home + PAGE as u64));
+            Frozen { data: image_data(&capture, &statics)?, capture, statics, plan: None }
         }
     };
     let proof = freezing.prove(&frozen).with_context(|| format!("cannot freeze {}", path.display()))?;
-    let static_pointers: Vec<u64> = proof.static_pointers.iter().map(|offset| offset + PAGE as u64).collect();
-    let parts = Parts { data: &frozen.data, verbatim: frozen.plan.is_none(), static_pointers: &static_pointers };
+    let statics = &mut frozen.statics;
+    statics.drop_those_that_reach_outside(&proof);
+    statics.check_references(&binary, &frozen.capture, &frozen.data, &proof)?;
+    for (name, decision) in statics.report() {
+        shell.verbose(format_args!("static {name}: {decision}"));
+    }
+    let parts = Parts {
+        data: &frozen.data,
+        verbatim: frozen.plan.is_none(),
+        static_pointers: &proof.static_pointers.iter().map(|offset| offset + PAGE as u64).collect::<Vec<_>>(),
+        carried: &statics.carried(),
+        report: &statics.report().collect::<Vec<_>>(),
+    };
     Image::build(&binary, &frozen.capture, parts).with_context(|| format!("cannot make an image for {}", path.display()))
 }
 
@@ -121,16 +139,19 @@ struct Freezing<'a> {
 /// Image data, not yet proved.
 struct Frozen {
     capture: Capture,
+    statics: Statics,
     data: MmapMut,
     /// The file with the plan; `None` for a verbatim freeze.
     plan: Option<PathBuf>,
 }
 
-/// The captured memory from behind the header page on.
-fn image_data(capture: &Capture) -> Result<MmapMut> {
+/// The captured memory from behind the header page on, and behind it the bytes of the carried statics.
+fn image_data(capture: &Capture, statics: &Statics) -> Result<MmapMut> {
     let start = capture.process.home + PAGE as u64;
-    let mut data = image::anonymous(capture.memory_len(start).max(1))?;
+    let memory = capture.memory_len(start);
+    let mut data = image::anonymous((memory.next_multiple_of(8) + statics.carried_len()).max(8))?;
     capture.read_memory(start, &mut data)?;
+    statics.copy(capture, &mut data[memory.next_multiple_of(8) as usize..])?;
     Ok(data)
 }
 
@@ -168,7 +189,9 @@ impl Freezing<'_> {
         let planned = self.first(Purpose::Plan, &format!("plan{attempt}"))?;
         let bytes = planned.read_blocks()?;
         let Some(heap) = Heap::new(&planned.blocks, &bytes) else { bail!("the capture of the plan run is damaged") };
-        let seeds: Vec<Seed<'_>> = planned.roots.iter().map(|root| Seed::Address(root.value)).collect();
+        let mut seeds: Vec<Seed<'_>> = planned.roots.iter().map(|root| Seed::Address(root.value)).collect();
+        let statics = Statics::find(self.binary, &planned, &self.options.choices)?;
+        seeds.extend(statics.carried_bytes(&planned).map(Seed::Bytes));
         let marked = heap.mark(&seeds);
         let plan = Plan::new(&planned.blocks, &marked, planned.threads.len());
         drop(bytes);
@@ -181,7 +204,9 @@ impl Freezing<'_> {
             "{placed} of {} objects placed as planned; {threads} threads left the plan, {overflows} allocations overflowed",
             plan.len()
         ));
-        let data = image_data(&capture)?;
+        let mut statics = Statics::find(self.binary, &capture, &self.options.choices)?;
+        statics.lay_out(capture.memory_len(capture.process.home + PAGE as u64));
+        let data = image_data(&capture, &statics)?;
         if let Some((at, block)) = mark::first_reference(&data, &capture.blocks) {
             self.shell.verbose(format_args!(
                 "offset {at:#x} of the image data refers to {} bytes that were not planned to live on",
@@ -189,7 +214,7 @@ impl Freezing<'_> {
             ));
             return Ok(None);
         }
-        Ok(Some(Frozen { capture, data, plan: Some(path) }))
+        Ok(Some(Frozen { capture, data, statics, plan: Some(path) }))
     }
 
     /// Run 3, and the comparison.
@@ -199,7 +224,7 @@ impl Freezing<'_> {
             None => Purpose::Verbatim,
         };
         let second = self.run(purpose, true, "prove")?;
-        let data = image_data(&second)?;
+        let data = image_data(&second, &frozen.statics)?;
         let proof = prove::compare(
             Run::new(&frozen.capture, &frozen.data, 0),
             Run::new(&second, &data, 1),

@@ -5,7 +5,7 @@ use crate::capture::Capture;
 use crate::output;
 use anyhow::{Context, Result, bail};
 use fastboot_rt::format::{
-    self, FLAG_PIE, FLAG_VERBATIM, HEADER_LEN, Header, HeaderPage, PAGE, RELOCATION_LEN, ROOT_LEN, Root, TABLE_LEN,
+    self, Carried, FLAG_PIE, FLAG_VERBATIM, HEADER_LEN, Header, HeaderPage, PAGE, RELOCATION_LEN, ROOT_LEN, Root, TABLE_LEN,
     Table, TableKind,
 };
 use memmap2::MmapMut;
@@ -29,6 +29,10 @@ pub(crate) struct Parts<'a> {
     pub(crate) verbatim: bool,
     /// Offsets of the words that move with the executable, from the proof.
     pub(crate) static_pointers: &'a [u64],
+    /// The carried statics, whose bytes are in the image data.
+    pub(crate) carried: &'a [Carried],
+    /// What became of every static that changed: its name, and the decision.
+    pub(crate) report: &'a [(String, String)],
 }
 
 /// Offset of the image data: objects begin behind the header page, in freeze runs too.
@@ -43,8 +47,19 @@ impl Image {
         let (roots, strings) = root_tables(capture)?;
         let pointers: Vec<u8> = parts.static_pointers.iter().flat_map(|offset| offset.to_le_bytes()).collect();
         debug_assert_eq!(pointers.len(), parts.static_pointers.len() * RELOCATION_LEN);
-        let contents =
-            [(TableKind::Roots, roots), (TableKind::StaticPointers, pointers), (TableKind::Strings, strings)];
+        let carried: Vec<u8> = parts.carried.iter().flat_map(Carried::encode).collect();
+        let mut report = Vec::new();
+        for (name, decision) in parts.report {
+            push_string(&mut report, name)?;
+            push_string(&mut report, decision)?;
+        }
+        let contents = [
+            (TableKind::Roots, roots),
+            (TableKind::Carried, carried),
+            (TableKind::StaticPointers, pointers),
+            (TableKind::Strings, strings),
+            (TableKind::CarryReport, report),
+        ];
         let contents: Vec<_> = contents.into_iter().filter(|(_, bytes)| !bytes.is_empty()).collect();
 
         // In this order: what the thaw reads comes first and so lies in the page that it touches anyway.
@@ -99,6 +114,9 @@ impl Image {
         }
         for offset in format::relocations(image.table(TableKind::StaticPointers)?, image.header()) {
             offset?;
+        }
+        for entry in format::carried(image.table(TableKind::Carried)?, image.header()) {
+            entry?;
         }
         Ok(image)
     }
@@ -160,6 +178,18 @@ impl Image {
         Ok(self.page.table(kind, &self.bytes)?)
     }
 
+    /// What became of every static that changed: its name, and the decision.
+    pub(crate) fn carry_report(&self) -> Result<Vec<(&str, &str)>> {
+        let table = self.table(TableKind::CarryReport)?;
+        let (mut report, mut at) = (Vec::new(), 0);
+        while let Some((name, next)) = format::string_at(table, at) {
+            let Some((decision, next)) = format::string_at(table, next) else { break };
+            report.push((name, decision));
+            at = next;
+        }
+        Ok(report)
+    }
+
     /// Root number `index`, with its name and its type's name.
     pub(crate) fn root(&self, index: usize) -> Result<(Root, &str, &str)> {
         let root = self.page.root(self.table(TableKind::Roots)?, index)?;
@@ -176,8 +206,7 @@ fn root_tables(capture: &Capture) -> Result<(Vec<u8>, Vec<u8>)> {
     for root in &capture.roots {
         let name = strings.len() as u64;
         for text in [&root.name, &root.type_name] {
-            strings.extend_from_slice(&u32::try_from(text.len())?.to_le_bytes());
-            strings.extend_from_slice(text.as_bytes());
+            push_string(&mut strings, text)?;
         }
         let type_digest = format::digest(root.type_name.as_bytes());
         let entry = Root { value: root.value, size: root.size, align: root.align, type_digest, name };
@@ -185,6 +214,12 @@ fn root_tables(capture: &Capture) -> Result<(Vec<u8>, Vec<u8>)> {
     }
     debug_assert_eq!(roots.len(), capture.roots.len() * ROOT_LEN);
     Ok((roots, strings))
+}
+
+fn push_string(table: &mut Vec<u8>, text: &str) -> Result<()> {
+    table.extend_from_slice(&u32::try_from(text.len())?.to_le_bytes());
+    table.extend_from_slice(text.as_bytes());
+    Ok(())
 }
 
 /// Zeroed memory from the system: an image may be gigabytes, and pages nobody writes to cost nothing.

@@ -86,6 +86,9 @@ fn describe(image: &Image) -> Result<Value> {
             })
         })
         .collect();
+    let report = image.carry_report()?;
+    let statics: Vec<Value> =
+        report.into_iter().map(|(name, decision)| json!({ "name": name, "decision": decision })).collect();
     let flags: Vec<&str> = [(FLAG_PIE, "pie"), (FLAG_VERBATIM, "verbatim")]
         .into_iter()
         .filter(|(flag, _)| header.flags & flag != 0)
@@ -104,6 +107,7 @@ fn describe(image: &Image) -> Result<Value> {
         "cpu_features": fastboot_rt::cpu::names(header.cpu).collect::<Vec<_>>(),
         "tables": tables,
         "roots": roots,
+        "statics": statics,
     }))
 }
 
@@ -180,6 +184,9 @@ fn print(out: &mut impl Write, path: &Path, found: &Value) -> std::io::Result<()
             number(&root["align"]),
             text(&root["address"])
         )?;
+    }
+    for changed in image["statics"].as_array().into_iter().flatten() {
+        writeln!(out, "  static        {}: {}", text(&changed["name"]), text(&changed["decision"]))?;
     }
     Ok(())
 }

@@ -21,6 +21,7 @@ mod cargo;
 
 mod binary;
 mod capture;
+mod carry;
 mod embed;
 mod freeze;
 mod image;
@@ -32,6 +33,7 @@ mod run;
 
 mod output;
 mod shell;
+mod statics;
 
 use std::process::ExitCode;
 

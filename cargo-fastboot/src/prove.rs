@@ -27,10 +27,8 @@ pub(crate) struct Proof {
     pub(crate) image_pointers: Vec<u64>,
     /// How many words are addresses of temporaries and of stack frames.
     pub(crate) dead: u64,
-    /// How many words lie in shared libraries or in C's heap, with the place of the first.
-    pub(crate) suspects: u64,
-    /// Offset of the first suspect, and what it points into.
-    pub(crate) first_suspect: Option<(u64, String)>,
+    /// Offsets of the words that lie in shared libraries or in C's heap, and what each lies in.
+    pub(crate) suspects: Vec<(u64, String)>,
     /// How many words differ but are no addresses: clocks, random numbers.
     pub(crate) nondeterministic: u64,
     /// Offset of the first of those, and both values.
@@ -187,9 +185,8 @@ fn explain(at: usize, first: Run<'_>, second: Run<'_>, pie: bool, proof: &mut Pr
                 here.name
             );
         }
-        proof.suspects += 1;
         let what = if here.name.is_empty() { "memory of the C library" } else { &here.name };
-        proof.first_suspect.get_or_insert((at as u64, what.to_owned()));
+        proof.suspects.push((at as u64, what.to_owned()));
         return Ok(());
     }
     if pie {

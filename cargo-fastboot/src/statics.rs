@@ -12,16 +12,18 @@
 
 mod name;
 mod policy;
+mod span;
 
 use crate::binary::Elf;
 use anyhow::{Context, Result, bail};
-use name::{Name, rust_symbol};
+use name::{Name, is_part};
 use object::LittleEndian as LE;
 use object::elf;
-use object::read::elf::{ProgramHeader as _, SectionHeader as _, Sym as _};
+use object::read::elf::ProgramHeader as _;
 use policy::{Choice, Chosen};
+use span::{Owner, Span, Spans};
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// One writable range of the executable, before and after the evaluation of the roots.
@@ -132,7 +134,7 @@ pub(crate) fn attribute(
         let (Some(first), Some(last)) = (changed.first(), changed.last()) else { continue };
         let whole = if span.is_static() { span.range.clone() } else { first.start..last.end };
         let name = spans.name(index, first.start);
-        let facts = Facts { name: &name, span, dumps, code: &code, whole: !spans.split(&name) };
+        let facts = Facts { name: name.as_ref(), span, dumps, code: &code };
         let decision = facts.decide(&chosen, spans.stripped)?;
         let (text, crate_name) = match name {
             Some(name) => (name.text, name.crate_name),
@@ -198,182 +200,18 @@ fn code(elf: &Elf<'_>, executable: u64) -> Result<Vec<Range<u64>>> {
     Ok(code.collect())
 }
 
-/// What may own a byte.
-#[derive(Clone, Debug)]
-struct Span<'a> {
-    range: Range<u64>,
-    owner: Owner<'a>,
-}
-
-/// In order: the former wins over the latter where they overlap.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Owner<'a> {
-    /// A `Frozen` static, a record of the registry, or anything else in a section of fastboot's.
-    Root,
-    /// A static of a symbol that has a size.
-    Symbol(&'a str),
-    /// What symbols leave of a section.
-    Section(&'a str),
-    /// What sections leave of a dump.
-    Dump,
-}
-
-impl Span<'_> {
-    /// Whether it is one thing and not the remains of several.
-    fn is_static(&self) -> bool {
-        matches!(self.owner, Owner::Root | Owner::Symbol(_))
-    }
-
-    /// The best owner of a byte comes first: of two symbols the smaller, as it is the more exact; of two names for the
-    /// same, Rust's.
-    fn rank(&self) -> (u8, u64, bool) {
-        let class = match self.owner {
-            Owner::Root => 0,
-            Owner::Symbol(_) => 1,
-            Owner::Section(_) => 2,
-            Owner::Dump => 3,
-        };
-        let foreign = matches!(self.owner, Owner::Symbol(symbol) if rust_symbol(symbol).is_none());
-        (class, self.range.end - self.range.start, foreign)
-    }
-}
-
-/// A stretch of memory with one owner.
-#[derive(Clone, Debug)]
-struct Piece {
-    range: Range<u64>,
-    span: usize,
-}
-
-/// All that may own bytes of the dumps.
-#[derive(Debug)]
-struct Spans<'a> {
-    all: Vec<Span<'a>>,
-    /// How many symbols are parts of the same static.
-    parts: HashMap<&'a str, usize>,
-    /// There is no symbol table.
-    stripped: bool,
-}
-
-impl<'a> Spans<'a> {
-    fn read(elf: &Elf<'a>, bytes: &'a [u8], dumps: &[Dump<'_>], roots: &[Range<u64>]) -> Result<Self> {
-        let mut all: Vec<Span<'a>> =
-            roots.iter().map(|root| Span { range: root.clone(), owner: Owner::Root }).collect();
-
-        let symbols = elf.sections.symbols(LE, bytes, elf::SHT_SYMTAB).context("its symbol table is damaged")?;
-        let strings = symbols.strings();
-        for symbol in symbols.iter() {
-            // Not sections, files, functions, thread-locals, nor marks such as `_edata`, which have no size.
-            let is_data = matches!(symbol.st_type(), elf::STT_OBJECT | elf::STT_NOTYPE | elf::STT_COMMON);
-            if !is_data || symbol.is_undefined(LE) || symbol.st_size(LE) == 0 {
-                continue;
-            }
-            let Ok(Ok(text)) = symbol.name(LE, strings).map(str::from_utf8) else { continue };
-            if text.is_empty() {
-                continue;
-            }
-            let start = symbol.st_value(LE);
-            let range = start..start.saturating_add(symbol.st_size(LE));
-            if dumps.iter().any(|dump| overlap(&dump.range(), &range)) {
-                all.push(Span { range, owner: Owner::Symbol(text) });
-            }
-        }
-        let mut parts = HashMap::new();
-        for span in &all {
-            if let Owner::Symbol(symbol) = span.owner {
-                *parts.entry(rust_symbol(symbol).unwrap_or(symbol)).or_default() += 1;
-            }
-        }
-
-        for section in elf.sections.iter() {
-            let flags = section.sh_flags(LE);
-            // `.tbss` has addresses but no memory.
-            let nothing = flags.contains(elf::SHF_TLS) && section.sh_type(LE) == elf::SHT_NOBITS;
-            if !flags.contains(elf::SHF_ALLOC | elf::SHF_WRITE) || nothing {
-                continue;
-            }
-            let Ok(Ok(text)) = elf.sections.section_name(LE, section).map(str::from_utf8) else { continue };
-            let start = section.sh_addr(LE);
-            let range = start..start.saturating_add(section.sh_size(LE));
-            let own = text.starts_with(crate::binary::SECTION);
-            all.push(Span { range, owner: if own { Owner::Root } else { Owner::Section(text) } });
-        }
-        all.extend(dumps.iter().map(|dump| Span { range: dump.range(), owner: Owner::Dump }));
-        all.retain(|span| !span.range.is_empty());
-        Ok(Self { all, parts, stripped: symbols.is_empty() })
-    }
-
-    /// Cuts a dump into pieces with one owner each, ascending.
-    fn pieces(&self, dump: &Dump<'_>) -> Vec<Piece> {
-        let whole = dump.range();
-        let mut edges = Vec::new();
-        for (index, span) in self.all.iter().enumerate().filter(|(_, span)| overlap(&span.range, &whole)) {
-            let key = (span.rank(), index);
-            edges.push((span.range.start.max(whole.start), true, key));
-            edges.push((span.range.end.min(whole.end), false, key));
-        }
-        edges.sort_unstable();
-        let mut open = BTreeSet::new();
-        let mut pieces: Vec<Piece> = Vec::new();
-        let mut at = whole.start;
-        for (edge, opens, key) in edges {
-            if let Some(&(_, span)) = open.first().filter(|_| at < edge) {
-                match pieces.last_mut() {
-                    Some(last) if last.span == span && last.range.end == at => last.range.end = edge,
-                    _ => pieces.push(Piece { range: at..edge, span }),
-                }
-            }
-            at = edge;
-            if opens {
-                open.insert(key);
-            } else {
-                open.remove(&key);
-            }
-        }
-        pieces
-    }
-
-    /// What a span is called: by its symbol, or if it is a root, by the symbol over its first changed byte.
-    fn name(&self, index: usize, address: u64) -> Option<Name<'a>> {
-        let here = |span: &&Span<'a>| span.range.contains(&address);
-        let span = match self.all[index].owner {
-            Owner::Root => {
-                let symbols = self.all.iter().filter(|span| matches!(span.owner, Owner::Symbol(_)));
-                symbols.filter(here).min_by_key(|span| span.rank())?
-            }
-            _ => &self.all[index],
-        };
-        match span.owner {
-            Owner::Symbol(symbol) => Some(Name::of(symbol)),
-            _ => None,
-        }
-    }
-
-    /// Whether the compiler made several statics of it.
-    fn split(&self, name: &Option<Name<'_>>) -> bool {
-        let parts = name.as_ref().and_then(|name| self.parts.get(name.mangled));
-        parts.is_some_and(|count| *count > 1)
-    }
-}
-
-fn overlap(a: &Range<u64>, b: &Range<u64>) -> bool {
-    a.start < b.end && b.start < a.end
-}
-
 /// What a decision is made from.
 struct Facts<'a> {
-    name: &'a Option<Name<'a>>,
+    name: Option<&'a Name>,
     span: &'a Span<'a>,
     dumps: &'a [Dump<'a>],
     code: &'a [Range<u64>],
-    /// Its symbol covers all of it.
-    whole: bool,
 }
 
 impl Facts<'_> {
     fn decide(&self, chosen: &Chosen, stripped: bool) -> Result<Decision> {
         let skip = |reason: &'static str| Ok(Decision::Skip(reason.into()));
-        let by_name = || self.name.as_ref().and_then(|name| chosen.carried_by_name(&name.text));
+        let by_name = || self.name.and_then(|name| chosen.carried_by_name(&name.text));
         if self.span.owner == Owner::Root {
             return match by_name() {
                 Some(pattern) => Err(policy::cannot(pattern, "it is a root, and roots are in the image anyway")),
@@ -424,18 +262,238 @@ impl Facts<'_> {
         self.dumps.iter().find_map(|dump| dump.bytes(&self.span.range))
     }
 
-    /// One word, the address of code before and after, such as memchr's `FN`. A word split off a larger static is not:
-    /// it would be missed.
+    /// One word, the address of code before and after, such as memchr's `FN`. A word that LLVM split off a larger
+    /// static is none: it would be missed.
     fn is_dispatch_cache(&self) -> bool {
         let is_code = |bytes: &[u8]| {
             let word = bytes.try_into().map(u64::from_le_bytes);
             word.is_ok_and(|word| self.code.iter().any(|code| code.contains(&word)))
         };
-        self.whole && self.bytes().is_some_and(|(before, after)| is_code(before) && is_code(after))
+        let whole = matches!(self.span.owner, Owner::Symbol(symbol) if !is_part(symbol));
+        whole && self.bytes().is_some_and(|(before, after)| is_code(before) && is_code(after))
     }
 
     /// What the macro of the crate `cpufeatures` puts into the crates that use it: one byte, 255 for not yet asked.
     fn is_cpu_feature_cache(&self, name: &str) -> bool {
         name.ends_with("::STORAGE") && self.bytes().is_some_and(|(before, _)| before == [u8::MAX])
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::single_range_in_vec_init, reason = "lists of ranges, some of them with one")]
+mod tests {
+    use super::*;
+
+    const CODE: u64 = 0x40_0000;
+    const DATA: u64 = 0x40_2000;
+    const OBJECT: u8 = 1;
+
+    /// An executable with 4 KiB of code and 8 KiB of `.data`, of which only the tables are in the file.
+    fn executable(symbols: &[(&str, u64, u64, u8)]) -> Vec<u8> {
+        let (mut strings, mut table) = (vec![0], vec![0; 24]);
+        for (name, address, size, info) in symbols {
+            table.extend((strings.len() as u32).to_le_bytes());
+            table.extend([*info, 0, 2, 0]);
+            table.extend([*address, *size].map(u64::to_le_bytes).concat());
+            strings.extend([name.as_bytes(), b"\0"].concat());
+        }
+        let names = b"\0.text\0.data\0.symtab\0.strtab\0";
+        let tables_at = 64 + 2 * 56;
+        let strings_at = tables_at + table.len();
+        let names_at = strings_at + strings.len();
+        let sections_at = (names_at + names.len()).next_multiple_of(8);
+
+        let mut file = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0\x01\0\0\0".to_vec();
+        file.extend([CODE, 64, sections_at as u64].map(u64::to_le_bytes).concat());
+        file.extend([0_u16, 0, 64, 56, 2, 64, 6, 5].map(u16::to_le_bytes).concat());
+        for (flags, address, size) in [(5_u32, CODE, 0x1000_u64), (6, DATA, 0x2000)] {
+            file.extend([1, flags].map(u32::to_le_bytes).concat());
+            file.extend([0, address, address, 0, size, 0x1000].map(u64::to_le_bytes).concat());
+        }
+        file.extend([table.as_slice(), &strings, names].concat());
+        file.resize(sections_at, 0);
+        let mut section =
+            |name: u32, kind: u32, flags: u64, [address, offset, size]: [usize; 3], link: u32, entry: u64| {
+                file.extend([name, kind].map(u32::to_le_bytes).concat());
+                file.extend([flags, address as u64, offset as u64, size as u64].map(u64::to_le_bytes).concat());
+                file.extend([link, 0].map(u32::to_le_bytes).concat());
+                file.extend([8, entry].map(u64::to_le_bytes).concat());
+            };
+        section(0, 0, 0, [0; 3], 0, 0);
+        section(1, 8, 6, [CODE as usize, 0, 0x1000], 0, 0);
+        section(7, 8, 3, [DATA as usize, 0, 0x2000], 0, 0);
+        section(13, if symbols.is_empty() { 7 } else { 2 }, 0, [0, tables_at, table.len()], 4, 24);
+        section(21, 3, 0, [0, strings_at, strings.len()], 0, 0);
+        section(0, 3, 0, [0, names_at, names.len()], 0, 0);
+        file
+    }
+
+    struct Case<'a> {
+        symbols: &'a [(&'a str, u64, u64, u8)],
+        before: Vec<u8>,
+        after: Vec<u8>,
+        roots: Vec<Range<u64>>,
+        choices: Choices,
+    }
+
+    impl<'a> Case<'a> {
+        fn new(symbols: &'a [(&'a str, u64, u64, u8)]) -> Self {
+            let memory = vec![0; 0x2000];
+            Self { symbols, before: memory.clone(), after: memory, roots: Vec::new(), choices: Choices::default() }
+        }
+
+        fn word(mut self, at: u64, before: u64, after: u64) -> Self {
+            let at = (at - DATA) as usize;
+            self.before[at..at + 8].copy_from_slice(&before.to_le_bytes());
+            self.after[at..at + 8].copy_from_slice(&after.to_le_bytes());
+            self
+        }
+
+        fn carry(mut self, name: &str) -> Self {
+            self.choices.carry.push(name.to_owned());
+            self
+        }
+
+        fn run(self) -> Result<Vec<Static>> {
+            let file = executable(self.symbols);
+            let dump = Dump { address: DATA, before: &self.before, after: &self.after };
+            attribute(&Elf::parse(&file)?, &file, &[dump], &self.roots, CODE..DATA + 0x2000, &self.choices)
+        }
+
+        fn names(self) -> Vec<(String, bool)> {
+            let statics = self.run().unwrap();
+            statics.into_iter().map(|one| (one.name, matches!(one.decision, Decision::Carry(_)))).collect()
+        }
+    }
+
+    fn carried(name: &str) -> (String, bool) {
+        (name.to_owned(), true)
+    }
+
+    fn skipped(name: &str) -> (String, bool) {
+        (name.to_owned(), false)
+    }
+
+    const A: &str = "_ZN3lib1A17h0123456789abcdefE";
+    const B: &str = "_ZN3lib1B17h0123456789abcdefE.llvm.12";
+    const STD: &str = "_RNvNtNtCsjrHSEGnQ3l9_3std6thread11main_thread4MAIN.0";
+
+    #[test]
+    fn what_changed_is_named_and_measured() {
+        let symbols = [(A, DATA, 32, OBJECT), (B, DATA + 0x1000, 8, OBJECT)];
+        let found = Case::new(&symbols).word(DATA + 8, 0, 1).word(DATA + 16, 0, 1).run().unwrap();
+        assert_eq!(
+            found,
+            [Static {
+                name: "lib::A".to_owned(),
+                crate_name: Some("lib".to_owned()),
+                address: DATA,
+                size: 32,
+                changed: vec![DATA + 8..DATA + 24],
+                decision: Decision::Carry("state of `lib`".into()),
+            }]
+        );
+        assert!(Case::new(&symbols).run().unwrap().is_empty());
+    }
+
+    #[test]
+    fn neighbours_in_one_word_are_told_apart() {
+        let symbols = [(A, DATA, 1, OBJECT), (STD, DATA + 1, 1, OBJECT), (B, DATA + 2, 1, OBJECT)];
+        let found = Case::new(&symbols).word(DATA, 0, 0x01_01_00).run().unwrap();
+        let changed: Vec<_> = found.iter().map(|one| (one.name.as_str(), one.changed.clone())).collect();
+        assert_eq!(
+            changed,
+            [("std::thread::main_thread::MAIN", vec![DATA + 1..DATA + 2]), ("lib::B", vec![DATA + 2..DATA + 3])]
+        );
+    }
+
+    #[test]
+    fn the_innermost_symbol_counts_and_the_rest_is_the_outers() {
+        let symbols = [(A, DATA, 24, OBJECT), (B, DATA + 8, 8, OBJECT), ("c_alias", DATA + 8, 8, OBJECT)];
+        let found = Case::new(&symbols).word(DATA, 0, 1).word(DATA + 8, 0, 1).word(DATA + 16, 0, 1).run().unwrap();
+        let changed: Vec<_> = found.iter().map(|one| (one.name.as_str(), one.changed.clone())).collect();
+        assert_eq!(
+            changed,
+            [("lib::A", vec![DATA..DATA + 8, DATA + 16..DATA + 24]), ("lib::B", vec![DATA + 8..DATA + 16])]
+        );
+    }
+
+    #[test]
+    fn marks_sections_and_thread_locals_are_no_statics() {
+        const SECTION: u8 = 3;
+        const TLS: u8 = 6;
+        let symbols =
+            [("_edata", DATA, 0, 0), (".data", DATA, 64, SECTION), (A, DATA, 64, TLS), (B, DATA + 64, 8, OBJECT)];
+        let found = Case::new(&symbols).word(DATA, 0, 1).run().unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].name.as_str(), found[0].address, found[0].size), (NO_SYMBOL, DATA, 8));
+        assert_eq!(found[0].decision, Decision::Skip("no symbol (section .data)".into()));
+    }
+
+    #[test]
+    fn a_stripped_binary_has_all_its_changes_skipped() {
+        let found = Case::new(&[]).word(DATA + 8, 0, 1).word(DATA + 0x1ff8, 0, 1).run().unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].decision, Decision::Skip("no symbols: the binary is stripped".into()));
+        assert_eq!(found[0].changed, [DATA + 8..DATA + 16, DATA + 0x1ff8..DATA + 0x2000]);
+    }
+
+    #[test]
+    fn roots_are_never_carried() {
+        let symbols = [(A, DATA, 16, OBJECT), (B, DATA + 16, 16, OBJECT)];
+        let case = || {
+            let mut case = Case::new(&symbols).word(DATA + 8, 0, 1).word(DATA + 16, 0, 1);
+            case.roots.push(DATA..DATA + 16);
+            case
+        };
+        assert_eq!(case().names(), [skipped("lib::A"), carried("lib::B")]);
+        assert_eq!(case().carry("lib").names(), [skipped("lib::A"), carried("lib::B")]);
+        let error = case().carry("lib::A").run().unwrap_err().to_string();
+        assert!(error.contains("is a root"), "{error}");
+    }
+
+    #[test]
+    fn what_is_not_rusts_needs_its_full_name() {
+        let symbols = [("main_arena", DATA, 8, OBJECT), ("mine", DATA + 8, 8, OBJECT), ("_dl_x", DATA + 16, 8, OBJECT)];
+        let case = || Case::new(&symbols).word(DATA, 0, 1).word(DATA + 8, 0, 1).word(DATA + 16, 0, 1);
+        let none = [skipped("main_arena"), skipped("mine"), skipped("_dl_x")];
+        assert_eq!(case().names(), none);
+        assert_eq!(case().carry("*").names(), none);
+        assert_eq!(case().carry("mine").names(), [skipped("main_arena"), carried("mine"), skipped("_dl_x")]);
+        assert!(case().carry("main_arena").run().is_err());
+        assert!(case().carry("_dl_x").run().is_err());
+    }
+
+    #[test]
+    fn std_is_never_carried() {
+        let symbols = [(STD, DATA, 8, OBJECT)];
+        let case = || Case::new(&symbols).word(DATA, 0, 1);
+        assert_eq!(case().carry("*").names(), [skipped("std::thread::main_thread::MAIN")]);
+        assert!(case().carry("std::thread").run().is_err());
+    }
+
+    #[test]
+    fn dispatch_caches_are_skipped_and_parts_of_statics_are_not() {
+        let part = "_ZN3lib1A17h0123456789abcdefE.0";
+        let symbols = [(A, DATA, 8, OBJECT), (part, DATA + 8, 8, OBJECT), (B, DATA + 16, 8, OBJECT)];
+        let case = Case::new(&symbols).word(DATA, CODE, CODE + 64).word(DATA + 8, CODE, CODE + 64);
+        let case = case.word(DATA + 16, 0, CODE + 64);
+        assert_eq!(case.names(), [skipped("lib::A"), carried("lib::A"), carried("lib::B")]);
+        let chosen = Case::new(&symbols).word(DATA, CODE, CODE + 64).carry("lib");
+        assert_eq!(chosen.names(), [carried("lib::A")]);
+    }
+
+    #[test]
+    fn cpu_feature_caches_are_skipped() {
+        let symbols = [("_ZN4sha24avx27STORAGE17h0123456789abcdefE", DATA, 1, OBJECT)];
+        assert_eq!(Case::new(&symbols).word(DATA, 0xff, 1).names(), [skipped("sha2::avx2::STORAGE")]);
+        assert_eq!(Case::new(&symbols).word(DATA, 0, 1).names(), [carried("sha2::avx2::STORAGE")]);
+    }
+
+    #[test]
+    fn dumps_that_do_not_match_are_an_error() {
+        let mut case = Case::new(&[]);
+        case.after.pop();
+        assert!(case.run().unwrap_err().to_string().contains("bug of fastboot"));
     }
 }

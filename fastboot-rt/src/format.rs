@@ -30,6 +30,8 @@ pub const TABLE_LEN: usize = 32;
 pub const MAX_TABLES: usize = 16;
 /// Size in bytes of one entry of the root directory.
 pub const ROOT_LEN: usize = 40;
+/// Size in bytes of one entry of the table of carried statics.
+pub const CARRIED_LEN: usize = 24;
 /// Size in bytes of one entry of a relocation table: the offset of one word.
 pub const RELOCATION_LEN: usize = 8;
 /// Written last, into the last word of the header: the image is complete.
@@ -300,10 +302,14 @@ pub enum TableKind {
     Strings = 2,
     /// Offsets of words that hold an address inside the executable: they move with its load address.
     StaticPointers = 3,
+    /// [`Carried`] entries: statics of the executable that are given their bytes again at start.
+    Carried = 4,
+    /// What became of every static that changed, for people: two strings each, its name and the decision.
+    CarryReport = 5,
 }
 
 impl TableKind {
-    const ALL: [Self; 3] = [Self::Roots, Self::Strings, Self::StaticPointers];
+    const ALL: [Self; 5] = [Self::Roots, Self::Strings, Self::StaticPointers, Self::Carried, Self::CarryReport];
 
     fn from_number(number: u32) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| *kind as u32 == number)
@@ -315,6 +321,8 @@ impl TableKind {
             Self::Roots => "root directory",
             Self::Strings => "string table",
             Self::StaticPointers => "static pointer table",
+            Self::Carried => "carried statics",
+            Self::CarryReport => "carry report",
         }
     }
 
@@ -322,8 +330,9 @@ impl TableKind {
     pub fn entry_len(self) -> usize {
         match self {
             Self::Roots => ROOT_LEN,
-            Self::Strings => 1,
+            Self::Strings | Self::CarryReport => 1,
             Self::StaticPointers => RELOCATION_LEN,
+            Self::Carried => CARRIED_LEN,
         }
     }
 }
@@ -440,6 +449,48 @@ impl Root {
         }
         Ok(Self { value, size, align, type_digest, name })
     }
+}
+
+/// Bytes of a static that are restored at start, before any code of the program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Carried {
+    /// Where they belong: an address as in the ELF file, that is, without the load bias.
+    pub address: u64,
+    /// How many there are.
+    pub length: u64,
+    /// Where they are: offset in the image, inside the image data.
+    pub offset: u64,
+}
+
+impl Carried {
+    /// The entry, encoded.
+    pub fn encode(&self) -> [u8; CARRIED_LEN] {
+        Writer::<CARRIED_LEN>::new()
+            .put(&self.address.to_le_bytes())
+            .put(&self.length.to_le_bytes())
+            .put(&self.offset.to_le_bytes())
+            .finish()
+    }
+}
+
+/// The entries of the table of carried statics, each checked to take its bytes from the image data and to put them at
+/// addresses that do not overflow.
+pub fn carried<'a>(
+    table: &'a [u8],
+    header: &'a Header,
+) -> impl Iterator<Item = Result<Carried, FormatError>> + use<'a> {
+    table.as_chunks::<CARRIED_LEN>().0.iter().map(|entry| {
+        let mut r = Reader { rest: entry };
+        let (Some(address), Some(length), Some(offset)) = (r.u64(), r.u64(), r.u64()) else {
+            return Err(FormatError::Truncated { expected: CARRIED_LEN as u64, found: entry.len() as u64 });
+        };
+        let data = header.data_offset..header.data_offset + header.data_length;
+        let inside = offset >= data.start && offset.checked_add(length).is_some_and(|end| end <= data.end);
+        if !inside || address.checked_add(length).is_none() {
+            return Err(FormatError::Field { field: "carried static", found: address });
+        }
+        Ok(Carried { address, length, offset })
+    })
 }
 
 impl Header {

@@ -13,6 +13,7 @@ use crate::roots::Source;
 use crate::start::Placeholder;
 use crate::{alloc, cpu, roots, sys};
 use core::fmt;
+use core::ops::Range;
 use core::ptr;
 
 /// What a thaw made available.
@@ -139,7 +140,7 @@ pub(crate) fn section(placeholder: &'static Placeholder) -> Result<Thawed, Reaso
         return Err(Reason::Home { expected: header.home, found: segment.address as u64 });
     }
     let image = segment.address..segment.address + length;
-    check(&page, image.start)?;
+    check(&page, image.start, segment.exe_base)?;
     if pie {
         sys::reserve(home, length).map_err(|errno| Reason::Reserve { home: header.home, errno })?;
         // SAFETY: nothing refers to the segment: the slices made of it above and in `check` are not used again, and the
@@ -154,7 +155,10 @@ pub(crate) fn section(placeholder: &'static Placeholder) -> Result<Thawed, Reaso
     }
     // SAFETY: the image is at its home address, passed `check`, and its static pointers are right: in a non-PIE they
     // cannot be wrong, in a PIE they were relocated.
-    unsafe { publish(&page) };
+    unsafe {
+        restore(&page, segment.exe_base);
+        publish(&page);
+    }
     alloc::set_image(home, length);
     Ok(Thawed { source: Source::Section, roots: header.root_count, home: header.home, length: header.length })
 }
@@ -176,16 +180,17 @@ unsafe fn table<'a>(page: &HeaderPage, kind: TableKind, address: usize) -> &'a [
 }
 
 /// Checks every table that the thaw needs, and that the image's roots are the program's.
-fn check(page: &HeaderPage, address: usize) -> Result<(), Reason> {
-    for kind in [TableKind::Roots, TableKind::StaticPointers] {
+fn check(page: &HeaderPage, address: usize, exe_base: usize) -> Result<(), Reason> {
+    for kind in [TableKind::Roots, TableKind::StaticPointers, TableKind::Carried] {
         if let Some(entry) = page.entry(kind) {
             // SAFETY: the caller found the segment to be as long as the image.
             entry.verify(unsafe { table(page, kind, address) }).map_err(Reason::Format)?;
         }
     }
     // SAFETY: as above.
-    let (roots, pointers) =
-        unsafe { (table(page, TableKind::Roots, address), table(page, TableKind::StaticPointers, address)) };
+    let [roots, pointers, carried] = unsafe {
+        [TableKind::Roots, TableKind::StaticPointers, TableKind::Carried].map(|kind| table(page, kind, address))
+    };
     let mut expected = 0;
     for (index, record) in roots::all().enumerate() {
         expected = index + 1;
@@ -200,9 +205,37 @@ fn check(page: &HeaderPage, address: usize) -> Result<(), Reason> {
     if expected != page.header.root_count as usize {
         return Err(Reason::Roots { expected, found: page.header.root_count });
     }
+    for entry in format::carried(carried, &page.header) {
+        let entry = entry.map_err(Reason::Format)?;
+        let start = exe_base.wrapping_add(entry.address as usize);
+        let end = start.wrapping_add(entry.length as usize);
+        let holds = |segment: Range<usize>| segment.start <= start && start <= end && end <= segment.end;
+        if !sys::writable_segments(address).any(holds) {
+            return Err(Reason::Format(FormatError::Field { field: "carried static", found: entry.address }));
+        }
+    }
     match format::relocations(pointers, &page.header).find_map(Result::err) {
         Some(error) => Err(Reason::Format(error)),
         None => Ok(()),
+    }
+}
+
+/// Gives the carried statics the bytes they had after the roots were evaluated.
+///
+/// # Safety
+/// The image is mapped at its home address, passed [`check`], and its pointers are right. No code of the program has
+/// run yet, so that nothing relies on what the statics hold now.
+unsafe fn restore(page: &HeaderPage, exe_base: usize) {
+    let home = page.header.home as usize;
+    // SAFETY: the image is mapped at `home`.
+    let entries = unsafe { table(page, TableKind::Carried, home) };
+    for entry in format::carried(entries, &page.header).flatten() {
+        let from = ptr::with_exposed_provenance::<u8>(home + entry.offset as usize);
+        let to = ptr::with_exposed_provenance_mut::<u8>(exe_base.wrapping_add(entry.address as usize));
+        // SAFETY: `check` found the target inside a writable segment of the executable and the source inside the image
+        // data; the two are different mappings. The statics are those of this very binary, and the bytes are what they
+        // held in its freeze run: valid values of their types, with their pointers right for this process.
+        unsafe { ptr::copy_nonoverlapping(from, to, entry.length as usize) };
     }
 }
 

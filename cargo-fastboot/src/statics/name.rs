@@ -8,33 +8,38 @@ use super::policy;
 
 /// A symbol, understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Name<'a> {
+pub(super) struct Name {
     /// As in Rust source, without hashes; the symbol itself if it is not Rust's.
     pub(super) text: String,
     /// The crate that owns it; `None` if it is not Rust's.
     pub(super) crate_name: Option<String>,
-    /// The symbol without what LLVM appended: the same for all parts of a static that was split.
-    pub(super) mangled: &'a str,
 }
 
-impl<'a> Name<'a> {
+impl Name {
     /// Takes a symbol apart.
-    pub(super) fn of(symbol: &'a str) -> Self {
-        Self::rust(symbol)
-            .unwrap_or_else(|| Self { text: symbol.to_owned(), crate_name: None, mangled: symbol })
+    pub(super) fn of(symbol: &str) -> Self {
+        Self::rust(symbol).unwrap_or_else(|| Self { text: symbol.to_owned(), crate_name: None })
     }
 
-    fn rust(symbol: &'a str) -> Option<Self> {
+    fn rust(symbol: &str) -> Option<Self> {
         let mangled = rust_symbol(symbol)?;
-        let text = format!("{:#}", rustc_demangle::try_demangle(mangled).ok()?);
+        // The legacy mangling has `.` for what it has no escape for, such as the `-` of `->`.
+        let text = format!("{:#}", rustc_demangle::try_demangle(mangled).ok()?).replace(".>", "->");
         let crate_name = v0_crate(mangled).or_else(|| crate_of_path(&text))?.to_owned();
-        Some(Self { text: without_inherent_brackets(text), crate_name: Some(crate_name), mangled })
+        Some(Self { text: without_inherent_brackets(text), crate_name: Some(crate_name) })
     }
 }
 
-/// A Rust symbol without what LLVM appended. The same for all parts of a static that LLVM split.
+/// A Rust symbol without what LLVM appended: `.llvm.` and a number for one that was made global, `.` and a number for
+/// each of the parts of a static that was split.
 pub(super) fn rust_symbol(symbol: &str) -> Option<&str> {
     if symbol.starts_with("_R") { symbol.split('.').next() } else { legacy_symbol(symbol) }
+}
+
+/// Whether the symbol is of a part of a static that LLVM split.
+pub(super) fn is_part(symbol: &str) -> bool {
+    let suffix = rust_symbol(symbol).and_then(|mangled| symbol.strip_prefix(mangled));
+    suffix.is_some_and(|suffix| !suffix.is_empty() && !suffix.starts_with(".llvm."))
 }
 
 /// What is in `impl krate::Type` is `<krate::Type>::NAME` in one mangling and `krate::Type::NAME` in the other; here it
@@ -58,7 +63,7 @@ fn has_trait(header: &str) -> bool {
         let before = header[..*at].replace("->", "");
         before.matches('<').count() == before.matches('>').count()
     });
-    outside.count() > 0
+    outside.count() != 0
 }
 
 /// The legacy symbol without what follows it: `_ZN`, lengths and identifiers, `E`. C++ begins its symbols alike; what
@@ -83,6 +88,7 @@ fn legacy_symbol(symbol: &str) -> Option<&str> {
 fn v0_crate(mangled: &str) -> Option<&str> {
     let path = mangled.strip_prefix("_R")?;
     let mut at = path.bytes().take_while(u8::is_ascii_digit).count();
+    let mut limit = path.len();
     loop {
         let (tag, rest) = path.get(at..).and_then(|rest| Some((*rest.as_bytes().first()?, rest.get(1..)?)))?;
         match tag {
@@ -95,9 +101,12 @@ fn v0_crate(mangled: &str) -> Option<&str> {
             // An inherent, a trait `impl`: disambiguator and path of the block, and then the types.
             b'M' | b'X' => at = path.len() - after_disambiguator(rest)?.len(),
             b'B' => {
-                let (target, _) = base_62(rest)?;
-                // Only backwards, or it would never end.
-                at = usize::try_from(target).ok().filter(|target| *target < at)?;
+                // What it refers to has no reference but to what is before it, or this would never end.
+                if at >= limit {
+                    return None;
+                }
+                limit = at;
+                at = usize::try_from(base_62(rest)?.0).ok()?;
             }
             _ => return None,
         }
@@ -186,6 +195,11 @@ mod tests {
     fn legacy_symbols() {
         check("_ZN4maps4LAZY17h0123456789abcdefE", "maps::LAZY", Some("maps"));
         check(
+            "_ZN62_$LT$fn$LP$u8$RP$$u20$.$GT$$u20$t..Plain$u20$as$u20$t..Def$GT$4name5IN_FN17ha715476142f633d7E",
+            "<fn(u8) -> t::Plain as t::Def>::name::IN_FN",
+            Some("t"),
+        );
+        check(
             "_ZN4maps7generic28_$u7b$$u7b$closure$u7d$$u7d$3INC17h0123456789abcdefE",
             "maps::generic::{{closure}}::INC",
             Some("maps"),
@@ -202,7 +216,8 @@ mod tests {
 
     #[test]
     fn symbols_of_c_and_cxx_are_not_rusts() {
-        for symbol in ["main_arena", "blockCompressor.1", "_ZN3foo3barE", "_ZN3foo17hello_world_again", "_R", "_ZN", ""] {
+        for symbol in ["main_arena", "blockCompressor.1", "_ZN3foo3barE", "_ZN3foo17hello_world_again", "_R", "_ZN", ""]
+        {
             check(symbol, symbol, None);
         }
     }

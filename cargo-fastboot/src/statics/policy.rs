@@ -14,16 +14,16 @@ const NEVER: &[&str] = &[
     "std",
     "core",
     "alloc",
-    "std_detect",           // features of the CPU this process runs on
-    "backtrace_rs",         // mapped debug information
-    "compiler_builtins",    // CPU detection of atomics and memory functions
+    "std_detect",        // features of the CPU this process runs on
+    "backtrace_rs",      // mapped debug information
+    "compiler_builtins", // CPU detection of atomics and memory functions
     "panic_unwind",
     "panic_abort",
     "unwind",
-    "__rustc",              // names of the compiler's own, such as the allocator's
+    "__rustc", // names of the compiler's own, such as the allocator's
     "rustc_std_workspace_core",
-    "fastboot_rt",          // freeze mode, and what the thaw itself writes
-    "getrandom",            // found in this process: a function of libc, a descriptor of /dev/urandom
+    "fastboot_rt", // freeze mode, and what the thaw itself writes
+    "getrandom",   // found in this process: a function of libc, a descriptor of /dev/urandom
     "libc",
 ];
 
@@ -132,7 +132,8 @@ const SKIPPED_ENDS: &[(&str, &str)] = &[
 ];
 
 /// Names reserved for C and its library, and the best known others; they cannot be chosen.
-const LIBC: &[&str] = &["environ", "errno", "main_arena", "mp_", "stderr", "stdin", "stdout", "program_invocation_name"];
+const LIBC: &[&str] =
+    &["environ", "errno", "main_arena", "mp_", "stderr", "stdin", "stdout", "program_invocation_name"];
 
 /// Whether a crate is one of those whose statics are never carried.
 pub(super) fn never(crate_name: &str) -> bool {
@@ -222,7 +223,8 @@ impl Chosen {
     /// # Errors
     /// If one is not a name, or wants something carried that never can be.
     pub(super) fn parse(choices: &Choices) -> Result<Self> {
-        let patterns = |texts: &[String]| texts.iter().map(|text| Pattern::parse(text.trim())).collect::<Result<Vec<_>>>();
+        let patterns =
+            |texts: &[String]| texts.iter().map(|text| Pattern::parse(text.trim())).collect::<Result<Vec<_>>>();
         let chosen = Self { carry: patterns(&choices.carry)?, skip: patterns(&choices.skip)? };
         for pattern in &chosen.carry {
             let first = pattern.stem.split("::").next().unwrap_or_default();

@@ -1,0 +1,196 @@
+//! Carry: which statics travel in the image, where their bytes lie in it, and whether the image can do without the
+//! others.
+
+use crate::binary::{Binary, Elf};
+use crate::capture::Capture;
+use crate::prove::Proof;
+use crate::statics::{self, Choices, Decision, Dump, Static};
+use anyhow::{Context, Result, bail};
+use fastboot_rt::format::{Carried, PAGE};
+use object::LittleEndian as LE;
+use object::elf;
+use object::read::elf::ProgramHeader as _;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+/// The statics that changed while the roots were evaluated.
+pub(crate) struct Statics {
+    found: Vec<Static>,
+    /// For each range that is carried: index of its static, addresses as in the file, offset of its bytes in the image
+    /// data.
+    ranges: Vec<(usize, Range<u64>, u64)>,
+}
+
+impl Statics {
+    /// Finds them in a capture.
+    pub(crate) fn find(binary: &Binary, capture: &Capture, choices: &Choices) -> Result<Self> {
+        let elf = Elf::parse(&binary.bytes)?;
+        let base = capture.process.exe_base;
+        let dumps: Vec<Dump<'_>> = capture
+            .statics
+            .iter()
+            .map(|dump| Dump { address: dump.address - base, before: &dump.before, after: &dump.after })
+            .collect();
+        let roots: Vec<Range<u64>> =
+            capture.roots.iter().map(|root| root.place.start - base..root.place.end - base).collect();
+        let loads = elf.segments.iter().filter(|segment| segment.p_type(LE) == elf::PT_LOAD);
+        let first = loads.map(|segment| segment.p_vaddr(LE) & !(PAGE as u64 - 1)).min().unwrap_or(0);
+        let executable = base + first..capture.process.exe_end;
+        let found = statics::attribute(&elf, &binary.bytes, &dumps, &roots, executable, choices)
+            .context("cannot tell which statics changed")?;
+        let mut statics = Self { found, ranges: Vec::new() };
+        statics.lay_out(0);
+        Ok(statics)
+    }
+
+    /// Puts the carried bytes behind `memory` bytes of captured memory.
+    pub(crate) fn lay_out(&mut self, memory: u64) {
+        let mut offset = memory.next_multiple_of(8);
+        self.ranges.clear();
+        for (index, found) in self.found.iter().enumerate() {
+            if !matches!(found.decision, Decision::Carry(_)) {
+                continue;
+            }
+            for range in &found.changed {
+                self.ranges.push((index, range.clone(), offset));
+                offset += (range.end - range.start).next_multiple_of(8);
+            }
+        }
+    }
+
+    /// How many bytes they take in the image data.
+    pub(crate) fn carried_len(&self) -> u64 {
+        self.ranges.iter().map(|(_, range, _)| (range.end - range.start).next_multiple_of(8)).sum()
+    }
+
+    /// The bytes of each carried range as a run left them.
+    pub(crate) fn carried_bytes<'a>(&'a self, capture: &'a Capture) -> impl Iterator<Item = &'a [u8]> {
+        let base = capture.process.exe_base;
+        self.ranges.iter().filter_map(move |(_, range, _)| {
+            capture.statics.iter().find_map(|dump| {
+                let start = usize::try_from(range.start.checked_sub(dump.address - base)?).ok()?;
+                dump.after.get(start..start + (range.end - range.start) as usize)
+            })
+        })
+    }
+
+    /// Copies them, one behind the other.
+    pub(crate) fn copy(&self, capture: &Capture, mut to: &mut [u8]) -> Result<()> {
+        for bytes in self.carried_bytes(capture) {
+            let Some((here, rest)) = to.split_at_mut_checked(bytes.len().next_multiple_of(8)) else { break };
+            here[..bytes.len()].copy_from_slice(bytes);
+            to = rest;
+        }
+        Ok(())
+    }
+
+    /// The table for the image.
+    pub(crate) fn carried(&self) -> Vec<Carried> {
+        let entry = |(_, range, offset): &(usize, Range<u64>, u64)| Carried {
+            address: range.start,
+            length: range.end - range.start,
+            offset: PAGE as u64 + offset,
+        };
+        self.ranges.iter().map(entry).collect()
+    }
+
+    /// Leaves out those that hold addresses of memory that is not in the image: they would point to nothing.
+    pub(crate) fn drop_those_that_reach_outside(&mut self, proof: &Proof) {
+        let mut outside = BTreeMap::new();
+        for (offset, what) in &proof.suspects {
+            let holds = |(_, range, start): &&(usize, Range<u64>, u64)| {
+                (*start..*start + (range.end - range.start)).contains(offset)
+            };
+            if let Some((index, ..)) = self.ranges.iter().find(holds) {
+                outside.insert(*index, what.clone());
+            }
+        }
+        for (index, what) in &outside {
+            self.found[*index].decision = Decision::Skip(format!("it refers to {what}").into());
+        }
+        self.ranges.retain(|(index, ..)| !outside.contains_key(index));
+    }
+
+    /// Requires that every static the image points at is as it was loaded, or is carried.
+    ///
+    /// In a position-independent binary the proof says which words are static pointers. In others a word may be a number
+    /// that looks like one: a static that is hit at many different addresses is hit by numbers.
+    pub(crate) fn check_references(
+        &self,
+        binary: &Binary,
+        capture: &Capture,
+        data: &[u8],
+        proof: &Proof,
+    ) -> Result<()> {
+        let skipped: Vec<&Static> = self
+            .found
+            .iter()
+            .filter(|found| matches!(found.decision, Decision::Skip(_)) && found.crate_name.is_some())
+            .collect();
+        let span = match (skipped.first(), skipped.last()) {
+            (Some(first), Some(last)) => first.address..last.address + last.size,
+            _ => return Ok(()),
+        };
+        let base = capture.process.exe_base;
+        let mut hits: BTreeMap<usize, BTreeMap<u64, usize>> = BTreeMap::new();
+        let mut look = |offset: usize| {
+            let word = data.get(offset..).and_then(|rest| rest.first_chunk().copied()).map(u64::from_le_bytes);
+            let Some(address) = word.map(|word| word.wrapping_sub(base)).filter(|word| span.contains(word)) else {
+                return;
+            };
+            let after = skipped.partition_point(|found| found.address <= address);
+            if let Some(found) = after.checked_sub(1).map(|index| skipped[index])
+                && address < found.address + found.size
+            {
+                hits.entry(after - 1).or_default().entry(address).or_insert(offset);
+            }
+        };
+        if binary.pie {
+            proof.static_pointers.iter().for_each(|offset| look(*offset as usize));
+        } else {
+            (0..data.len()).step_by(8).for_each(look);
+        }
+        for (index, addresses) in hits {
+            let found = skipped[index];
+            let Decision::Skip(reason) = &found.decision else { continue };
+            // The root static itself: a root that holds a reference to another root.
+            let is_root = capture.roots.iter().any(|root| root.place.start - base == found.address);
+            if is_root || addresses.len() > 2 {
+                continue;
+            }
+            let offset = addresses.values().next().copied().unwrap_or(0);
+            bail!(
+                "the image refers to the static `{}` (at offset {offset:#x} of its data), which changed while the roots \
+                 were evaluated and cannot be carried ({reason}). The program would find it as it is before first use. \
+                 Keep references to it out of the roots{}",
+                found.name,
+                if found.crate_name.as_deref().is_some_and(|name| ["std", "core", "alloc"].contains(&name)) {
+                    String::new()
+                } else {
+                    format!(
+                        ", or, if its bytes mean the same in another process, carry it: \
+                         `[package.metadata.fastboot] carry = [\"{}\"]`",
+                        found.name
+                    )
+                }
+            );
+        }
+        Ok(())
+    }
+
+    /// Every static that changed, with what was decided.
+    pub(crate) fn report(&self) -> impl Iterator<Item = (String, String)> {
+        let mut seen = BTreeSet::new();
+        self.found.iter().filter_map(move |found| {
+            let decision = match &found.decision {
+                Decision::Carry(reason) => format!("carried, {} bytes: {reason}", changed_len(found)),
+                Decision::Skip(reason) => format!("not carried: {reason}"),
+            };
+            seen.insert((found.name.clone(), decision.clone())).then_some((found.name.clone(), decision))
+        })
+    }
+}
+
+fn changed_len(found: &Static) -> u64 {
+    found.changed.iter().map(|range| range.end - range.start).sum()
+}
