@@ -13,6 +13,8 @@ use object::read::elf::ProgramHeader as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+const WORD: u64 = 8;
+
 /// The statics that changed while the roots were evaluated.
 pub(crate) struct Statics {
     found: Vec<Static>,
@@ -114,7 +116,8 @@ impl Statics {
     /// Requires that every static the image points at is as it was loaded, or is carried.
     ///
     /// In a position-independent binary the proof says which words are static pointers. In others a word may be a number
-    /// that looks like one: a static that is hit at many different addresses is hit by numbers.
+    /// that looks like one. References to one static hit it at one or two addresses; numbers that run through the
+    /// addresses of the executable hit it at many, or hit what lies next to it too.
     pub(crate) fn check_references(
         &self,
         binary: &Binary,
@@ -125,10 +128,11 @@ impl Statics {
         let skipped: Vec<&Static> = self
             .found
             .iter()
-            .filter(|found| matches!(found.decision, Decision::Skip(_)) && found.crate_name.is_some())
+            .filter(|found| matches!(found.decision, Decision::Skip(_)))
+            .filter(|found| found.crate_name.as_deref().is_some_and(|name| name != "fastboot_rt"))
             .collect();
         let span = match (skipped.first(), skipped.last()) {
-            (Some(first), Some(last)) => first.address..last.address + last.size,
+            (Some(first), Some(last)) => first.address - WORD..last.address + last.size + WORD,
             _ => return Ok(()),
         };
         let base = capture.process.exe_base;
@@ -138,14 +142,16 @@ impl Statics {
             let Some(address) = word.map(|word| word.wrapping_sub(base)).filter(|word| span.contains(word)) else {
                 return;
             };
-            let after = skipped.partition_point(|found| found.address <= address);
-            if let Some(found) = after.checked_sub(1).map(|index| skipped[index])
-                && address < found.address + found.size
-            {
-                hits.entry(after - 1).or_default().entry(address).or_insert(offset);
+            let after = skipped.partition_point(|found| found.address <= address + WORD);
+            // The static itself, or the word before it or behind it.
+            for index in after.saturating_sub(2)..after {
+                if (skipped[index].address - WORD..skipped[index].address + skipped[index].size + WORD).contains(&address) {
+                    hits.entry(index).or_default().entry(address).or_insert(offset);
+                }
             }
         };
         if binary.pie {
+            // References only; what lies beside a static is another static.
             proof.static_pointers.iter().for_each(|offset| look(*offset as usize));
         } else {
             (0..data.len()).step_by(8).for_each(look);
@@ -155,7 +161,9 @@ impl Statics {
             let Decision::Skip(reason) = &found.decision else { continue };
             // The root static itself: a root that holds a reference to another root.
             let is_root = capture.roots.iter().any(|root| root.place.start - base == found.address);
-            if is_root || addresses.len() > 2 {
+            let inside = found.address..found.address + found.size;
+            let beside = addresses.keys().any(|address| !inside.contains(address));
+            if is_root || !binary.pie && (addresses.len() > 2 || beside) {
                 continue;
             }
             let offset = addresses.values().next().copied().unwrap_or(0);

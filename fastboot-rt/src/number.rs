@@ -102,10 +102,12 @@ pub(crate) fn threads() -> impl Iterator<Item = (&'static Thread, &'static [u32]
     (0..count).filter_map(move |index| {
         // SAFETY: the registry has `MAX_THREADS` entries, null or the address of a thread that is never freed.
         let thread = unsafe { (*registry.add(index)).as_ref() }?;
-        let logged = if thread.log.is_null() { 0 } else { thread.count.load(Ordering::Relaxed) as usize };
+        if thread.log.is_null() {
+            return Some((thread, &[][..]));
+        }
+        let logged = (thread.count.load(Ordering::Relaxed) as usize).min(MAX_LOGGED);
         // SAFETY: the log has `MAX_LOGGED` entries, zero until written; entries below `count` are not written again.
-        let log = unsafe { core::slice::from_raw_parts(thread.log, logged.min(MAX_LOGGED)) };
-        Some((thread, if logged == 0 { &[][..] } else { log }))
+        Some((thread, unsafe { core::slice::from_raw_parts(thread.log, logged) }))
     })
 }
 
