@@ -1,0 +1,8 @@
+//! The harness of the integration tests: builds the programs in `tests/programs` with `cargo fastboot`, runs what came
+//! out, and requires that a binary does with its image what it does without.
+//!
+//! [`programs`] builds, [`runs`] runs and compares, [`tools`] finds other people's programs.
+
+pub mod programs;
+pub mod runs;
+pub mod tools;

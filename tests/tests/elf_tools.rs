@@ -1,0 +1,152 @@
+//! Other people's tools on embedded binaries: they are ELF files like any other.
+
+use anyhow::{Context, Result, ensure};
+use fastboot_tests::programs::{Link, Program, fastboot, succeed};
+use fastboot_tests::runs::{self, Run};
+use fastboot_tests::tools;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// Requires that `tool ARGUMENTS IN OUT`-like commands leave an embedded binary that thaws as before.
+fn still_thaws_after(tool: &str, arguments: impl Fn(&Path, &Path) -> Vec<std::ffi::OsString>) -> Result<()> {
+    if tools::find(tool).is_none() {
+        return Ok(());
+    }
+    for link in Link::ALL {
+        let built = Program::new("small").link(link).build()?;
+        let cold = runs::require_same_result(&built)?;
+        let folder = tempfile::tempdir()?;
+        let out = folder.path().join("small");
+        let Some(mut command) = tools::find(tool) else { return Ok(()) };
+        succeed(command.args(arguments(&built.embedded, &out)))?;
+        runs::require_thaws(&out, cold.sources().len(), &cold.stdout).with_context(|| format!("{tool}, {link:?}"))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn strip() -> Result<()> {
+    still_thaws_after("strip", |from, to| vec!["-o".into(), to.into(), from.into()])
+}
+
+#[test]
+fn eu_strip() -> Result<()> {
+    still_thaws_after("eu-strip", |from, to| vec!["-o".into(), to.into(), from.into()])
+}
+
+#[test]
+fn objcopy() -> Result<()> {
+    still_thaws_after("objcopy", |from, to| vec![from.into(), to.into()])
+}
+
+#[test]
+fn objcopy_strips_debug_information() -> Result<()> {
+    still_thaws_after("objcopy", |from, to| vec!["--strip-debug".into(), from.into(), to.into()])
+}
+
+#[test]
+fn gdb_shows_a_backtrace() -> Result<()> {
+    for link in Link::ALL {
+        let Some(mut gdb) = tools::find("gdb") else { return Ok(()) };
+        let built = Program::new("small").link(link).build()?;
+        gdb.args(["-nx", "-batch", "-ex", "set debuginfod enabled off", "-ex", "run", "-ex", "bt", "--args"]);
+        let run = Run::of(gdb.arg(&built.embedded).arg("abort").env("FASTBOOT_LOG", "1"))?;
+        let said = format!("{}{}", run.stdout, run.stderr);
+        for expected in ["stopping with 10000 words", "SIGABRT", "small::stop_here", "small::main", "thawed 5 roots"] {
+            ensure!(said.contains(expected), "{link:?}: no `{expected}` in what gdb said:\n{said}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn valgrind_finds_no_error() -> Result<()> {
+    // Not the static binaries: valgrind cannot replace their malloc, and reports glibc's own start-up code, cold or not.
+    for link in [Link::NonPie, Link::Pie] {
+        let built = Program::new("small").link(link).build()?;
+        let cold = runs::require_same_result(&built)?;
+        // Valgrind's processor may lack features that this one has. Then this is a cold start, and the image made below,
+        // on valgrind's own processor, is the one to thaw.
+        let Some(run) = under_valgrind(&built.embedded)? else { return Ok(()) };
+        run.require_success()?;
+        let lacking = run.stderr.contains("fastboot: cold start: the processor lacks ");
+        ensure!(lacking || run.require_thawed(cold.sources().len()).is_ok(), "{link:?}:\n{}", run.stderr);
+        runs::require_same(&cold.stdout, &run.stdout)?;
+
+        let folder = tempfile::tempdir()?;
+        let (snapshot, out) = (folder.path().join("small.snap"), folder.path().join("small"));
+        // setarch: a freeze run turns address randomisation off by executing itself again, which valgrind cannot follow.
+        let runner = ("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER", "setarch --addr-no-randomize valgrind --quiet");
+        let mut freeze = fastboot()?;
+        succeed(
+            freeze.env(runner.0, runner.1).arg("freeze").arg("--binary").arg(&built.cold).arg("-o").arg(&snapshot),
+        )?;
+        let mut embed = fastboot()?;
+        embed.arg("embed").arg("--binary").arg(&built.cold).arg("--snapshot").arg(&snapshot).arg("-o").arg(&out);
+        succeed(&mut embed)?;
+        let Some(run) = under_valgrind(&out)? else { return Ok(()) };
+        run.require_thawed(cold.sources().len()).with_context(|| format!("{link:?}, frozen under valgrind"))?;
+        runs::require_same(&cold.stdout, &run.stdout)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn valgrind_runs_static_binaries() -> Result<()> {
+    let built = Program::new("small").link(Link::Static).build()?;
+    let cold = runs::require_same_result(&built)?;
+    let Some(mut valgrind) = tools::find("valgrind") else { return Ok(()) };
+    let run = Run::of(valgrind.args(["--tool=none", "--quiet"]).arg(&built.embedded))?;
+    run.require_success()?;
+    runs::require_same(&cold.stdout, &run.stdout)
+}
+
+/// Runs a binary under valgrind; any error that it finds is the exit status.
+fn under_valgrind(binary: &Path) -> Result<Option<Run>> {
+    let Some(mut valgrind) = tools::find("valgrind") else { return Ok(None) };
+    valgrind.args(["--error-exitcode=99", "--quiet"]).arg(binary).env("FASTBOOT_LOG", "1");
+    Run::of(&mut valgrind).map(Some)
+}
+
+#[test]
+fn perf_records() -> Result<()> {
+    let Some(mut probe) = tools::find("perf") else { return Ok(()) };
+    let folder = tempfile::tempdir()?;
+    let data = folder.path().join("perf.data");
+    let events = ["record", "--quiet", "--event", "cpu-clock", "--output"];
+    if !probe.args(events).arg(&data).args(["--", "true"]).output()?.status.success() {
+        // Not a missing package but a matter of the kernel's settings, over which CI may have no say.
+        eprintln!("skipped: perf may not record on this machine");
+        return Ok(());
+    }
+    for link in Link::ALL {
+        let Some(mut perf) = tools::find("perf") else { return Ok(()) };
+        let built = Program::new("small").link(link).build()?;
+        let cold = runs::require_same_result(&built)?;
+        let run = Run::of(perf.args(events).arg(&data).arg("--").arg(&built.embedded).env("FASTBOOT_LOG", "1"))?;
+        run.require_thawed(cold.sources().len()).with_context(|| format!("{link:?} under perf"))?;
+        let Some(mut report) = tools::find("perf") else { return Ok(()) };
+        let output = succeed(report.args(["script", "--show-mmap-events", "--input"]).arg(&data))?;
+        ensure!(String::from_utf8_lossy(&output.stdout).contains("small"), "perf script does not know the program");
+    }
+    Ok(())
+}
+
+#[test]
+fn elflint_reports_nothing_new() -> Result<()> {
+    for link in Link::ALL {
+        let built = Program::new("small").link(link).build()?;
+        let (Some(cold), Some(embedded)) = (lint(&built.cold)?, lint(&built.embedded)?) else { return Ok(()) };
+        let new: Vec<_> = embedded.difference(&cold).collect();
+        ensure!(new.is_empty(), "{link:?}: eu-elflint reports of the embedded binary only: {new:#?}");
+    }
+    Ok(())
+}
+
+/// The lines that eu-elflint reports of a binary.
+fn lint(binary: &Path) -> Result<Option<BTreeSet<String>>> {
+    let Some(mut elflint) = tools::find("eu-elflint") else { return Ok(None) };
+    let output = elflint.arg("--gnu-ld").arg(binary).output()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    Ok(Some(text.lines().map(str::to_owned).collect()))
+}

@@ -1,0 +1,152 @@
+//! The stages run one by one, where the files may be, and what `inspect` says of them.
+
+use anyhow::{Context, Result, ensure};
+use fastboot_tests::programs::{Link, Program, TargetFolder, cold_path, fastboot, programs, succeed};
+use fastboot_tests::runs::{self, Run};
+use std::fs;
+use std::path::Path;
+
+fn freeze(binary: &Path, snapshot: &Path) -> Result<()> {
+    // `build` freezes in the package's folder, `freeze` wherever it is run.
+    let folder = programs().join("small");
+    succeed(fastboot()?.current_dir(folder).arg("freeze").arg("--binary").arg(binary).arg("-o").arg(snapshot))?;
+    Ok(())
+}
+
+fn embed(binary: &Path, snapshot: &Path, out: &Path) -> Result<()> {
+    let mut command = fastboot()?;
+    command.arg("embed").arg("--binary").arg(binary).arg("--snapshot").arg(snapshot).arg("-o").arg(out);
+    succeed(&mut command)?;
+    Ok(())
+}
+
+fn require_equal(expected: &Path, found: &Path) -> Result<()> {
+    let (a, b) = (fs::read(expected)?, fs::read(found)?);
+    let differing = a.iter().zip(&b).position(|(a, b)| a != b);
+    ensure!(
+        a == b,
+        "{} has {} bytes and {} {}, they differ from byte {differing:?} on",
+        expected.display(),
+        a.len(),
+        found.display(),
+        b.len()
+    );
+    Ok(())
+}
+
+#[test]
+fn freeze_and_embed_make_what_build_makes() -> Result<()> {
+    for link in Link::ALL {
+        let built = Program::new("small").link(link).build()?;
+        let folder = tempfile::tempdir()?;
+        let (snapshot, out) = (folder.path().join("small.snap"), folder.path().join("small"));
+        freeze(&built.cold, &snapshot)?;
+        embed(&built.cold, &snapshot, &out)?;
+        require_equal(&built.embedded, &out).with_context(|| format!("{link:?}"))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn embedding_again_replaces_the_image() -> Result<()> {
+    for link in Link::ALL {
+        let built = Program::new("small").link(link).build()?;
+        let folder = tempfile::tempdir()?;
+        let (snapshot, out) = (folder.path().join("small.snap"), folder.path().join("small"));
+        freeze(&built.cold, &snapshot)?;
+        embed(&built.embedded, &snapshot, &out)?;
+        require_equal(&built.embedded, &out).with_context(|| format!("{link:?}"))?;
+        // In place.
+        embed(&out, &snapshot, &out)?;
+        require_equal(&built.embedded, &out).with_context(|| format!("{link:?}, in place"))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn paths_with_spaces_and_letters_of_all_kinds() -> Result<()> {
+    let built = Program::new("small").build()?;
+    let cold = runs::require_same_result(&built)?;
+    let parent = tempfile::tempdir()?;
+    let folder = parent.path().join("a folder, größer ✓ 'quoted'");
+    fs::create_dir(&folder)?;
+    let binary = folder.join("kalt und klein");
+    let snapshot = folder.join("bild \"1\".snap");
+    let out = folder.join("-fertig 完");
+    fs::copy(&built.cold, &binary)?;
+    freeze(&binary, &snapshot)?;
+    embed(&binary, &snapshot, &out)?;
+    runs::require_thaws(&out, cold.sources().len(), &cold.stdout)?;
+    succeed(fastboot()?.arg("inspect").arg(&out))?;
+
+    // A whole build, target folder and all.
+    let target = folder.join("target folder");
+    let mut build = fastboot()?;
+    build.args(["build", "--release", "--locked", "--package", "small", "--target-dir"]).arg(&target);
+    succeed(build.arg("--out-dir").arg(folder.join("aus gabe")))?;
+    runs::require_thaws(&folder.join("aus gabe/small"), cold.sources().len(), &cold.stdout)?;
+    require_equal(&target.join("release/small"), &folder.join("aus gabe/small"))
+}
+
+#[test]
+fn every_binary_gets_its_own_image() -> Result<()> {
+    let target = TargetFolder::lock()?;
+    succeed(target.fastboot_build()?.args(["--release", "--package", "small", "--package", "allocator"]))?;
+    for name in ["small", "allocator"] {
+        let made = target.path().join("release");
+        let cold = Run::of(&mut runs::program(&cold_path(&made, name)))?;
+        cold.require_cold()?;
+        runs::require_thaws(&made.join(name), cold.sources().len(), &cold.stdout)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn roots_are_evaluated_in_the_folder_of_the_package_with_the_environment_of_the_build() -> Result<()> {
+    let target = TargetFolder::lock()?;
+    let mut build = target.fastboot_build()?;
+    succeed(build.args(["--release", "--package", "small"]).env("SMALL_BUILT_WITH", "a word"))?;
+    let run =
+        Run::of(runs::program(&target.path().join("release/small")).arg("built").env("SMALL_BUILT_WITH", "late"))?;
+    runs::require_same("name = \"small\" Some(\"a word\")\n", &run.stdout)
+}
+
+#[test]
+fn run_passes_arguments_and_ending_on() -> Result<()> {
+    let target = TargetFolder::lock()?;
+    let command = || -> Result<_> {
+        let mut command = fastboot()?;
+        command.arg("run").arg("--target-dir").arg(target.path()).args(["--release", "--package", "small", "--"]);
+        Ok(command)
+    };
+    let run = Run::of(command()?.arg("built"))?;
+    runs::require_same("name = \"small\" None\n", &run.stdout)?;
+    ensure!(!Run::of(command()?.arg("abort"))?.status.success(), "a run that aborts counts as a success");
+    Ok(())
+}
+
+#[test]
+fn inspect_knows_the_roots() -> Result<()> {
+    let built = Program::new("small").build()?;
+    let folder = tempfile::tempdir()?;
+    let snapshot = folder.path().join("small.snap");
+    freeze(&built.cold, &snapshot)?;
+    for (path, kind) in [(&built.cold, "cold"), (&built.embedded, "embedded"), (&snapshot, "snapshot")] {
+        let human = succeed(fastboot()?.arg("inspect").arg(path))?;
+        let human = String::from_utf8_lossy(&human.stdout).into_owned();
+        ensure!(human.contains(kind), "{kind}:\n{human}");
+        let json = succeed(fastboot()?.arg("inspect").arg(path).arg("--json"))?;
+        let json: serde_json::Value = serde_json::from_slice(&json.stdout).context("inspect --json is not JSON")?;
+        ensure!(json["kind"] == kind, "{kind}: {json:#}");
+        let roots = &json["image"]["roots"];
+        if kind == "cold" {
+            ensure!(roots.is_null(), "a cold binary has no roots in an image: {json:#}");
+            continue;
+        }
+        let names: Vec<_> = roots.as_array().into_iter().flatten().filter_map(|root| root["name"].as_str()).collect();
+        for name in ["small::WORDS", "small::INDEX", "small::SHARED", "small::BUILT", "small::OWNER"] {
+            ensure!(names.contains(&name) && human.contains(name), "{kind}: no {name}:\n{human}{json:#}");
+        }
+    }
+    Ok(())
+}

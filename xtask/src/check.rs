@@ -1,0 +1,50 @@
+//! Tests and lints.
+
+use crate::command::{cargo, root, run, target};
+use anyhow::Result;
+
+/// The integration tests, which need the tool and build programs of their own.
+const INTEGRATION: &str = "fastboot-tests";
+
+/// Unit tests of all crates, then the integration tests.
+pub(crate) fn test(full: bool) -> Result<()> {
+    run(cargo("test").args(["--locked", "--workspace", "--exclude", INTEGRATION]))?;
+    run(cargo("build").args(["--locked", "--package", "cargo-fastboot"]))?;
+    let mut integration = cargo("test");
+    integration.env("CARGO_FASTBOOT", target().join("debug/cargo-fastboot"));
+    integration.args(["--locked", "--package", INTEGRATION, "--no-fail-fast"]);
+    if full {
+        integration.args(["--", "--include-ignored"]);
+    }
+    run(&mut integration)
+}
+
+/// Formats everything.
+pub(crate) fn format() -> Result<()> {
+    run(cargo("fmt").arg("--all"))?;
+    run(cargo("fmt").arg("--all").current_dir(programs()))
+}
+
+/// Formatting, clippy and rustdoc: none may have anything to say.
+pub(crate) fn lint() -> Result<()> {
+    let clippy = ["--locked", "--workspace", "--all-targets", "--", "--deny", "warnings"];
+    run(cargo("fmt").args(["--all", "--check"]))?;
+    run(cargo("clippy").args(clippy))?;
+    run(cargo("doc").args(["--locked", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "--deny warnings"))?;
+
+    run(cargo("fmt").args(["--all", "--check"]).current_dir(programs()))?;
+    // Where the integration tests build them, for what they have in common.
+    let mut programs_clippy = cargo("clippy");
+    programs_clippy.current_dir(programs()).env("CARGO_TARGET_DIR", target().join("programs"));
+    run(programs_clippy.args(["--release"]).args(clippy))
+}
+
+/// What CI runs.
+pub(crate) fn ci() -> Result<()> {
+    lint()?;
+    test(false)
+}
+
+fn programs() -> std::path::PathBuf {
+    root().join("tests/programs")
+}
