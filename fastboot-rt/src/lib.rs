@@ -46,6 +46,8 @@ mod arena;
 mod freeze;
 
 pub mod capture;
+#[cfg(feature = "defer")]
+pub mod defer;
 pub mod format;
 
 #[allow(unsafe_code)]
