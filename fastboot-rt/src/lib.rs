@@ -58,6 +58,8 @@ mod plan;
 mod scratch;
 
 pub mod capture;
+#[cfg(feature = "defer")]
+pub mod defer;
 pub mod format;
 
 #[allow(unsafe_code)]

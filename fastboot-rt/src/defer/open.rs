@@ -1,0 +1,277 @@
+//! Opening a file, and reading one checked block of it.
+
+use super::compress;
+use super::decode;
+use super::error::{Error, ErrorKind, Result};
+use super::handoff::Place;
+use super::layout::{BLOCK_HEADER, BlockHeader, BlockKind, Compression, FILE_HEADER, FileHeader, ROOT_POSITION};
+use super::source::{ReadCount, Source};
+use serde::de::DeserializeOwned;
+use std::borrow::Cow;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read, Seek};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// How deep values may nest inside one block, unless told otherwise.
+pub(crate) const DEPTH: u32 = 128;
+
+/// This much of a block is read at first, header included; most small parts need no second read.
+const FIRST_READ: u64 = 256;
+
+/// How to load.
+///
+/// ```
+/// use fastboot_rt::defer::{LoadOptions, SaveOptions};
+/// let file = SaveOptions::new().version(3).to_vec(&"strict")?;
+/// let value: String = LoadOptions::new().version(3).from_vec(file)?;
+/// assert_eq!(value, "strict");
+/// # Ok::<(), fastboot_rt::defer::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct LoadOptions {
+    version: u64,
+    depth: u32,
+    count: Option<ReadCount>,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        LoadOptions::new()
+    }
+}
+
+impl LoadOptions {
+    /// Version 0, values nested up to 128 deep.
+    pub fn new() -> Self {
+        LoadOptions { version: 0, depth: DEPTH, count: None }
+    }
+
+    /// The version of your types: a file saved with another one is refused. Change it whenever a type in the file
+    /// changes, since the bytes do not say what they mean.
+    pub fn version(mut self, version: u64) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// How deep values may nest inside one block (default 128): every sequence, map, tuple, struct, enum and `Some`
+    /// is one level. Raise it, and the stack of the thread, for values that really are that deep.
+    pub fn depth(mut self, depth: u32) -> Self {
+        self.depth = depth;
+        self
+    }
+
+    /// Counts what is read, now and later when parts are touched.
+    pub fn count(mut self, count: &ReadCount) -> Self {
+        self.count = Some(count.clone());
+        self
+    }
+
+    /// Loads from a file. It is kept open as long as parts refer to it.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is damaged, or has another version or type.
+    pub fn load<T: DeserializeOwned>(self, path: impl AsRef<Path>) -> Result<T> {
+        let path = path.as_ref();
+        let open = || -> Result<T> { self.run(Source::file(File::open(path)?), Some(path.to_path_buf())) };
+        open().map_err(|e| e.in_file(Some(path)))
+    }
+
+    /// Loads from bytes that are part of the program, such as `include_bytes!("pages.defer")`; nothing is copied but
+    /// the values themselves.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn from_static<T: DeserializeOwned>(self, bytes: &'static [u8]) -> Result<T> {
+        self.run(Source::Static(bytes), None)
+    }
+
+    /// Loads from bytes in memory, which are kept as long as parts refer to them.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn from_vec<T: DeserializeOwned>(self, bytes: Vec<u8>) -> Result<T> {
+        self.run(Source::Owned(bytes), None)
+    }
+
+    /// Loads from anything that can be read and positioned. Reads of several threads wait for each other.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn from_reader<T: DeserializeOwned>(self, reader: impl Read + Seek + Send + 'static) -> Result<T> {
+        self.run(Source::Stream(std::sync::Mutex::new(Box::new(reader))), None)
+    }
+
+    fn run<T: DeserializeOwned>(self, source: Source, name: Option<PathBuf>) -> Result<T> {
+        let file_name = name.clone();
+        let load = || {
+            let origin = Origin::open(source, name, self.depth, self.count.unwrap_or_default())?;
+            if origin.header.version != self.version {
+                let found = origin.header.version;
+                return Err(Error::new(ErrorKind::Version { expected: self.version, found }));
+            }
+            let origin = Arc::new(origin);
+            let root = origin.root_block()?;
+            decode::block(&origin, &root)
+        };
+        load().map_err(|e| e.in_file(file_name.as_deref()))
+    }
+}
+
+/// One open file, shared by everything that was loaded from it.
+pub(crate) struct Origin {
+    source: Source,
+    name: Option<PathBuf>,
+    pub(crate) header: FileHeader,
+    pub(crate) depth: u32,
+    count: ReadCount,
+}
+
+impl fmt::Debug for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.name.as_deref().unwrap_or(Path::new("memory")))
+    }
+}
+
+/// A block that was read and checked.
+pub(crate) struct Block<'a> {
+    pub(crate) offset: u64,
+    pub(crate) number: u32,
+    pub(crate) contents: Cow<'a, [u8]>,
+    /// References count from here, bytes from the start of the file.
+    pub(crate) base: u64,
+    /// What they refer to ends here at the latest.
+    pub(crate) limit: u64,
+}
+
+impl Origin {
+    pub(crate) fn open(source: Source, name: Option<PathBuf>, depth: u32, count: ReadCount) -> Result<Self> {
+        let len = source.len()?;
+        let n = len.min(FILE_HEADER as u64) as usize;
+        let mut first = [0; FILE_HEADER];
+        source.read_exact_at(0, &mut first[..n])?;
+        count.add_read(n);
+        let header = FileHeader::decode(&first[..n], len)?;
+        Ok(Origin { source, name, header, depth, count })
+    }
+
+    /// Stands for a file that a `Writer` is writing.
+    pub(crate) fn unfinished(writer: u64) -> Self {
+        let header = FileHeader::root_last(true, 0, BLOCK_HEADER as u64, 0);
+        Origin { source: Source::Unfinished(writer), name: None, header, depth: DEPTH, count: ReadCount::default() }
+    }
+
+    /// The number of the writer, if this file is still being written.
+    pub(crate) fn writer(&self) -> Option<u64> {
+        match self.source {
+            Source::Unfinished(writer) => Some(writer),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn name(&self) -> Option<&Path> {
+        self.name.as_deref()
+    }
+
+    /// Reads `len` bytes at `offset`.
+    pub(crate) fn read(&self, offset: u64, len: u64) -> Result<Cow<'_, [u8]>> {
+        let memory = || Error::new(ErrorKind::Memory { bytes: len });
+        let len = usize::try_from(len).map_err(|_| memory())?;
+        let bytes = self.source.read(offset, len).map_err(|e| match e.kind() {
+            io::ErrorKind::OutOfMemory => memory(),
+            io::ErrorKind::UnexpectedEof => {
+                let found = self.source.len().unwrap_or(0);
+                Error::new(ErrorKind::Length { expected: self.header.file_len, found })
+            }
+            _ => e.into(),
+        })?;
+        self.count.add_read(bytes.len());
+        Ok(bytes)
+    }
+
+    pub(crate) fn root_block(&self) -> Result<Block<'_>> {
+        let (start, extent) = (self.header.root, self.header.root_len());
+        let read = || {
+            let (header, contents) = self.stored(start, extent, BlockKind::Root)?;
+            if header.stored + BLOCK_HEADER as u64 != extent {
+                return Err(Error::damaged("the root block does not fill its place").numbered(header.number));
+            }
+            let contents = self.check(&header, ROOT_POSITION, contents)?;
+            let limit = self.header.bodies + self.header.bodies_len;
+            Ok(Block { offset: start, number: header.number, contents, base: self.header.bodies, limit })
+        };
+        read().map_err(|e: Error| e.in_block(start).in_file(self.name()))
+    }
+
+    /// The block of a part, checked.
+    pub(crate) fn part_block(&self, start: u64, extent: u64) -> Result<Block<'_>> {
+        if self.writer().is_some() {
+            return Err(Error::new(ErrorKind::Unfinished));
+        }
+        let read = || {
+            let (header, contents) = self.stored(start, extent, BlockKind::Part)?;
+            let contents = self.check(&header, start - self.header.bodies, contents)?;
+            let base = start + BLOCK_HEADER as u64 + header.stored;
+            Ok(Block { offset: start, number: header.number, contents, base, limit: start + extent })
+        };
+        read().map_err(|e: Error| e.in_block(start).in_file(self.name()))
+    }
+
+    /// Header and stored contents of a block.
+    fn stored(&self, start: u64, extent: u64, kind: BlockKind) -> Result<(BlockHeader, Cow<'_, [u8]>)> {
+        let first = self.read(start, extent.min(FIRST_READ))?;
+        let header = BlockHeader::decode(&first, extent)?;
+        if header.kind != kind {
+            return Err(Error::damaged(format!("a {kind:?} block should be here, there is a {:?} block", header.kind)));
+        }
+        let have = first.len() as u64 - BLOCK_HEADER as u64;
+        if header.stored <= have {
+            let end = BLOCK_HEADER + header.stored as usize;
+            let contents = match first {
+                Cow::Borrowed(bytes) => Cow::Borrowed(&bytes[BLOCK_HEADER..end]),
+                Cow::Owned(mut bytes) => {
+                    bytes.truncate(end);
+                    bytes.drain(..BLOCK_HEADER);
+                    Cow::Owned(bytes)
+                }
+            };
+            return Ok((header, contents));
+        }
+        // Read all of the contents in one go; what was read of them before is too little to be worth keeping.
+        Ok((header, self.read(start + BLOCK_HEADER as u64, header.stored)?))
+    }
+
+    /// Compares the checksum and decompresses.
+    fn check<'a>(&self, header: &BlockHeader, position: u64, stored: Cow<'a, [u8]>) -> Result<Cow<'a, [u8]>> {
+        check_stored(&self.header, header, position, &stored).map_err(|e| e.numbered(header.number))?;
+        self.count.add_block();
+        match header.compression {
+            Compression::None => Ok(stored),
+            Compression::Zstd => {
+                let raw = compress::unpack(&stored, header.raw).map_err(|e| e.numbered(header.number))?;
+                Ok(raw.into())
+            }
+        }
+    }
+}
+
+/// Compares the checksum of a block, if the file has checksums.
+pub(crate) fn check_stored(file: &FileHeader, header: &BlockHeader, position: u64, stored: &[u8]) -> Result<()> {
+    if file.checksums {
+        let found = header.checksum_of(position, stored);
+        if found != header.checksum {
+            return Err(Error::new(ErrorKind::Checksum { expected: header.checksum, found }));
+        }
+    }
+    Ok(())
+}
+
+impl Place {
+    /// Reads, checks and decodes the part.
+    pub(crate) fn load<T: DeserializeOwned>(&self) -> Result<T> {
+        let block = self.origin.part_block(self.start, self.extent)?;
+        decode::block(&self.origin, &block)
+    }
+}
