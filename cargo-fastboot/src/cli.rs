@@ -86,7 +86,7 @@ pub(crate) enum Command {
     Freeze(FreezeFlags),
     /// Write a snapshot into the binary it was frozen from
     Embed(EmbedFlags),
-    /// Show the image of a binary or of a snapshot
+    /// Show the image of a binary or of a snapshot, or the blocks of a deferred file
     Inspect(InspectFlags),
 }
 
@@ -334,13 +334,17 @@ pub(crate) struct EmbedFlags {
 #[command(after_help = "\
 Examples:
   cargo fastboot inspect target/release/app
-  cargo fastboot inspect app.snap --json")]
+  cargo fastboot inspect app.snap --json
+  cargo fastboot inspect pages.defer --verify")]
 pub(crate) struct InspectFlags {
-    /// A cold binary, an embedded binary, or a snapshot
+    /// A cold binary, an embedded binary, a snapshot, or a deferred file
     pub(crate) path: PathBuf,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+    /// Read all of a deferred file and report every damage
+    #[arg(long)]
+    pub(crate) verify: bool,
     #[command(flatten)]
     pub(crate) output: OutputFlags,
 }

@@ -1,4 +1,6 @@
-//! Inspect: says what is in a cold binary, an embedded one, or a snapshot.
+//! Inspect: says what is in a cold binary, an embedded one, a snapshot, or a deferred file.
+
+mod defer;
 
 use crate::binary::{Binary, hex};
 use crate::image::Image;
@@ -9,9 +11,18 @@ use serde_json::{Value, json};
 use std::io::Write;
 use std::path::Path;
 
-/// Prints what `path` is and holds: for people, or as JSON.
-pub(crate) fn inspect(path: &Path, as_json: bool) -> Result<()> {
+/// Prints what `path` is and holds: for people, or as JSON. With `verify`, reads all of a deferred file.
+pub(crate) fn inspect(path: &Path, as_json: bool, verify: bool) -> Result<()> {
+    if defer::is_deferred(path).with_context(|| format!("cannot read {}", path.display()))? {
+        return defer::inspect(path, as_json, verify);
+    }
     let found = look(path)?;
+    if verify {
+        bail!(
+            "--verify is for deferred files, and {} is none; of an image, `inspect` alone checks the header and all tables",
+            path.display()
+        );
+    }
     let mut out = std::io::stdout().lock();
     let written = if as_json {
         serde_json::to_writer_pretty(&mut out, &found).map_err(std::io::Error::from).and_then(|()| writeln!(out))
@@ -32,7 +43,7 @@ fn look(path: &Path) -> Result<Value> {
         return Ok(json!({ "file": path.display().to_string(), "kind": "snapshot", "image": describe(&image)? }));
     }
     if !bytes.starts_with(b"\x7fELF") {
-        bail!("{} is neither an ELF executable nor a fastboot snapshot", path.display());
+        bail!("{} is neither an ELF executable, nor a fastboot snapshot, nor a deferred file", path.display());
     }
     let binary = Binary::parse(path, bytes).with_context(|| format!("{} cannot be used", path.display()))?;
     let image = match HeaderPage::decode(binary.section_bytes()) {

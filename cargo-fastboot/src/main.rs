@@ -67,6 +67,6 @@ fn execute(command: &Command, shell: &Shell) -> anyhow::Result<()> {
             shell.status("Finished", format_args!("embedded, in {}", flags.output_path.display()));
             Ok(())
         }
-        Command::Inspect(flags) => inspect::inspect(&flags.path, flags.json),
+        Command::Inspect(flags) => inspect::inspect(&flags.path, flags.json, flags.verify),
     }
 }

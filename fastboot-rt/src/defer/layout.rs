@@ -25,7 +25,8 @@
 use super::error::{Error, ErrorKind, Result};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-pub(crate) const MAGIC: [u8; 8] = *b"fbdefer\x1a";
+/// The first bytes of every deferred file.
+pub const MAGIC: [u8; 8] = *b"fbdefer\x1a";
 pub(crate) const FORMAT: u32 = 1;
 pub(crate) const FILE_HEADER: usize = 64;
 pub(crate) const BLOCK_HEADER: usize = 32;
@@ -177,6 +178,29 @@ pub enum Compression {
     None,
     /// As one Zstandard frame.
     Zstd,
+}
+
+impl BlockKind {
+    /// Its name, in small letters.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            BlockKind::Root => "root",
+            BlockKind::Part => "part",
+            BlockKind::Gap => "gap",
+        }
+    }
+}
+
+impl Compression {
+    /// Its name, in small letters.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Compression::None => "none",
+            Compression::Zstd => "zstd",
+        }
+    }
 }
 
 /// The 32 bytes before the contents of every block.

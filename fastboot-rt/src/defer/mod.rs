@@ -43,8 +43,9 @@
 //!   checksums a wrong value is never accepted, except by a collision of 64-bit hashes; they do not protect against
 //!   someone who makes a file on purpose, who can only make it hold other values, not break these rules.
 //! - A file must not be changed in place while it is loaded. [`save`] never does that: it replaces the name.
-//! - It needs nothing of the rest of this crate, no [`install!`](crate::install), no unsafe code, and works wherever std
-//!   does. In a frozen image what is loaded is simply a value. What is not loaded can be frozen if it comes from memory
+//! - It needs nothing of the rest of this crate but a constant, no [`install!`](crate::install), no unsafe code, and
+//!   works wherever std does. In a frozen image what is loaded is simply a value, and bodies lie behind everything that
+//!   is reached without them. What is not loaded can be frozen if it comes from memory
 //!   ([`from_vec`], [`from_static`]), not from an open file, whose descriptor does not survive.
 //!
 //! # Types of your own
@@ -118,7 +119,7 @@ mod vec;
 
 pub use error::{Error, ErrorKind, Result};
 pub use inspect::{BlockSummary, Summary, Verification, inspect, verify};
-pub use layout::{BlockKind, Compression};
+pub use layout::{BlockKind, Compression, MAGIC};
 pub use map::DeferMap;
 pub use open::LoadOptions;
 pub use part::{Arrived, Reference, deserialize_part, serialize_part};
@@ -126,7 +127,7 @@ pub use save::SaveOptions;
 pub use source::ReadCount;
 pub use stream::{ListWriter, Writer};
 pub use value::Defer;
-pub use vec::{DeferVec, Iter};
+pub use vec::{DeferVec, Elements, Iter};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
