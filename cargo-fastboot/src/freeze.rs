@@ -194,6 +194,12 @@ impl Freezing<'_> {
         seeds.extend(statics.carried_bytes(&planned).map(Seed::Bytes));
         let marked = heap.mark(&seeds);
         let plan = Plan::new(&planned.blocks, &marked, planned.threads.len());
+        self.shell.verbose(format_args!(
+            "{} objects live on, {} bytes, {} of them reached only through deferred fields",
+            plan.len(),
+            plan.live,
+            plan.cold
+        ));
         drop(bytes);
         let path = self.folder.join(format!("plan{attempt}.plan"));
         plan.save(&planned, &path).with_context(|| format!("cannot write {}", path.display()))?;

@@ -3,8 +3,11 @@
 //! There are no types, so marking is conservative: any word that may be the address of a block is taken for one. That
 //! can keep a block too many, never one too few. Addresses are found wherever they stand, aligned or not, with tags in
 //! the low bits or in the top sixteen, pointing to the beginning of a block, into it, or one past its end.
+//!
+//! What deferred fields hold is rarely needed. Their bodies carry a mark; they, and what only they lead to, come last.
 
 use crate::capture::Block;
+use fastboot_rt::capture::COLD_MARK;
 use std::ops::Range;
 
 /// Blocks of a scratch heap and what they hold.
@@ -30,8 +33,11 @@ pub(crate) enum Parent {
 /// The result: what is alive.
 #[derive(Debug, Default)]
 pub(crate) struct Marked {
-    /// Numbers of the blocks, depth first, in the order in which they are met.
+    /// Numbers of the blocks, depth first, in the order in which they are met: first the hot ones, which are reached
+    /// without deferred bodies, then each body and what it alone leads to, in the order of the structure.
     pub(crate) order: Vec<u32>,
+    /// How many of `order` are hot.
+    pub(crate) hot: usize,
     /// For each block, how it was reached; `None` if it was not.
     pub(crate) parents: Vec<Option<Parent>>,
 }
@@ -124,9 +130,8 @@ impl<'a> Heap<'a> {
     /// Everything that can be reached from the seeds, seed by seed, depth first, the references in a block in their
     /// order.
     pub(crate) fn mark(&self, seeds: &[Seed<'a>]) -> Marked {
-        let mut marked = Marked { order: Vec::new(), parents: vec![None; self.blocks.len()] };
-        // Blocks that are being gone through, and how far: a recursion, but as deep as memory allows.
-        let mut path: Vec<(u32, usize)> = Vec::new();
+        let mut marked = Marked { order: Vec::new(), hot: 0, parents: vec![None; self.blocks.len()] };
+        let mut put_off: Vec<(u32, Parent)> = Vec::new();
         for (number, seed) in seeds.iter().enumerate() {
             let mut from = 0;
             loop {
@@ -137,21 +142,52 @@ impl<'a> Heap<'a> {
                 };
                 let Some((at, block)) = next else { break };
                 from = at + 1;
-                if marked.meet(block, Parent::Seed(number as u32)) {
-                    path.push((block, 0));
-                }
-                while let Some((block, from)) = path.pop() {
-                    let mut references = self.references(self.contents(block), from);
-                    let unmet = references.find(|(_, child)| marked.parents[*child as usize].is_none());
-                    if let Some((at, child)) = unmet {
-                        path.push((block, at + 1));
-                        marked.meet(child, Parent::Block(block));
-                        path.push((child, 0));
-                    }
+                if self.is_cold(block) {
+                    put_off.push((block, Parent::Seed(number as u32)));
+                } else {
+                    self.follow(block, Parent::Seed(number as u32), &mut marked, &mut put_off);
                 }
             }
         }
+        marked.hot = marked.order.len();
+        // The next one to be gone through is the last one.
+        put_off.reverse();
+        while let Some((block, parent)) = put_off.pop() {
+            let from = put_off.len();
+            self.follow(block, parent, &mut marked, &mut put_off);
+            // The bodies below this one lie right behind it.
+            put_off[from..].reverse();
+        }
         marked
+    }
+
+    /// Marks a block and everything that can be reached from it without deferred bodies; these are put off.
+    fn follow(&self, first: u32, parent: Parent, marked: &mut Marked, put_off: &mut Vec<(u32, Parent)>) {
+        if !marked.meet(first, parent) {
+            return;
+        }
+        // Blocks that are being gone through, and how far: a recursion, but as deep as memory allows.
+        let mut path: Vec<(u32, usize)> = vec![(first, 0)];
+        while let Some((block, from)) = path.pop() {
+            let mut references = self.references(self.contents(block), from);
+            let unmet = references.find(|(_, child)| marked.parents[*child as usize].is_none());
+            if let Some((at, child)) = unmet {
+                path.push((block, at + 1));
+                if self.is_cold(child) {
+                    put_off.push((child, Parent::Block(block)));
+                } else {
+                    marked.meet(child, Parent::Block(block));
+                    path.push((child, 0));
+                }
+            }
+        }
+    }
+
+    /// Whether a block is the body of a deferred field: an `Arc`, two counts and then a value as aligned as the block,
+    /// and the value begins with the mark.
+    fn is_cold(&self, block: u32) -> bool {
+        let value = self.blocks[block as usize].align.max(16) as usize;
+        self.contents(block).get(value..).is_some_and(|value| value.starts_with(&COLD_MARK))
     }
 }
 
@@ -273,6 +309,82 @@ mod tests {
         let mut contents = vec![words(&(1..=count).map(at).collect::<Vec<_>>())];
         contents.extend((0..count).map(|_| words(&[at(0)])));
         assert_eq!(order(&contents, &[Seed::Address(at(0))]), (0..=count as u32).collect::<Vec<_>>());
+    }
+
+    /// The body of a deferred field that holds these words.
+    fn body(held: &[u64]) -> Vec<u8> {
+        [words(&[1, 1]), COLD_MARK.to_vec(), words(held)].concat()
+    }
+
+    fn hot_and_cold(contents: &[Vec<u8>], seeds: &[Seed<'_>]) -> (Vec<u32>, Vec<u32>) {
+        let (blocks, bytes) = heap(contents);
+        let heap = Heap::new(&blocks, &bytes).unwrap();
+        let seeds: Vec<Seed<'_>> = seeds.to_vec();
+        let marked = heap.mark(&seeds);
+        let (hot, cold) = marked.order.split_at(marked.hot);
+        (hot.to_vec(), cold.to_vec())
+    }
+
+    #[test]
+    fn bodies_come_last_with_what_only_they_lead_to() {
+        // 0 → body 1 → 2 and 5; 0 → body 3 → 4; 0 → 5, 6; the seed of another root → 7.
+        let contents = [
+            words(&[at(1), at(3), at(5), at(6)]),
+            body(&[at(2), at(5)]),
+            words(&[7]),
+            body(&[at(4)]),
+            words(&[8]),
+            words(&[9]),
+            words(&[10]),
+            words(&[11]),
+        ];
+        let seeds = [Seed::Address(at(0)), Seed::Address(at(7))];
+        assert_eq!(hot_and_cold(&contents, &seeds), (vec![0, 5, 6, 7], vec![1, 2, 3, 4]));
+    }
+
+    #[test]
+    fn bodies_in_bodies_lie_behind_the_body_that_holds_them() {
+        // 0 → body 1 → body 2 → 3, and body 4; 0 → body 5. 6 is reached from 1 itself.
+        let contents = [
+            words(&[at(1), at(5)]),
+            body(&[at(2), at(4), at(6)]),
+            body(&[at(3)]),
+            words(&[0]),
+            body(&[0]),
+            body(&[0]),
+            words(&[0]),
+        ];
+        assert_eq!(hot_and_cold(&contents, &[Seed::Address(at(0))]), (vec![0], vec![1, 6, 2, 3, 4, 5]));
+    }
+
+    #[test]
+    fn shared_bodies_are_placed_once_and_lead_back_to_their_seed() {
+        let contents = [words(&[at(2), at(2)]), words(&[at(2)]), body(&[at(3), at(0)]), words(&[at(2)])];
+        let (blocks, bytes) = heap(&contents);
+        let marked = Heap::new(&blocks, &bytes).unwrap().mark(&[Seed::Address(at(1)), Seed::Address(at(0))]);
+        assert_eq!((marked.order.as_slice(), marked.hot), (&[1, 0, 2, 3][..], 2));
+        assert_eq!((marked.parents[2], marked.seed_of(3)), (Some(Parent::Block(1)), Some(0)));
+        assert_eq!(hot_and_cold(&contents, &[Seed::Address(at(2))]), (vec![], vec![2, 3, 0]), "a body as a seed");
+    }
+
+    #[test]
+    fn the_mark_counts_only_where_a_value_begins() {
+        let places = [(8, 16, true), (8, 8, false), (8, 24, false), (16, 16, true), (64, 64, true), (64, 16, false)];
+        for (align, lead, cold) in places {
+            let content = [vec![0; lead], COLD_MARK.to_vec(), vec![0; 8]].concat();
+            let (mut blocks, bytes) = heap(&[words(&[at(1)]), content]);
+            blocks[1].align = align;
+            let marked = Heap::new(&blocks, &bytes).unwrap().mark(&[Seed::Address(at(0))]);
+            assert_eq!((marked.order.len(), marked.hot), (2, if cold { 1 } else { 2 }), "{align} {lead}");
+        }
+    }
+
+    #[test]
+    fn many_bodies_and_deep_ones_need_no_stack() {
+        let count = 100_000u64;
+        let contents: Vec<_> = (0..count).map(|index| body(&[at(index + 1), at(index + 1)])).collect();
+        let (hot, cold) = hot_and_cold(&contents, &[Seed::Address(at(0))]);
+        assert_eq!((hot.len(), cold), (0, (0..count as u32).collect()));
     }
 
     #[test]

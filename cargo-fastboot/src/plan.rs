@@ -1,7 +1,8 @@
 //! Plan: gives every object that is alive after a plan run its final address.
 //!
 //! Objects lie back to back in the order in which marking meets them, packed to their alignment, each with the size it
-//! had at the end. The plan says, for each allocation of each thread: what it asked for, and where it belongs.
+//! had at the end. Those that are reached only through deferred fields come last, from a page of their own on: the cold
+//! region. The plan says, for each allocation of each thread: what it asked for, and where it belongs.
 
 use crate::capture::{Block, Capture};
 use crate::mark::Marked;
@@ -20,6 +21,8 @@ pub(crate) struct Plan {
     pub(crate) end: u64,
     /// Bytes of the objects, without what alignment leaves free.
     pub(crate) live: u64,
+    /// Of these, bytes in the cold region.
+    pub(crate) cold: u64,
 }
 
 /// One object's place.
@@ -35,17 +38,22 @@ impl Plan {
     /// Places the marked blocks. Those of threads that cannot be told apart stay without a place: they overflow.
     pub(crate) fn new(blocks: &[Block], marked: &Marked, threads: usize) -> Self {
         let mut at = PAGE as u64;
-        let (mut placements, mut live) = (Vec::with_capacity(marked.order.len()), 0);
-        for block in marked.order.iter().map(|number| &blocks[*number as usize]) {
-            if block.thread >= threads as u64 {
-                continue;
+        let mut placements = Vec::with_capacity(marked.order.len());
+        let (hot, cold) = marked.order.split_at(marked.hot);
+        let mut bytes = [0; 2];
+        for (order, bytes) in [hot, cold].into_iter().zip(&mut bytes) {
+            for block in order.iter().map(|number| &blocks[*number as usize]) {
+                if block.thread >= threads as u64 {
+                    continue;
+                }
+                let offset = at.next_multiple_of(block.align.max(1));
+                placements.push(Placement { offset, reserved: block.size, thread: block.thread, index: block.index });
+                *bytes += block.size;
+                at = offset + block.size;
             }
-            let offset = at.next_multiple_of(block.align.max(1));
-            placements.push(Placement { offset, reserved: block.size, thread: block.thread, index: block.index });
-            live += block.size;
-            at = offset + block.size;
+            at = at.next_multiple_of(PAGE as u64);
         }
-        Self { placements, end: at.next_multiple_of(PAGE as u64), live }
+        Self { placements, end: at, live: bytes[0] + bytes[1], cold: bytes[1] }
     }
 
     /// How many objects have a place.
@@ -108,7 +116,7 @@ mod tests {
     #[test]
     fn objects_lie_back_to_back_in_marking_order() {
         let blocks = [block(24, 8, 0, 0), block(5, 1, 0, 1), block(64, 64, 0, 2), block(1, 1, 0, 3)];
-        let marked = Marked { order: vec![1, 0, 2], parents: Vec::new() };
+        let marked = Marked { order: vec![1, 0, 2], hot: 3, parents: Vec::new() };
         let plan = Plan::new(&blocks, &marked, 1);
         let places: Vec<_> = plan.placements.iter().map(|p| (p.index, p.offset, p.reserved)).collect();
         assert_eq!(places, [(1, 4096, 5), (0, 4104, 24), (2, 4160, 64)]);
@@ -116,9 +124,19 @@ mod tests {
     }
 
     #[test]
+    fn the_cold_region_begins_on_a_page_of_its_own() {
+        let blocks = [block(24, 8, 0, 0), block(5000, 1, 0, 1), block(64, 64, 0, 2)];
+        let marked = Marked { order: vec![0, 2, 1], hot: 1, parents: Vec::new() };
+        let plan = Plan::new(&blocks, &marked, 1);
+        let places: Vec<_> = plan.placements.iter().map(|p| (p.index, p.offset, p.reserved)).collect();
+        assert_eq!(places, [(0, 4096, 24), (2, 8192, 64), (1, 8256, 5000)]);
+        assert_eq!((plan.end, plan.live, plan.cold), (16384, 5088, 5064));
+    }
+
+    #[test]
     fn blocks_of_unknown_threads_have_no_place() {
         let blocks = [block(8, 8, u64::from(u32::MAX), 0), block(8, 8, 0, 7)];
-        let plan = Plan::new(&blocks, &Marked { order: vec![0, 1], parents: Vec::new() }, 1);
+        let plan = Plan::new(&blocks, &Marked { order: vec![0, 1], hot: 2, parents: Vec::new() }, 1);
         assert_eq!(plan.len(), 1);
     }
 }

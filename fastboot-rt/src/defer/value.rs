@@ -3,16 +3,18 @@
 use super::error::{Error, ErrorKind, Result};
 use super::handoff::{self, Place, WRITTEN, Written};
 use super::part::{Arrived, Reference, deserialize_part, serialize_part};
+use crate::capture::COLD_MARK;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
+use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
 /// A value whose body is read when it is touched for the first time, and remembered then.
 ///
 /// Saved with [`save`](super::save) it becomes a block of its own; loading what contains it reads a few bytes that say
 /// where. Under any other serde format it is simply its value. It takes 40 bytes (on 64-bit machines) plus, once it is
-/// loaded, the value.
+/// loaded, the value and 24 bytes.
 ///
 /// Any number of threads may call [`get`](Self::get) at once. If several are first, each may decode the body; one
 /// result is kept, and all get that one.
@@ -38,13 +40,35 @@ use std::sync::{Arc, OnceLock};
 pub struct Defer<T> {
     /// Where the body lies. Without it `value` is always there.
     from: Option<Place>,
-    value: OnceLock<Arc<T>>,
+    value: OnceLock<Arc<Body<T>>>,
+}
+
+/// A value in memory, and before it the mark by which the tool recognises it in a frozen program: there it is placed
+/// behind everything that is reached without it.
+#[repr(C)]
+pub(crate) struct Body<T> {
+    _mark: [u8; 8],
+    value: T,
+}
+
+impl<T> Body<T> {
+    fn new(value: T) -> Arc<Self> {
+        Arc::new(Body { _mark: COLD_MARK, value })
+    }
+}
+
+impl<T> Deref for Body<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
 }
 
 impl<T> Defer<T> {
     /// A part that is in memory.
     pub fn new(value: T) -> Self {
-        Defer { from: None, value: OnceLock::from(Arc::new(value)) }
+        Defer { from: None, value: OnceLock::from(Body::new(value)) }
     }
 
     pub(crate) fn at(place: Place) -> Self {
@@ -63,7 +87,7 @@ impl<T> Defer<T> {
     /// The value, if it is in memory already. Never reads.
     #[must_use]
     pub fn try_get(&self) -> Option<&T> {
-        self.value.get().map(|value| &**value)
+        self.value.get().map(|body| &body.value)
     }
 
     /// Whether the value is in memory.
@@ -87,14 +111,14 @@ impl<T: DeserializeOwned> Defer<T> {
     #[inline]
     pub fn get(&self) -> Result<&T> {
         match self.value.get() {
-            Some(value) => Ok(value),
+            Some(body) => Ok(&body.value),
             None => self.load_and_keep(),
         }
     }
 
     fn load_and_keep(&self) -> Result<&T> {
-        let value = Arc::new(self.load()?);
-        Ok(self.value.get_or_init(|| value))
+        let body = Body::new(self.load()?);
+        Ok(&self.value.get_or_init(|| body).value)
     }
 
     /// Reads the value without remembering it.
@@ -107,10 +131,10 @@ impl<T: DeserializeOwned> Defer<T> {
     }
 
     /// The value to share: what is loaded, or else read without remembering it.
-    pub(crate) fn share(&self) -> Result<Arc<T>> {
+    pub(crate) fn share(&self) -> Result<Arc<Body<T>>> {
         match self.value.get() {
-            Some(value) => Ok(Arc::clone(value)),
-            None => self.load().map(Arc::new),
+            Some(body) => Ok(Arc::clone(body)),
+            None => self.load().map(Body::new),
         }
     }
 
@@ -120,7 +144,7 @@ impl<T: DeserializeOwned> Defer<T> {
     /// As [`get`](Self::get); and [`ErrorKind::Shared`] if the value was made in memory and clones share it.
     pub fn into_inner(mut self) -> Result<T> {
         match self.value.take().map(Arc::try_unwrap) {
-            Some(Ok(value)) => Ok(value),
+            Some(Ok(body)) => Ok(body.value),
             Some(Err(_)) if self.from.is_none() => Err(Error::new(ErrorKind::Shared)),
             _ => self.load(),
         }
@@ -164,10 +188,10 @@ impl<T: PartialEq + DeserializeOwned> PartialEq for Defer<T> {
     }
 }
 
-/// What becomes the body: the value, read just for this if it is not loaded.
-struct Body<'a, T>(&'a Defer<T>);
+/// What becomes a block: the value, read just for this if it is not loaded.
+struct Contents<'a, T>(&'a Defer<T>);
 
-impl<T: Serialize + DeserializeOwned> Serialize for Body<'_, T> {
+impl<T: Serialize + DeserializeOwned> Serialize for Contents<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0.try_get() {
             Some(value) => value.serialize(serializer),
@@ -180,7 +204,7 @@ impl<T: Serialize + DeserializeOwned> Serialize for Defer<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.written() {
             Some(place) => serializer.serialize_newtype_struct(WRITTEN, &Answer(|| Written::Part(place.clone()))),
-            None => serialize_part(&Body(self), serializer),
+            None => serialize_part(&Contents(self), serializer),
         }
     }
 }

@@ -3,12 +3,12 @@
 use super::error::{Error, ErrorKind, Result};
 use super::handoff::{Arrival, ChunkPlace, LIST, WRITTEN, Written};
 use super::part::{Received, mixed_up, receive};
-use super::value::{Answer, Defer};
+use super::value::{Answer, Body, Defer};
 use serde::de::DeserializeOwned;
 use serde::ser::SerializeSeq;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
-use std::ops::{Bound, RangeBounds};
+use std::ops::{Bound, Deref, RangeBounds};
 use std::sync::Arc;
 
 /// A list whose elements are read when they are touched, a chunk at a time, and remembered then.
@@ -34,6 +34,23 @@ struct Chunk<T> {
     /// Where its elements end, counted from the start of the list. Ascending; no chunk is empty.
     end: u64,
     part: Defer<Vec<T>>,
+}
+
+/// The elements of one chunk of a [`DeferVec`], as [`chunks`](DeferVec::chunks) gives them: a slice that may be kept.
+pub struct Elements<T>(Arc<Body<Vec<T>>>);
+
+impl<T> Deref for Elements<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.0
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Elements<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
 }
 
 impl<T> DeferVec<T> {
@@ -149,11 +166,11 @@ impl<T: DeserializeOwned> DeferVec<T> {
     }
 
     /// The chunks one after the other. What is not loaded is read and not remembered.
-    pub fn chunks(&self) -> impl Iterator<Item = Result<Arc<Vec<T>>>> + '_ {
+    pub fn chunks(&self) -> impl Iterator<Item = Result<Elements<T>>> + '_ {
         self.chunks.iter().enumerate().map(|(i, chunk)| {
             let elements = chunk.part.share()?;
             self.right_length(i, elements.len())?;
-            Ok(elements)
+            Ok(Elements(elements))
         })
     }
 
@@ -277,7 +294,7 @@ impl<T: PartialEq + DeserializeOwned> PartialEq for DeferVec<T> {
 pub(crate) struct Walk<'a, T> {
     list: &'a DeferVec<T>,
     chunk: usize,
-    here: Option<Arc<Vec<T>>>,
+    here: Option<Arc<Body<Vec<T>>>>,
     at: usize,
 }
 
@@ -303,9 +320,9 @@ impl<'a, T: DeserializeOwned> Walk<'a, T> {
     }
 }
 
-struct Body<'a, T>(&'a DeferVec<T>);
+struct Contents<'a, T>(&'a DeferVec<T>);
 
-impl<T: Serialize + DeserializeOwned> Serialize for Body<'_, T> {
+impl<T: Serialize + DeserializeOwned> Serialize for Contents<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut seq = serializer.serialize_seq(usize::try_from(self.0.len()).ok())?;
         let mut walk = Walk::new(self.0);
@@ -319,7 +336,7 @@ impl<T: Serialize + DeserializeOwned> Serialize for Body<'_, T> {
 impl<T: Serialize + DeserializeOwned> Serialize for DeferVec<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if self.chunks.iter().all(|chunk| chunk.part.written().is_none()) {
-            return serializer.serialize_newtype_struct(LIST, &Body(self));
+            return serializer.serialize_newtype_struct(LIST, &Contents(self));
         }
         let written = || {
             let place = |c: &Chunk<T>| Some(ChunkPlace { end: c.end, place: c.part.place()?.clone() });
