@@ -6,8 +6,15 @@
 //!
 //! Every measurement is a process of its own with the file in the page cache, best of five. Ratios travel between
 //! machines, times do not: the table gives each time over that of deferred loading in the same run.
+//!
+//! The frozen program takes part if it has been built beside this one:
+//!
+//! ```text
+//! BENCH_DEFER_PAGES=1000000 cargo fastboot build --release -p bench-defer --bin bench-defer-frozen
+//! ```
 
 mod contest;
+mod frozen;
 mod pages;
 
 use anyhow::{Context, Result, bail};
@@ -46,8 +53,12 @@ struct Line {
 }
 
 fn contest(pages: usize) -> Result<()> {
-    let pages = pages.to_string();
     let own = std::env::current_exe()?;
+    let frozen = frozen::find(&own, pages);
+    if let Err(how) = &frozen {
+        eprintln!("{how}");
+    }
+    let pages = pages.to_string();
     let run = |verb: &str, name: &str, file: &PathBuf| -> Result<String> {
         let out = Command::new(&own).args([verb, name, &pages]).arg(file).output()?;
         if !out.status.success() {
@@ -72,6 +83,8 @@ fn contest(pages: usize) -> Result<()> {
             let file_len = std::fs::metadata(file_of(contestant))?.len();
             lines.push(Line { name: contestant.name, file_len, time: Duration::MAX, read: 0 });
         }
+        let frozen = frozen.as_ref().ok().filter(|_| group == GROUPS[0]);
+        let mut frozen_times = [Duration::MAX; 2];
         // Everyone in turn, so that what else the machine does hits all alike.
         for _ in 0..RUNS {
             for (contestant, line) in contestants.iter().zip(&mut lines) {
@@ -81,6 +94,18 @@ fn contest(pages: usize) -> Result<()> {
                 sums.push(sum);
                 line.time = line.time.min(Duration::from_nanos(nanos));
                 line.read = read;
+            }
+            if let Some(program) = frozen {
+                let (whole, main, sum) = frozen::look(program, &pages)?;
+                sums.push(sum);
+                frozen_times = [frozen_times[0].min(whole), frozen_times[1].min(main)];
+            }
+        }
+        if let Some(program) = frozen {
+            let names = ["frozen, the whole process (read: estimated)", "the same, from `main` on (read: estimated)"];
+            for (name, time) in names.into_iter().zip(frozen_times) {
+                let file_len = std::fs::metadata(program)?.len();
+                lines.push(Line { name, file_len, time, read: contest::TOUCHED });
             }
         }
         for contestant in &contestants {
