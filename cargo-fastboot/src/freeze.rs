@@ -213,7 +213,9 @@ impl Freezing<'_> {
         let mut statics = Statics::find(self.binary, &capture, &self.options.choices)?;
         statics.lay_out(capture.memory_len(capture.process.home + PAGE as u64));
         let data = image_data(&capture, &statics)?;
-        if let Some((at, block)) = mark::first_reference(&data, &capture.blocks) {
+        let home = capture.process.home;
+        let image = home..home + PAGE as u64 + data.len() as u64;
+        if let Some((at, block)) = mark::first_reference(&data, &capture.blocks, &image) {
             self.shell.verbose(format_args!(
                 "offset {at:#x} of the image data refers to {} bytes that were not planned to live on",
                 block.size

@@ -83,12 +83,21 @@ fn span(blocks: &[Block]) -> Range<u64> {
 }
 
 /// The first word in `bytes` that may be the address of one of `blocks`: where it stands, and the block.
-pub(crate) fn first_reference(bytes: &[u8], blocks: &[Block]) -> Option<(usize, Block)> {
+///
+/// `bytes` are image data, and `image` is where the image lies. The low half of a pointer into a large image can look
+/// like the high half of an address, with what stands before it as the low half: where the highest byte belongs to an
+/// aligned pointer into the image, it is one of these, and no address.
+pub(crate) fn first_reference(bytes: &[u8], blocks: &[Block], image: &Range<u64>) -> Option<(usize, Block)> {
     if !ascending(blocks) {
         return None;
     }
     let heap = Heap { blocks, offsets: Vec::new(), bytes: &[], span: span(blocks) };
-    addresses(bytes, &heap.span, 0).find_map(|(at, address)| Some((at, blocks[heap.block_at(address)? as usize])))
+    let in_pointer = |at: usize| {
+        let word = bytes.get((at + ADDRESS_LEN - 1) & !7..).and_then(|rest| rest.first_chunk());
+        word.is_some_and(|word| image.contains(&u64::from_le_bytes(*word)))
+    };
+    let mut found = addresses(bytes, &heap.span, 0).filter(|(at, _)| !in_pointer(*at));
+    found.find_map(|(at, address)| Some((at, blocks[heap.block_at(address)? as usize])))
 }
 
 impl<'a> Heap<'a> {
@@ -266,11 +275,11 @@ mod tests {
     #[test]
     fn every_kind_of_pointer_keeps_its_block() {
         let pointers = [
-            at(1),                     // the beginning
-            at(1) + 11,                // the inside
-            at(1) + 16,                // one past the end
-            at(1) | 3,                 // a tag in the low bits
-            at(1) | 0xfff8 << 48,      // a tag in the top bits, as in a NaN box
+            at(1),                // the beginning
+            at(1) + 11,           // the inside
+            at(1) + 16,           // one past the end
+            at(1) | 3,            // a tag in the low bits
+            at(1) | 0xfff8 << 48, // a tag in the top bits, as in a NaN box
             (at(1) + 8) | 0x7fff << 48,
         ];
         for pointer in pointers {
@@ -294,6 +303,19 @@ mod tests {
     fn bytes_are_seeds_too() {
         let text = words(&[5, at(2), at(1)]);
         assert_eq!(order(&[words(&[0]), words(&[0]), words(&[at(1)])], &[Seed::Bytes(&text)]), [2, 1]);
+    }
+
+    #[test]
+    fn the_low_half_of_a_pointer_into_the_image_is_no_address() {
+        let (blocks, _) = heap(&[words(&[1, 2])]);
+        let blocks = [Block { address: 0x5530_7a00_0000, ..blocks[0] }];
+        let image = 0x5500_0000_1000..0x5500_8000_0000;
+        let first = |held: &[u64]| first_reference(&words(held), &blocks, &image).map(|(at, _)| at);
+        // A length, and behind it the address 0x5500_0055_307a: the last three bytes of the first word and its first three read 0x5530_7a00_0000.
+        assert_eq!(first(&[24, 0x5500_0055_307a]), None);
+        assert_eq!(first(&[24, 0x6600_0055_307a]), Some(5), "no pointer into the image");
+        assert_eq!(first(&[24, 0x5530_7a00_0008]), Some(8));
+        assert_eq!(first(&[0x7a00_0008 << 32, 0x5530]), Some(4), "a packed pointer");
     }
 
     #[test]
