@@ -16,7 +16,8 @@ use crate::image::Image;
 use crate::select::{Choice, Purpose, select};
 use crate::statics::Choices;
 use crate::shell::{Shell, megabytes};
-use crate::{binary, embed, output};
+use crate::binary::Binary;
+use crate::{binary, embed, output, strip};
 
 /// A finished binary, and what it needs to be run as cargo would.
 #[derive(Debug)]
@@ -97,7 +98,7 @@ fn finish(
     };
     options.choices.carry.extend(metadata_names(choice.package, "carry")?);
     options.choices.skip.extend(metadata_names(choice.package, "skip")?);
-    let image = embed_in_place(&cold, executable, &options, shell).with_context(|| {
+    let image = embed_in_place(&cold, &built, &options, shell).with_context(|| {
         let path = shown(executable);
         format!(
             "cannot freeze `{}`; the cold binary at {} is as cargo built it and evaluates its roots on first use",
@@ -115,12 +116,17 @@ fn finish(
     Ok(Finished { executable: built.executable, environment, runner: platform.runner.clone() })
 }
 
-/// Freezes the binary at `cold` and writes it, with its image, to `executable`.
-fn embed_in_place(cold: &Path, executable: &Path, options: &FreezeOptions, shell: &Shell) -> Result<Image> {
+/// Freezes the binary at `cold` and writes it, with its image, to where cargo put the executable.
+fn embed_in_place(cold: &Path, built: &ColdBuild, options: &FreezeOptions, shell: &Shell) -> Result<Image> {
     let image = freeze(cold, options, shell)?;
     shell.status("Embedding", megabytes(image.len()));
+    let mut binary = Binary::read(cold)?;
+    if built.stripped {
+        let stripped = strip::strip(&binary.bytes).with_context(|| format!("cannot strip {}", cold.display()))?;
+        binary = Binary::parse(cold, stripped).with_context(|| format!("cannot use {}, stripped", cold.display()))?;
+    }
     // Cargo's file is a hard link to one in `deps`, which must stay cold for the next build: a new file replaces it.
-    embed::embed(cold, &image, executable)?;
+    embed::embed_into(binary, &image, &built.executable)?;
     Ok(image)
 }
 

@@ -34,6 +34,7 @@ mod run;
 mod output;
 mod shell;
 mod statics;
+mod strip;
 
 use std::process::ExitCode;
 
