@@ -10,13 +10,15 @@ use anyhow::{Context, Result};
 use cargo_metadata::{Metadata, Package};
 
 use crate::cargo::{self, ColdBuild, Messages, Platform};
-use crate::cli::{BuildFlags, FreezeFlags, FreezeHow, RunFlags};
+use crate::cli::{BuildFlags, FreezeFlags, FreezeHow, RunFlags, VerifyFlags};
 use crate::freeze::{FreezeOptions, freeze};
 use crate::image::Image;
 use crate::select::{Choice, Purpose, select};
 use crate::statics::Choices;
 use crate::shell::{Shell, megabytes};
-use crate::{binary, embed, output};
+use crate::binary::Binary;
+use crate::verify::verify;
+use crate::{binary, embed, output, strip};
 
 /// A finished binary, and what it needs to be run as cargo would.
 #[derive(Debug)]
@@ -53,6 +55,12 @@ pub(crate) fn freeze_alone(flags: &FreezeFlags, shell: &Shell) -> Result<()> {
     let path = flags.output_path.display();
     shell.status("Finished", format_args!("froze {}, in {path}", summary(&image)));
     Ok(())
+}
+
+/// `cargo fastboot verify`.
+pub(crate) fn verify_alone(flags: &VerifyFlags, shell: &Shell) -> Result<()> {
+    let platform = Platform::load(flags.target.as_deref())?;
+    verify(&flags.path, &freeze_options(&flags.how, platform.runner), shell)
 }
 
 /// Builds everything that was selected, then freezes and embeds each: all compile errors come before the first freeze.
@@ -97,7 +105,7 @@ fn finish(
     };
     options.choices.carry.extend(metadata_names(choice.package, "carry")?);
     options.choices.skip.extend(metadata_names(choice.package, "skip")?);
-    let image = embed_in_place(&cold, executable, &options, shell).with_context(|| {
+    let image = embed_in_place(&cold, &built, flags, &options, shell).with_context(|| {
         let path = shown(executable);
         format!(
             "cannot freeze `{}`; the cold binary at {} is as cargo built it and evaluates its roots on first use",
@@ -115,12 +123,30 @@ fn finish(
     Ok(Finished { executable: built.executable, environment, runner: platform.runner.clone() })
 }
 
-/// Freezes the binary at `cold` and writes it, with its image, to `executable`.
-fn embed_in_place(cold: &Path, executable: &Path, options: &FreezeOptions, shell: &Shell) -> Result<Image> {
+/// Freezes the binary at `cold` and writes it, with its image, to where cargo put the executable.
+fn embed_in_place(
+    cold: &Path,
+    built: &ColdBuild,
+    flags: &BuildFlags,
+    options: &FreezeOptions,
+    shell: &Shell,
+) -> Result<Image> {
     let image = freeze(cold, options, shell)?;
     shell.status("Embedding", megabytes(image.len()));
+    let mut binary = Binary::read(cold)?;
+    if built.stripped {
+        let stripped = strip::strip(&binary.bytes).with_context(|| format!("cannot strip {}", cold.display()))?;
+        binary = Binary::parse(cold, stripped).with_context(|| format!("cannot use {}, stripped", cold.display()))?;
+    }
     // Cargo's file is a hard link to one in `deps`, which must stay cold for the next build: a new file replaces it.
-    embed::embed(cold, &image, executable)?;
+    // It only gets there when it is known to be good.
+    let finished = cold.with_extension("embedded");
+    embed::embed_into(binary, &image, &finished)?;
+    if flags.verify || (flags.compilation.release && !flags.no_verify) {
+        verify(&finished, options, shell)?;
+    }
+    std::fs::rename(&finished, &built.executable)
+        .with_context(|| format!("cannot replace {}", built.executable.display()))?;
     Ok(image)
 }
 

@@ -93,6 +93,8 @@ pub(crate) struct Process {
     pub(crate) cpu: u64,
     /// The home address.
     pub(crate) home: u64,
+    /// How many expressions were warmed.
+    pub(crate) warmed: u64,
 }
 
 /// A root, as it came out of the run.
@@ -194,6 +196,7 @@ impl Capture {
                     exe_end: fields.number()?,
                     cpu: fields.number()?,
                     home: fields.number()?,
+                    warmed: fields.number()?,
                 };
             }
             Tag::Root => self.roots.push(Root {

@@ -119,6 +119,8 @@ pub(crate) struct ColdBuild {
     pub(crate) environment: Vec<(OsString, OsString)>,
     /// Folders of shared libraries that build scripts left in the target folder.
     pub(crate) libraries: Vec<PathBuf>,
+    /// Whether the profile strips, so that the finished binary has to be stripped.
+    pub(crate) stripped: bool,
 }
 
 /// Cargo's messages on standard output, when the user asked for them.
@@ -162,10 +164,34 @@ pub(crate) fn build_cold(
     messages: &Messages,
     shell: &Shell,
 ) -> Result<ColdBuild> {
+    let built = link(choice, choices, flags, script, messages, false, shell)?;
+    let bytes = std::fs::read(&built.executable)
+        .with_context(|| format!("cannot read {}, which cargo built", built.executable.display()))?;
+    if crate::strip::has_symbols(&bytes).unwrap_or(true) {
+        return Ok(built);
+    }
+    // The symbols name the statics that the image has to carry.
+    let built = link(choice, choices, flags, script, messages, true, shell)?;
+    Ok(ColdBuild { stripped: true, ..built })
+}
+
+/// One call of cargo; `symbols`: even if the profile strips.
+fn link(
+    choice: Choice<'_>,
+    choices: &[Choice<'_>],
+    flags: &BuildFlags,
+    script: &Path,
+    messages: &Messages,
+    symbols: bool,
+    shell: &Shell,
+) -> Result<ColdBuild> {
     let mut command = Command::new(program());
     command.arg("rustc").args(cargo_arguments(choice, choices, flags));
     command.arg("--message-format").arg(&messages.format);
     command.arg("--").args(rustc_arguments(flags.link, script));
+    if symbols {
+        command.args(["-C", "strip=none"]);
+    }
     shell.verbose(format_args!("running {command:?}"));
     let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| cannot_start(command.get_program()))?;
     let stream = child.stdout.take().context("cargo has no standard output")?;
@@ -190,7 +216,7 @@ pub(crate) fn build_cold(
             choice.name()
         )
     })?;
-    Ok(ColdBuild { executable, environment: seen.environment, libraries: seen.libraries })
+    Ok(ColdBuild { executable, environment: seen.environment, libraries: seen.libraries, stripped: false })
 }
 
 /// The flags of `cargo rustc` that build `choice`.

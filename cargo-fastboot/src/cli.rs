@@ -60,6 +60,7 @@ impl Cli {
             Command::Freeze(freeze) => &freeze.output,
             Command::Embed(embed) => &embed.output,
             Command::Inspect(inspect) => &inspect.output,
+            Command::Verify(verify) => &verify.output,
         }
     }
 }
@@ -88,6 +89,28 @@ pub(crate) enum Command {
     Embed(EmbedFlags),
     /// Show the image of a binary or of a snapshot, or the blocks of a deferred file
     Inspect(InspectFlags),
+    /// Check that an embedded binary starts with the values it would have evaluated
+    Verify(VerifyFlags),
+}
+
+/// Flags of `verify`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The binary is run: its roots are thawed, evaluated anew, and compared, with PartialEq or with the root's own `check`.
+
+Example:
+  cargo fastboot verify target/release/server")]
+pub(crate) struct VerifyFlags {
+    #[command(flatten)]
+    pub(crate) output: OutputFlags,
+    /// The embedded binary
+    #[arg(value_name = "PATH")]
+    pub(crate) path: PathBuf,
+    /// Target triple of the binary, which decides about the runner
+    #[arg(long, value_name = "TRIPLE")]
+    pub(crate) target: Option<String>,
+    #[command(flatten)]
+    pub(crate) how: FreezeHow,
 }
 
 /// Flags of `build`.
@@ -111,6 +134,12 @@ pub(crate) struct BuildFlags {
     /// Also put the finished binaries in this folder
     #[arg(long, value_name = "DIR", help_heading = OWN)]
     pub(crate) out_dir: Option<PathBuf>,
+    /// Verify the finished binary (done anyway with --release)
+    #[arg(long, conflicts_with = "no_verify", help_heading = OWN)]
+    pub(crate) verify: bool,
+    /// Do not verify the finished binary
+    #[arg(long, help_heading = OWN)]
+    pub(crate) no_verify: bool,
     #[command(flatten)]
     pub(crate) how: FreezeHow,
     #[command(flatten, next_help_heading = "Package Selection")]

@@ -41,7 +41,12 @@ struct Placement {
 
 /// Embeds `image` into the binary at `from`, cold or embedded before, and puts the result in place of `out`.
 pub(crate) fn embed(from: &Path, image: &Image, out: &Path) -> Result<()> {
-    let mut binary = Binary::read(from)?;
+    embed_into(Binary::read(from)?, image, out)
+}
+
+/// As [`embed`], into a binary that was read already; the mode bits are those of its file.
+pub(crate) fn embed_into(mut binary: Binary, image: &Image, out: &Path) -> Result<()> {
+    let from = &binary.path.clone();
     let told = || format!("cannot embed into {}", from.display());
     if image.header().identity != binary.identity {
         bail!(

@@ -22,6 +22,7 @@ use fastboot_rt::format::PAGE;
 use memmap2::MmapMut;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 /// How a binary is frozen.
@@ -63,6 +64,19 @@ impl Default for FreezeOptions {
             directory: None,
             environment: Vec::new(),
         }
+    }
+}
+
+impl FreezeOptions {
+    /// The command that runs `binary` the way these options say.
+    pub(crate) fn command(&self, binary: &Path) -> Command {
+        let mut words = self.runner.iter().map(OsString::as_os_str).chain([binary.as_os_str()]);
+        let mut command = Command::new(words.next().unwrap_or_default());
+        command.args(words).envs(self.environment.iter().map(|(name, value)| (name, value)));
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
+        command
     }
 }
 
@@ -167,10 +181,10 @@ impl Freezing<'_> {
     /// The first run, the one that finds out what there is.
     fn first(&self, purpose: Purpose<'_>, name: &str) -> Result<Capture> {
         let capture = self.run(purpose, false, name)?;
-        if capture.roots.is_empty() {
+        if capture.roots.is_empty() && capture.process.warmed == 0 {
             bail!(
                 "{} has no roots: declare a static with `fastboot_rt::frozen! {{ .. }}` in the program or in a \
-                 library it uses",
+                 library it uses, or warm what it has with `fastboot_rt::warm! {{ .. }}`",
                 self.binary.path.display()
             );
         }

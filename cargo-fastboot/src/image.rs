@@ -59,6 +59,7 @@ impl Image {
             (TableKind::StaticPointers, pointers),
             (TableKind::Strings, strings),
             (TableKind::CarryReport, report),
+            (TableKind::PageDigests, parts.data.chunks(PAGE).flat_map(|page| format::digest(page).to_le_bytes()).collect()),
         ];
         let contents: Vec<_> = contents.into_iter().filter(|(_, bytes)| !bytes.is_empty()).collect();
 
@@ -176,6 +177,22 @@ impl Image {
     /// The bytes of a table.
     pub(crate) fn table(&self, kind: TableKind) -> Result<&[u8]> {
         Ok(self.page.table(kind, &self.bytes)?)
+    }
+
+    /// Compares every page of the image data with its digest.
+    pub(crate) fn check_pages(&self) -> Result<()> {
+        let header = self.header();
+        let data = &self.bytes[header.data_offset as usize..(header.data_offset + header.data_length) as usize];
+        let digests = self.table(TableKind::PageDigests)?.as_chunks::<8>().0;
+        if digests.len() != data.len().div_ceil(PAGE) {
+            bail!("image damaged: {} page digests for {} pages", digests.len(), data.len().div_ceil(PAGE));
+        }
+        for (index, (page, stored)) in data.chunks(PAGE).zip(digests).enumerate() {
+            if format::digest(page) != u64::from_le_bytes(*stored) {
+                bail!("image damaged: the page at offset {:#x} has another digest", DATA_OFFSET + (index * PAGE) as u64);
+            }
+        }
+        Ok(())
     }
 
     /// What became of every static that changed: its name, and the decision.

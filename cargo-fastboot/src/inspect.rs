@@ -19,7 +19,8 @@ pub(crate) fn inspect(path: &Path, as_json: bool, verify: bool) -> Result<()> {
     let found = look(path)?;
     if verify {
         bail!(
-            "--verify is for deferred files, and {} is none; of an image, `inspect` alone checks the header and all tables",
+            "--verify is for deferred files, and {} is none: `inspect` alone checks an image's header and tables, and \
+             `cargo fastboot verify` its values",
             path.display()
         );
     }

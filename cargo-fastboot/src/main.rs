@@ -34,6 +34,8 @@ mod run;
 mod output;
 mod shell;
 mod statics;
+mod strip;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -67,6 +69,7 @@ fn execute(command: &Command, shell: &Shell) -> anyhow::Result<()> {
             shell.status("Finished", format_args!("embedded, in {}", flags.output_path.display()));
             Ok(())
         }
+        Command::Verify(flags) => build::verify_alone(flags, shell),
         Command::Inspect(flags) => inspect::inspect(&flags.path, flags.json, flags.verify),
     }
 }

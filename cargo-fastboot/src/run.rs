@@ -13,7 +13,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// How often the status of a run is looked at.
@@ -80,20 +80,14 @@ pub(crate) fn run(
     std::fs::write(&status, [0; STATUS_LEN]).with_context(told)?;
     let status = File::open(&status).with_context(told)?;
 
-    let mut words = options.runner.iter().cloned().chain([binary.path.clone().into_os_string()]);
-    let program = words.next().unwrap_or_default();
-    let mut command = Command::new(&program);
-    command.args(words).env(FREEZE_VARIABLE, folder);
-    command.envs(options.environment.iter().map(|(name, value)| (name, value)));
+    let mut command = options.command(&binary.path);
+    command.env(FREEZE_VARIABLE, folder);
     if !options.keep_threads {
         // With one thread, allocations come in the same order every time.
         command.envs(THREAD_VARIABLES.map(|name| (name, "1")));
     }
     if elsewhere {
         command.env(PADDING_VARIABLE, "x".repeat(3000));
-    }
-    if let Some(directory) = &options.directory {
-        command.current_dir(directory);
     }
     // What the expressions print is for the user, not part of what this command prints; and once is enough.
     command.stdin(Stdio::null());
@@ -104,7 +98,7 @@ pub(crate) fn run(
     }
     let began = Instant::now();
     let mut child = command.spawn().with_context(|| {
-        format!("cannot run {} to freeze it: {}", binary.path.display(), Path::new(&program).display())
+        format!("cannot run {} to freeze it: {}", binary.path.display(), Path::new(command.get_program()).display())
     })?;
 
     let progress = shell.progress();

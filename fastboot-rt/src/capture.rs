@@ -12,6 +12,8 @@
 
 /// Name of the environment variable that holds the path of the folder and puts the runtime into freeze mode.
 pub const FREEZE_VARIABLE: &str = "FASTBOOT_FREEZE";
+/// Name of the environment variable that holds the path of a report and puts the runtime into check mode.
+pub const CHECK_VARIABLE: &str = "FASTBOOT_CHECK";
 /// Name of the request file in the folder.
 pub const REQUEST_FILE: &str = "request";
 /// Name of the plan in the folder.
@@ -224,7 +226,8 @@ pub const RECORD_HEADER_LEN: usize = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Tag {
-    /// `u64` load bias of the executable, its `u64` end, `u64` processor features, `u64` home address.
+    /// `u64` load bias of the executable, its `u64` end, `u64` processor features, `u64` home address, `u64`
+    /// number of expressions that were warmed.
     Process = 1,
     /// `u64` value address, `u64` size, `u64` alignment, `u64` first address of the root's static, `u64` its end, `u64`
     /// nanoseconds it took, name, type name.

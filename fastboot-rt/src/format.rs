@@ -306,10 +306,13 @@ pub enum TableKind {
     Carried = 4,
     /// What became of every static that changed, for people: two strings each, its name and the decision.
     CarryReport = 5,
+    /// [`digest`] of each page of the image data, the last one possibly shorter: eight bytes each. Not read at start.
+    PageDigests = 6,
 }
 
 impl TableKind {
-    const ALL: [Self; 5] = [Self::Roots, Self::Strings, Self::StaticPointers, Self::Carried, Self::CarryReport];
+    const ALL: [Self; 6] =
+        [Self::Roots, Self::Strings, Self::StaticPointers, Self::Carried, Self::CarryReport, Self::PageDigests];
 
     fn from_number(number: u32) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| *kind as u32 == number)
@@ -323,6 +326,7 @@ impl TableKind {
             Self::StaticPointers => "static pointer table",
             Self::Carried => "carried statics",
             Self::CarryReport => "carry report",
+            Self::PageDigests => "page digests",
         }
     }
 
@@ -332,6 +336,7 @@ impl TableKind {
             Self::Roots => ROOT_LEN,
             Self::Strings | Self::CarryReport => 1,
             Self::StaticPointers => RELOCATION_LEN,
+            Self::PageDigests => 8,
             Self::Carried => CARRIED_LEN,
         }
     }

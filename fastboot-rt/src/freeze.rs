@@ -10,7 +10,7 @@
 //! `main` never runs. The runtime only captures; what becomes of it is the tool's business.
 
 use crate::capture::{
-    CAPTURE_FILE, HOME_SHIFT, Mode, PLAN_FILE, Phase, REQUEST_FILE, Request, SCRATCH_LEN, STACK_LEN, STATUS_BYTES,
+    CAPTURE_FILE, HOME_SHIFT, Mode, PLAN_FILE, Phase, REQUEST_FILE, Request, SCRATCH_LEN, STACK_LEN, STACK_TOP, STATUS_BYTES,
     STATUS_DONE, STATUS_FILE, STATUS_LEN, STATUS_NAME, STATUS_PHASE, STATUS_TOTAL, Tag,
 };
 use crate::format::{HOME_WINDOW, PAGE};
@@ -38,6 +38,8 @@ static CAPTURE: OnceLock<File> = OnceLock::new();
 static STATUS: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
 /// The home address of this run.
 static HOME: AtomicUsize = AtomicUsize::new(0);
+/// Highest address of the stack for expressions.
+static STACK: AtomicUsize = AtomicUsize::new(STACK_TOP[0] as usize);
 /// Where the `fastboot` section was linked.
 static SECTION: AtomicUsize = AtomicUsize::new(0);
 /// Whether this is a plan run.
@@ -82,25 +84,32 @@ fn begin(folder: &Path, placeholder: &'static Placeholder) -> Result<core::conve
     {
         STATUS.store(page, Ordering::Release);
     }
-    status_u32(STATUS_TOTAL, roots::all().count() as u32);
+    status_u32(STATUS_TOTAL, roots::all().chain(roots::warm_ups()).count() as u32);
 
     if thaw::is_embedded(placeholder) {
         return Err("it is embedded already; freeze the cold binary it was made from".to_owned());
     }
     SECTION.store(placeholder.address(), Ordering::Relaxed);
     reserve(&request, folder)?;
-    let stack = request.stack as usize - STACK_LEN as usize..request.stack as usize;
+    STACK.store(request.stack as usize, Ordering::Relaxed);
+    wrap::set_random(request.seed);
+    record_panics();
+    on_large_stack(freeze_thread)?;
+    Err("the freeze thread ended early: a root's expression ended its thread".to_owned())
+}
+
+/// Runs `body` on a thread of its own, with a stack of 1 GiB that begins at an address that does not depend on chance.
+pub(crate) fn on_large_stack(body: extern "C" fn(*mut c_void) -> *mut c_void) -> Result<(), String> {
+    let top = STACK.load(Ordering::Relaxed);
+    let stack = top - STACK_LEN as usize..top;
     // One more page below it that stays without access: running over the end is a fault, not corruption.
     let reserved = sys::reserve(stack.start - PAGE, STACK_LEN as usize + PAGE);
     reserved
         .and_then(|()| sys::make_writable(stack.start, STACK_LEN as usize))
-        .map_err(|errno| format!("cannot map the freeze thread's stack: {}", io::Error::from_raw_os_error(errno)))?;
-    wrap::set_random(request.seed);
-    record_panics();
+        .map_err(|errno| format!("cannot map a stack of 1 GiB: {}", io::Error::from_raw_os_error(errno)))?;
     // SAFETY: the range was reserved and made writable above, for this alone.
-    unsafe { sys::run_on_stack(stack, freeze_thread) }
-        .map_err(|errno| format!("cannot start the freeze thread: {}", io::Error::from_raw_os_error(errno)))?;
-    Err("the freeze thread ended early: a root's expression ended its thread".to_owned())
+    unsafe { sys::run_on_stack(stack, body) }
+        .map_err(|errno| format!("cannot start a thread: {}", io::Error::from_raw_os_error(errno)))
 }
 
 /// Reserves the memory that objects will live in, as the request says.
@@ -191,7 +200,7 @@ fn copy_statics() -> Vec<(usize, Vec<u8>)> {
 
 extern "C" fn freeze_thread(_: *mut c_void) -> *mut c_void {
     // None of what is allocated here can be in an image: the allocator does not freeze yet, or no longer.
-    let mut times = Vec::with_capacity(roots::all().count());
+    let mut times = Vec::with_capacity(roots::all().chain(roots::warm_ups()).count());
     if let Err(errno) = number::begin(PLANNING.load(Ordering::Relaxed)) {
         let reason = format!("cannot count allocations: {}", io::Error::from_raw_os_error(errno));
         write_record(Tag::Refused, &[&string(&reason)]);
@@ -199,7 +208,7 @@ extern "C" fn freeze_thread(_: *mut c_void) -> *mut c_void {
     }
     let before = copy_statics();
     alloc::set_freezing(true);
-    for (index, record) in roots::all().enumerate() {
+    for (index, record) in roots::all().chain(roots::warm_ups()).enumerate() {
         CURRENT.store(core::ptr::from_ref(record).cast_mut(), Ordering::Relaxed);
         PANICKED.store(false, Ordering::Relaxed);
         status_name(record.name());
@@ -231,7 +240,13 @@ fn write_capture(times: &[u64], before: &[(usize, Vec<u8>)], after: &[(usize, Ve
     let base = sys::program_headers().map_or(0, |(_, base)| base);
     let mut written = write_record(
         Tag::Process,
-        &[&word(base as u64), &word(sys::executable_end() as u64), &word(cpu::features()), &word(home as u64)],
+        &[
+            &word(base as u64),
+            &word(sys::executable_end() as u64),
+            &word(cpu::features()),
+            &word(home as u64),
+            &word(roots::warm_ups().count() as u64),
+        ],
     );
     for (record, time) in roots::all().zip(times) {
         let place = record.place();

@@ -42,6 +42,8 @@ pub mod alloc;
 #[allow(unsafe_code)]
 mod arena;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod check;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #[allow(unsafe_code)]
 mod freeze;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -79,13 +81,13 @@ mod wrap;
 mod start;
 
 pub use alloc::FastbootAlloc;
-pub use roots::{Frozen, Source};
+pub use roots::{Checked, Frozen, Source};
 
 /// What the macros need. Not for use by hand.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::format::{HEADER_LEN, Header};
-    pub use crate::roots::RootRecord;
+    pub use crate::roots::{CompareNot, ComparePartialEq, Probe, RootRecord};
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
     pub use crate::start::{Placeholder, start};
 }

@@ -33,25 +33,47 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 ///
 /// What a value may hold is in `docs/safety.md`: memory and code, but no file, thread, or other thing of the operating
 /// system.
+///
+/// # Checks
+/// `cargo fastboot verify` evaluates every root again and compares: with `==` where the type has it, else with what the
+/// root says, if it says something:
+///
+/// ```
+/// # struct Index(Vec<u32>);
+/// fastboot_rt::frozen! {
+///     static INDEX: Index = Index(vec![3, 1, 2]), check = |thawed, fresh| thawed.0 == fresh.0;
+/// }
+/// # assert_eq!(INDEX.0.len(), 3);
+/// ```
 #[macro_export]
 macro_rules! frozen {
     () => {};
-    ($(#[$attribute:meta])* $visibility:vis static $name:ident: $type:ty = $value:expr; $($rest:tt)*) => {
+    (
+        $(#[$attribute:meta])* $visibility:vis static $name:ident: $type:ty = $value:expr $(, check = $check:expr)?;
+        $($rest:tt)*
+    ) => {
         $(#[$attribute])*
         $visibility static $name: $crate::Frozen<$type> = {
             fn value() -> $type {
                 $value
             }
+            fn check(thawed: &$type) -> $crate::Checked {
+                // The method of the reference is taken only where the one of the probe itself is not there.
+                #[allow(unused_imports)]
+                use $crate::__private::{CompareNot as _, ComparePartialEq as _};
+                $crate::__check!(thawed, value(), $type $(, $check)?)
+            }
             #[cfg_attr(all(target_os = "linux", target_arch = "x86_64"), used)]
             #[cfg_attr(
                 all(target_os = "linux", target_arch = "x86_64"),
-                unsafe(link_section = "fastboot_roots1")
+                unsafe(link_section = "fastboot_roots2")
             )]
             static RECORD: $crate::__private::RootRecord = $crate::__private::RootRecord::__new(
                 &$name,
                 || {
                     $crate::Frozen::get(&$name);
                 },
+                || check($crate::Frozen::get(&$name)),
                 ::core::concat!(::core::module_path!(), "::", ::core::stringify!($name)),
             );
             // SAFETY: this becomes `$name`, which `RECORD` was made from.
@@ -59,9 +81,104 @@ macro_rules! frozen {
         };
         $crate::frozen! { $($rest)* }
     };
-    ($(#[$attribute:meta])* $visibility:vis static $name:ident: $type:ty = $value:expr) => {
-        $crate::frozen! { $(#[$attribute])* $visibility static $name: $type = $value; }
+    (
+        $(#[$attribute:meta])* $visibility:vis static $name:ident: $type:ty = $value:expr $(, check = $check:expr)?
+    ) => {
+        $crate::frozen! { $(#[$attribute])* $visibility static $name: $type = $value $(, check = $check)?; }
     };
+}
+
+/// The comparison of one root: the user's, or `PartialEq`'s, or none.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __check {
+    ($thawed:expr, $fresh:expr, $type:ty, $check:expr) => {{
+        let check: fn(&$type, &$type) -> bool = $check;
+        if check($thawed, &$fresh) { $crate::Checked::Equal } else { $crate::Checked::Different }
+    }};
+    ($thawed:expr, $fresh:expr, $type:ty) => {
+        (&$crate::__private::Probe::<$type>::NEW).compare($thawed, || $fresh)
+    };
+}
+
+/// Has an expression evaluated when the program is frozen, after the roots, so that the statics it uses come out warm:
+/// `LazyLock`s, `lazy_static`s and `once_cell`s of any crate are carried in the image if they changed.
+///
+/// ```
+/// # use std::sync::LazyLock;
+/// static TABLE: LazyLock<Vec<u32>> = LazyLock::new(|| (0..1000).collect());
+///
+/// fastboot_rt::warm! { TABLE.len() }
+/// # assert_eq!(TABLE.len(), 1000);
+/// ```
+///
+/// The value is dropped. A program that is only warmed needs no [`frozen!`](crate::frozen). Without an image, nothing
+/// happens.
+#[macro_export]
+macro_rules! warm {
+    ($($value:tt)*) => {
+        const _: () = {
+            #[cfg_attr(all(target_os = "linux", target_arch = "x86_64"), used)]
+            #[cfg_attr(
+                all(target_os = "linux", target_arch = "x86_64"),
+                unsafe(link_section = "fastboot_roots2")
+            )]
+            static RECORD: $crate::__private::RootRecord = $crate::__private::RootRecord::__warm(
+                || {
+                    let _ = { $($value)* };
+                },
+                ::core::concat!("warm! in ", ::core::file!(), ":", ::core::line!()),
+            );
+        };
+    };
+}
+
+/// What a check found. See [`frozen!`](crate::frozen).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Checked {
+    /// The thawed value equals a fresh one.
+    Equal,
+    /// It does not.
+    Different,
+    /// There is nothing to compare with: the type has no `PartialEq` and the root no `check`.
+    NotComparable,
+}
+
+/// Chooses how values of a type are compared, without asking anything of the type.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Probe<T>(PhantomData<fn(T)>);
+
+impl<T> Probe<T> {
+    #[doc(hidden)]
+    pub const NEW: Self = Self(PhantomData);
+}
+
+/// Types with `PartialEq`.
+#[doc(hidden)]
+pub trait ComparePartialEq<T> {
+    #[doc(hidden)]
+    fn compare(&self, thawed: &T, fresh: impl FnOnce() -> T) -> Checked;
+}
+
+impl<T: PartialEq> ComparePartialEq<T> for Probe<T> {
+    fn compare(&self, thawed: &T, fresh: impl FnOnce() -> T) -> Checked {
+        if *thawed == fresh() { Checked::Equal } else { Checked::Different }
+    }
+}
+
+/// All others.
+#[doc(hidden)]
+pub trait CompareNot<T> {
+    #[doc(hidden)]
+    fn compare(&self, thawed: &T, fresh: impl FnOnce() -> T) -> Checked;
+}
+
+impl<T> CompareNot<T> for &Probe<T> {
+    fn compare(&self, _: &T, _: impl FnOnce() -> T) -> Checked {
+        Checked::NotComparable
+    }
 }
 
 /// How the value of a root came to be. See [`Frozen::source`].
@@ -177,6 +294,7 @@ pub struct RootRecord {
     /// The `value` of the `Frozen`; `None` for the anchor, which keeps the section there when a program has no roots.
     slot: Option<&'static AtomicPtr<u8>>,
     evaluate: fn(),
+    check: fn() -> Checked,
     name: &'static str,
     type_name: fn() -> &'static str,
     size: usize,
@@ -186,15 +304,27 @@ pub struct RootRecord {
 impl RootRecord {
     /// For [`frozen!`](crate::frozen) only: the record of `root`, which `evaluate` evaluates.
     #[doc(hidden)]
-    pub const fn __new<T: 'static>(root: &'static Frozen<T>, evaluate: fn(), name: &'static str) -> Self {
+    pub const fn __new<T: 'static>(
+        root: &'static Frozen<T>,
+        evaluate: fn(),
+        check: fn() -> Checked,
+        name: &'static str,
+    ) -> Self {
         Self {
             slot: Some(&root.value),
             evaluate,
+            check,
             name,
             type_name: core::any::type_name::<T>,
             size: size_of::<T>(),
             align: align_of::<T>(),
         }
+    }
+
+    /// For [`warm!`](crate::warm) only: something to evaluate that is no root.
+    #[doc(hidden)]
+    pub const fn __warm(evaluate: fn(), name: &'static str) -> Self {
+        Self { slot: None, evaluate, check: || Checked::NotComparable, name, type_name: || "()", size: 0, align: 1 }
     }
 
     /// The root's path, such as `mycrate::INDEX`.
@@ -235,6 +365,12 @@ impl RootRecord {
         (self.evaluate)();
     }
 
+    /// Evaluates the root anew and compares it with the value it has.
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    pub(crate) fn check(&self) -> Checked {
+        (self.check)()
+    }
+
     /// Makes `value` the root's value.
     ///
     /// # Safety
@@ -252,29 +388,37 @@ mod registry {
     use super::RootRecord;
 
     #[used]
-    #[unsafe(link_section = "fastboot_roots1")]
+    #[unsafe(link_section = "fastboot_roots2")]
     static ANCHOR: RootRecord =
-        RootRecord { slot: None, evaluate: || {}, name: "", type_name: || "", size: 0, align: 1 };
+        RootRecord { slot: None, evaluate: || {}, check: || super::Checked::NotComparable, name: "", type_name: || "", size: 0, align: 1 };
 
     // The linker's symbols: only their addresses mean something.
     #[allow(improper_ctypes)]
     unsafe extern "C" {
-        #[link_name = "__start_fastboot_roots1"]
+        #[link_name = "__start_fastboot_roots2"]
         static START: RootRecord;
-        #[link_name = "__stop_fastboot_roots1"]
+        #[link_name = "__stop_fastboot_roots2"]
         static STOP: RootRecord;
+    }
+
+    fn records() -> &'static [RootRecord] {
+        let start = &raw const START;
+        let stop = &raw const STOP;
+        // SAFETY: the linker defines both symbols as the bounds of the output section that holds every input section
+        // of that name. Only `ANCHOR` above, `frozen!` and `warm!` put something there, always one `RootRecord` (the
+        // `2` in the name is the version of its layout), whose size is a multiple of its alignment: the section is an
+        // array. `ANCHOR` makes sure that it exists. The records are statics and never written to.
+        unsafe { core::slice::from_raw_parts(start, stop.offset_from_unsigned(start)) }
     }
 
     /// Every root linked into this program, in the linker's order, which is the same in every run of one binary.
     pub(crate) fn all() -> impl Iterator<Item = &'static RootRecord> + Clone {
-        let start = &raw const START;
-        let stop = &raw const STOP;
-        // SAFETY: the linker defines both symbols as the bounds of the output section that holds every input section
-        // of that name. Only `ANCHOR` above and `frozen!` put something there, always one `RootRecord` (the `1` in the
-        // name is the version of its layout), whose size is a multiple of its alignment: the section is an array.
-        // `ANCHOR` makes sure that it exists. The records are statics and never written to.
-        let records = unsafe { core::slice::from_raw_parts(start, stop.offset_from_unsigned(start)) };
-        records.iter().filter(|record| record.slot.is_some())
+        records().iter().filter(|record| record.slot.is_some())
+    }
+
+    /// What is to be warmed, in the same order.
+    pub(crate) fn warm_ups() -> impl Iterator<Item = &'static RootRecord> + Clone {
+        records().iter().filter(|record| record.slot.is_none() && !record.name.is_empty())
     }
 
     /// Refers to the anchor, so that no linker drops it.
@@ -284,4 +428,4 @@ mod registry {
 }
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-pub(crate) use registry::{all, anchor};
+pub(crate) use registry::{all, anchor, warm_ups};

@@ -2,7 +2,7 @@
 
 use crate::format::{HEADER_LEN, Header};
 use crate::sys::{self, Line};
-use crate::{freeze, roots, thaw};
+use crate::{check, freeze, roots, thaw};
 use core::cell::UnsafeCell;
 use core::fmt::{self, Write};
 
@@ -108,6 +108,9 @@ pub fn start(placeholder: &'static Placeholder) {
     };
     if log {
         report(&outcome, sys::now().wrapping_sub(began));
+    }
+    if let Some(path) = variable(c"FASTBOOT_CHECK") {
+        check::run(path, outcome.map(drop).map_err(|reason| reason.to_string()));
     }
 }
 

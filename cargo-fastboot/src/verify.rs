@@ -1,0 +1,144 @@
+//! Verify: does an embedded binary start with the values it would have evaluated?
+//!
+//! The file is read with a second parser and all digests are compared. Then the binary is run in check mode, where every
+//! root is thawed and evaluated anew in one process, and the two are compared there, by the program itself.
+
+use crate::binary::Binary;
+use crate::freeze::FreezeOptions;
+use crate::image::Image;
+use crate::shell::Shell;
+use anyhow::{Context, Result, bail};
+use fastboot_rt::capture::CHECK_VARIABLE;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+/// What check mode said of the roots.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Report {
+    equal: Vec<String>,
+    not_comparable: Vec<String>,
+    /// Why the check failed, sentence by sentence.
+    failures: Vec<String>,
+}
+
+impl Report {
+    fn parse(text: &str) -> Self {
+        let mut report = Self::default();
+        let mut current = None;
+        let mut complete = false;
+        for line in text.lines() {
+            let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+            match word {
+                "begin" => {
+                    current = Some(rest.to_owned());
+                    continue;
+                }
+                "equal" => report.equal.push(rest.to_owned()),
+                "not-comparable" => report.not_comparable.push(rest.to_owned()),
+                "different" => report.failures.push(format!(
+                    "root `{rest}` is not equal to a fresh one. If it is not meant to be (a clock, a random number), \
+                     say how to compare it: `static NAME: T = .., check = |thawed, fresh| ..;`"
+                )),
+                "panicked" => report.failures.push(format!(
+                    "root `{rest}`: evaluating it again or comparing it panicked. Does it need something that the freeze \
+                     had and this run has not?"
+                )),
+                "cold" => report.failures.push(format!("it starts cold: {rest}")),
+                "end" => complete = true,
+                _ => {}
+            }
+            current = None;
+        }
+        if !complete && report.failures.is_empty() {
+            report.failures.push(match current {
+                Some(root) => format!("root `{root}`: the program died while it was checked"),
+                None => "the program ended without a report: is `fastboot_rt::install!();` in it?".to_owned(),
+            });
+        }
+        report
+    }
+}
+
+/// Verifies the embedded binary at `path`, run as it was for freezing.
+pub(crate) fn verify(path: &Path, options: &FreezeOptions, shell: &Shell) -> Result<()> {
+    let told = || format!("{} is not verified", path.display());
+    let path = std::path::absolute(path).with_context(told)?;
+    let binary = Binary::read(&path)?;
+    if !binary.is_embedded() {
+        bail!("{} is a cold binary: there is no image to verify; build it with `cargo fastboot build`", path.display());
+    }
+    goblin::elf::Elf::parse(&binary.bytes).context("goblin does not accept it").with_context(told)?;
+    let image = Image::from_bytes(binary.section_bytes()).with_context(told)?;
+    image.check_pages().with_context(told)?;
+    if image.header().identity != binary.identity {
+        bail!("{} holds an image of another binary: it was changed after it was embedded; build it again", path.display());
+    }
+    drop(binary);
+
+    let folder = tempfile::tempdir().context("cannot make a temporary folder for the report")?;
+    let report = folder.path().join("report");
+    let mut command = options.command(&path);
+    command.env(CHECK_VARIABLE, &report).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    run(&mut command, options, &path, shell)?;
+    let text = std::fs::read_to_string(&report).unwrap_or_default();
+    let report = Report::parse(&text);
+    if !report.failures.is_empty() {
+        bail!("{}: {}", told(), report.failures.join("; "));
+    }
+    for root in &report.not_comparable {
+        shell.verbose(format_args!("root {root}: no PartialEq and no check, only thawed"));
+    }
+    let compared = report.equal.len();
+    let not = match report.not_comparable.len() {
+        0 => String::new(),
+        count => format!(", {count} not comparable"),
+    };
+    shell.status("Verified", format_args!("{compared} root{} equal{not}", if compared == 1 { "" } else { "s" }));
+    Ok(())
+}
+
+fn run(command: &mut Command, options: &FreezeOptions, path: &Path, shell: &Shell) -> Result<()> {
+    let began = Instant::now();
+    let mut child = command.spawn().with_context(|| format!("cannot run {} to verify it", path.display()))?;
+    let progress = shell.progress();
+    while child.try_wait().context("cannot wait for the check")?.is_none() {
+        let elapsed = began.elapsed();
+        if options.timeout.is_some_and(|timeout| elapsed > timeout) {
+            let _ = child.kill();
+            let _ = child.wait();
+            bail!("checking {} took longer than {} s; give it more with --freeze-timeout", path.display(), elapsed.as_secs());
+        }
+        if elapsed.as_millis() > 500 {
+            progress.update(&format!("verifying {} s", elapsed.as_secs()));
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    progress.clear();
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_complete_report_passes() {
+        let report = Report::parse("begin a::B\nequal a::B\nbegin a::C\nnot-comparable a::C\nend\n");
+        assert_eq!((report.equal.len(), report.not_comparable.len(), report.failures.len()), (1, 1, 0));
+    }
+
+    #[test]
+    fn whatever_is_wrong_is_a_failure() {
+        for (text, expected) in [
+            ("begin X\ndifferent X\nend\n", "`X` is not equal"),
+            ("begin X\npanicked X\nend\n", "`X`: evaluating"),
+            ("begin X\n", "`X`: the program died"),
+            ("cold image truncated\n", "image truncated"),
+            ("", "without a report"),
+        ] {
+            let report = Report::parse(text);
+            assert!(report.failures.join(" ").contains(expected), "{text:?}: {report:?}");
+        }
+    }
+}
