@@ -26,6 +26,8 @@ pub(crate) struct Capture {
     /// Live blocks of the scratch heap, by ascending address.
     pub(crate) blocks: Vec<Block>,
     block_bytes: Option<Memory>,
+    /// What roots left open in the system: root, kind as in [`Tag::LeftBehind`], description.
+    pub(crate) left_behind: Vec<(String, u64, String)>,
     /// What was mapped at the end of the run.
     pub(crate) maps: Vec<Mapping>,
     /// Place run: threads that left the plan, allocations placed, allocations that overflowed.
@@ -150,6 +152,7 @@ impl Capture {
             threads: Vec::new(),
             blocks: Vec::new(),
             block_bytes: None,
+            left_behind: Vec::new(),
             maps: Vec::new(),
             counts: [0; 3],
         };
@@ -243,6 +246,9 @@ impl Capture {
             }
             Tag::BlockBytes => self.block_bytes = Some(Memory { address: 0, offset: at, length }),
             Tag::Maps => self.maps = fields.string()?.lines().filter_map(Mapping::parse).collect(),
+            Tag::LeftBehind => {
+                self.left_behind.push((fields.string()?, fields.number()?, fields.string()?));
+            }
             Tag::Counts => self.counts = [fields.number()?, fields.number()?, fields.number()?],
             Tag::Panic => {
                 *failure =

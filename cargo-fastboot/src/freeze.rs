@@ -188,6 +188,7 @@ impl Freezing<'_> {
                 self.binary.path.display()
             );
         }
+        self.judge_left_behind(&capture)?;
         for root in &capture.roots {
             self.shell.verbose(format_args!(
                 "root {} evaluated in {:?}",
@@ -196,6 +197,31 @@ impl Freezing<'_> {
             ));
         }
         Ok(capture)
+    }
+
+    /// Refuses what a root left open and cannot be in an image: a value that refers to it would refer to nothing.
+    fn judge_left_behind(&self, capture: &Capture) -> Result<()> {
+        for (root, kind, what) in &capture.left_behind {
+            let (thing, remedy) = match kind {
+                1 => ("the file descriptor", "close it, or open it where it is used"),
+                2 => ("the mapped file", "read the file instead, or map it where it is used"),
+                5 => ("the child process", "wait for it"),
+                3 => {
+                    self.shell.warn(format_args!(
+                        "root `{root}` left the thread {what} running; it does not exist in the embedded program"
+                    ));
+                    continue;
+                }
+                _ => {
+                    self.shell.warn(format_args!(
+                        "root `{root}` installed signal handlers (mask now {what}); the embedded program has none of them"
+                    ));
+                    continue;
+                }
+            };
+            bail!("root `{root}` left {thing} {what} open, which does not exist in the embedded program; {remedy}");
+        }
+        Ok(())
     }
 
     /// Runs 1 and 2. `None` when something that is reachable did not come to lie in the image.

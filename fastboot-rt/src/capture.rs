@@ -250,6 +250,9 @@ pub enum Tag {
     After = 12,
     /// Place run: `u64` threads that left the plan, `u64` allocations placed, `u64` allocations that overflowed.
     Counts = 13,
+    /// Something a root left open: the root, `u64` kind (1 file descriptor, 2 mapped file, 3 thread, 4 signal handlers,
+    /// 5 child process), what it is.
+    LeftBehind = 15,
     /// The mappings of the process, as `/proc/self/maps` had them at the end: a string.
     Maps = 14,
 }
@@ -257,7 +260,7 @@ pub enum Tag {
 impl Tag {
     /// The tag with this number.
     pub fn from_number(number: u32) -> Option<Self> {
-        const ALL: [Tag; 14] = [
+        const ALL: [Tag; 15] = [
             Tag::Process,
             Tag::Root,
             Tag::Memory,
@@ -272,6 +275,7 @@ impl Tag {
             Tag::After,
             Tag::Counts,
             Tag::Maps,
+            Tag::LeftBehind,
         ];
         ALL.into_iter().find(|tag| *tag as u32 == number)
     }
