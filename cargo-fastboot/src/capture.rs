@@ -46,6 +46,8 @@ pub(crate) struct Statics {
 #[derive(Debug)]
 pub(crate) struct Thread {
     pub(crate) key: u64,
+    /// Its `pthread_t`; 0 for the first.
+    pub(crate) handle: u64,
     /// What each of its allocations asked for.
     pub(crate) fingerprints: Vec<u32>,
 }
@@ -97,6 +99,8 @@ pub(crate) struct Process {
     pub(crate) home: u64,
     /// How many expressions were warmed.
     pub(crate) warmed: u64,
+    /// First address of the freeze thread's thread-locals, which end where its stack ends.
+    pub(crate) thread_locals: u64,
 }
 
 /// A root, as it came out of the run.
@@ -200,6 +204,7 @@ impl Capture {
                     cpu: fields.number()?,
                     home: fields.number()?,
                     warmed: fields.number()?,
+                    thread_locals: fields.number()?,
                 };
             }
             Tag::Root => self.roots.push(Root {
@@ -227,10 +232,10 @@ impl Capture {
                 }
             }
             Tag::Thread => {
-                let key = fields.number()?;
-                let words = bytes.get(8..)?.as_chunks::<4>().0;
+                let (key, handle) = (fields.number()?, fields.number()?);
+                let words = bytes.get(16..)?.as_chunks::<4>().0;
                 let fingerprints = words.iter().map(|word| u32::from_le_bytes(*word)).collect();
-                self.threads.push(Thread { key, fingerprints });
+                self.threads.push(Thread { key, handle, fingerprints });
             }
             Tag::Blocks => {
                 for block in bytes.as_chunks::<BLOCK_LEN>().0 {

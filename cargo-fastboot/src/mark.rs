@@ -18,22 +18,13 @@ pub(crate) struct Heap<'a> {
     span: Range<u64>,
 }
 
-/// The end of a chain of references: from which seed or block a block was first reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Parent {
-    /// Directly from the seed with this number.
-    Seed(u32),
-    /// From the block with this number.
-    Block(u32),
-}
-
 /// The result: what is alive.
 #[derive(Debug, Default)]
 pub(crate) struct Marked {
     /// Numbers of the blocks, depth first, in the order in which they are met.
     pub(crate) order: Vec<u32>,
-    /// For each block, how it was reached; `None` if it was not.
-    pub(crate) parents: Vec<Option<Parent>>,
+    /// For each block, the number of the seed that it was first reached from; `None` if it was not.
+    pub(crate) seeds: Vec<Option<u32>>,
 }
 
 /// Addresses are 48 bits wide; what stands above is a tag, or sign extension.
@@ -124,7 +115,7 @@ impl<'a> Heap<'a> {
     /// Everything that can be reached from the seeds, seed by seed, depth first, the references in a block in their
     /// order.
     pub(crate) fn mark(&self, seeds: &[Seed<'a>]) -> Marked {
-        let mut marked = Marked { order: Vec::new(), parents: vec![None; self.blocks.len()] };
+        let mut marked = Marked { order: Vec::new(), seeds: vec![None; self.blocks.len()] };
         // Blocks that are being gone through, and how far: a recursion, but as deep as memory allows.
         let mut path: Vec<(u32, usize)> = Vec::new();
         for (number, seed) in seeds.iter().enumerate() {
@@ -137,15 +128,15 @@ impl<'a> Heap<'a> {
                 };
                 let Some((at, block)) = next else { break };
                 from = at + 1;
-                if marked.meet(block, Parent::Seed(number as u32)) {
+                if marked.meet(block, number as u32) {
                     path.push((block, 0));
                 }
                 while let Some((block, from)) = path.pop() {
                     let mut references = self.references(self.contents(block), from);
-                    let unmet = references.find(|(_, child)| marked.parents[*child as usize].is_none());
+                    let unmet = references.find(|(_, child)| marked.seeds[*child as usize].is_none());
                     if let Some((at, child)) = unmet {
                         path.push((block, at + 1));
-                        marked.meet(child, Parent::Block(block));
+                        marked.meet(child, number as u32);
                         path.push((child, 0));
                     }
                 }
@@ -156,24 +147,14 @@ impl<'a> Heap<'a> {
 }
 
 impl Marked {
-    fn meet(&mut self, block: u32, parent: Parent) -> bool {
-        let slot = &mut self.parents[block as usize];
+    fn meet(&mut self, block: u32, seed: u32) -> bool {
+        let slot = &mut self.seeds[block as usize];
         if slot.is_some() {
             return false;
         }
-        *slot = Some(parent);
+        *slot = Some(seed);
         self.order.push(block);
         true
-    }
-
-    /// The seed that a marked block was first reached from.
-    pub(crate) fn seed_of(&self, mut block: u32) -> Option<u32> {
-        loop {
-            match (*self.parents.get(block as usize)?)? {
-                Parent::Seed(seed) => return Some(seed),
-                Parent::Block(parent) => block = parent,
-            }
-        }
     }
 }
 
@@ -276,13 +257,12 @@ mod tests {
     }
 
     #[test]
-    fn chains_lead_back_to_the_seed() {
-        let contents = [words(&[at(1)]), words(&[at(2)]), words(&[0]), words(&[0])];
+    fn every_block_belongs_to_the_seed_that_met_it_first() {
+        let contents = [words(&[at(1)]), words(&[at(2)]), words(&[0]), words(&[0]), words(&[0])];
         let (blocks, bytes) = heap(&contents);
         let heap = Heap::new(&blocks, &bytes).unwrap();
-        let marked = heap.mark(&[Seed::Address(at(3)), Seed::Address(at(0))]);
+        let marked = heap.mark(&[Seed::Address(at(3)), Seed::Address(at(0)), Seed::Address(at(2))]);
         assert_eq!(marked.order, [3, 0, 1, 2]);
-        assert_eq!(marked.seed_of(2), Some(1));
-        assert_eq!(marked.parents[2], Some(Parent::Block(1)));
+        assert_eq!(marked.seeds, [Some(1), Some(1), Some(1), Some(0), None]);
     }
 }

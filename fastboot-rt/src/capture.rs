@@ -223,7 +223,8 @@ pub const RECORD_HEADER_LEN: usize = 16;
 #[repr(u32)]
 pub enum Tag {
     /// `u64` load bias of the executable, its `u64` end, `u64` processor features, `u64` home address, `u64`
-    /// number of expressions that were warmed.
+    /// number of expressions that were warmed, `u64` first address of the freeze thread's thread-locals, which end where
+    /// its stack ends.
     Process = 1,
     /// `u64` value address, `u64` size, `u64` alignment, `u64` first address of the root's static, `u64` its end, `u64`
     /// nanoseconds it took, name, type name.
@@ -238,7 +239,7 @@ pub enum Tag {
     End = 6,
     /// A sentence: why the run could not begin.
     Refused = 7,
-    /// `u64` key of a thread, then a `u32` fingerprint for each of its allocations. In the order of thread numbers.
+    /// `u64` key of a thread, `u64` its `pthread_t` or 0, then a `u32` fingerprint for each of its allocations. In the order of thread numbers.
     Thread = 8,
     /// Live blocks of the scratch heap, 40 bytes each: `u64` address, size, alignment, thread number, allocation number.
     Blocks = 9,

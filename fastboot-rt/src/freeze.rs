@@ -255,6 +255,7 @@ fn write_capture(times: &[u64], before: &[(usize, Vec<u8>)], after: &[(usize, Ve
             &word(cpu::features()),
             &word(home as u64),
             &word(roots::warm_ups().count() as u64),
+            &word(sys::thread_locals_start() as u64),
         ],
     );
     for (record, time) in roots::all().zip(times) {
@@ -284,7 +285,7 @@ fn write_capture(times: &[u64], before: &[(usize, Vec<u8>)], after: &[(usize, Ve
     written &= write_record(Tag::Counts, &place::counts().map(word).each_ref().map(|count| &count[..]));
     for (thread, log) in number::threads() {
         let log: Vec<u8> = log.iter().flat_map(|fingerprint| fingerprint.to_le_bytes()).collect();
-        written &= write_record(Tag::Thread, &[&word(thread.key), &log]);
+        written &= write_record(Tag::Thread, &[&word(thread.key), &word(thread.handle()), &log]);
     }
     if PLANNING.load(Ordering::Relaxed) {
         written &= write_blocks(true);
