@@ -105,6 +105,7 @@ fn finish(
     };
     options.choices.carry.extend(metadata_names(choice.package, "carry")?);
     options.choices.skip.extend(metadata_names(choice.package, "skip")?);
+    options.allow_foreign.extend(metadata_names(choice.package, "allow-foreign")?);
     let image = embed_in_place(&cold, &built, flags, &options, shell).with_context(|| {
         let path = shown(executable);
         format!(
@@ -168,6 +169,7 @@ fn freeze_options(how: &FreezeHow, runner: Vec<OsString>) -> FreezeOptions {
         verbatim: how.verbatim,
         keep_threads: how.keep_threads,
         real_random: how.real_random,
+        deny: how.deny.clone(),
         choices: Choices { carry: how.carry.clone(), skip: how.skip.clone() },
         runner,
         ..FreezeOptions::default()

@@ -26,6 +26,8 @@ pub(crate) struct Capture {
     /// Live blocks of the scratch heap, by ascending address.
     pub(crate) blocks: Vec<Block>,
     block_bytes: Option<Memory>,
+    /// What roots left open in the system: root, kind as in [`Tag::LeftBehind`], description.
+    pub(crate) left_behind: Vec<(String, u64, String)>,
     /// What was mapped at the end of the run.
     pub(crate) maps: Vec<Mapping>,
     /// Place run: threads that left the plan, allocations placed, allocations that overflowed.
@@ -44,6 +46,8 @@ pub(crate) struct Statics {
 #[derive(Debug)]
 pub(crate) struct Thread {
     pub(crate) key: u64,
+    /// Its `pthread_t`; 0 for the first.
+    pub(crate) handle: u64,
     /// What each of its allocations asked for.
     pub(crate) fingerprints: Vec<u32>,
 }
@@ -95,6 +99,8 @@ pub(crate) struct Process {
     pub(crate) home: u64,
     /// How many expressions were warmed.
     pub(crate) warmed: u64,
+    /// First address of the freeze thread's thread-locals, which end where its stack ends.
+    pub(crate) thread_locals: u64,
 }
 
 /// A root, as it came out of the run.
@@ -150,6 +156,7 @@ impl Capture {
             threads: Vec::new(),
             blocks: Vec::new(),
             block_bytes: None,
+            left_behind: Vec::new(),
             maps: Vec::new(),
             counts: [0; 3],
         };
@@ -197,6 +204,7 @@ impl Capture {
                     cpu: fields.number()?,
                     home: fields.number()?,
                     warmed: fields.number()?,
+                    thread_locals: fields.number()?,
                 };
             }
             Tag::Root => self.roots.push(Root {
@@ -224,10 +232,10 @@ impl Capture {
                 }
             }
             Tag::Thread => {
-                let key = fields.number()?;
-                let words = bytes.get(8..)?.as_chunks::<4>().0;
+                let (key, handle) = (fields.number()?, fields.number()?);
+                let words = bytes.get(16..)?.as_chunks::<4>().0;
                 let fingerprints = words.iter().map(|word| u32::from_le_bytes(*word)).collect();
-                self.threads.push(Thread { key, fingerprints });
+                self.threads.push(Thread { key, handle, fingerprints });
             }
             Tag::Blocks => {
                 for block in bytes.as_chunks::<BLOCK_LEN>().0 {
@@ -243,6 +251,9 @@ impl Capture {
             }
             Tag::BlockBytes => self.block_bytes = Some(Memory { address: 0, offset: at, length }),
             Tag::Maps => self.maps = fields.string()?.lines().filter_map(Mapping::parse).collect(),
+            Tag::LeftBehind => {
+                self.left_behind.push((fields.string()?, fields.number()?, fields.string()?));
+            }
             Tag::Counts => self.counts = [fields.number()?, fields.number()?, fields.number()?],
             Tag::Panic => {
                 *failure =

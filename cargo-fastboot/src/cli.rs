@@ -200,6 +200,9 @@ pub(crate) struct FreezeHow {
     /// Do not carry this static, or the statics of this crate
     #[arg(long, value_name = "NAME", help_heading = OWN)]
     pub(crate) skip: Vec<String>,
+    /// Make a finding an error rather than a warning
+    #[arg(long, value_name = "FINDING", value_enum, help_heading = OWN)]
+    pub(crate) deny: Vec<crate::freeze::Deny>,
     /// Let random bytes be random while freezing: no two builds are the same then
     #[arg(long, help_heading = OWN)]
     pub(crate) real_random: bool,

@@ -25,6 +25,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+/// A finding that can be made an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Deny {
+    /// Words that differ from run to run and are no addresses.
+    Nondeterminism,
+    /// Addresses of memory that is not in the image.
+    Foreign,
+}
+
 /// How a binary is frozen.
 #[derive(Clone, Debug)]
 pub(crate) struct FreezeOptions {
@@ -42,6 +51,10 @@ pub(crate) struct FreezeOptions {
     pub(crate) verbatim: bool,
     /// Which statics are carried or not, whatever the table says.
     pub(crate) choices: Choices,
+    /// What is an error rather than a warning.
+    pub(crate) deny: Vec<Deny>,
+    /// Roots that may hold addresses of memory outside of the image.
+    pub(crate) allow_foreign: Vec<String>,
     /// The program that runs the binary, with its arguments; empty to run it directly.
     pub(crate) runner: Vec<OsString>,
     /// Working directory of the run.
@@ -60,6 +73,8 @@ impl Default for FreezeOptions {
             keep_threads: false,
             verbatim: false,
             choices: Choices::default(),
+            deny: Vec::new(),
+            allow_foreign: Vec::new(),
             runner: Vec::new(),
             directory: None,
             environment: Vec::new(),
@@ -155,8 +170,8 @@ struct Frozen {
     capture: Capture,
     statics: Statics,
     data: MmapMut,
-    /// The file with the plan; `None` for a verbatim freeze.
-    plan: Option<PathBuf>,
+    /// The plan and the file with it; `None` for a verbatim freeze.
+    plan: Option<(Plan, PathBuf)>,
 }
 
 /// The captured memory from behind the header page on, and behind it the bytes of the carried statics.
@@ -188,6 +203,7 @@ impl Freezing<'_> {
                 self.binary.path.display()
             );
         }
+        self.judge_left_behind(&capture)?;
         for root in &capture.roots {
             self.shell.verbose(format_args!(
                 "root {} evaluated in {:?}",
@@ -196,6 +212,31 @@ impl Freezing<'_> {
             ));
         }
         Ok(capture)
+    }
+
+    /// Refuses what a root left open and cannot be in an image: a value that refers to it would refer to nothing.
+    fn judge_left_behind(&self, capture: &Capture) -> Result<()> {
+        for (root, kind, what) in &capture.left_behind {
+            let (thing, remedy) = match kind {
+                1 => ("the file descriptor", "close it, or open it where it is used"),
+                2 => ("the mapped file", "read the file instead, or map it where it is used"),
+                5 => ("the child process", "wait for it"),
+                3 => {
+                    self.shell.warn(format_args!(
+                        "root `{root}` left the thread {what} running; it does not exist in the embedded program"
+                    ));
+                    continue;
+                }
+                _ => {
+                    self.shell.warn(format_args!(
+                        "root `{root}` installed signal handlers (mask now {what}); the embedded program has none of them"
+                    ));
+                    continue;
+                }
+            };
+            bail!("root `{root}` left {thing} {what} open, which does not exist in the embedded program; {remedy}");
+        }
+        Ok(())
     }
 
     /// Runs 1 and 2. `None` when something that is reachable did not come to lie in the image.
@@ -208,12 +249,6 @@ impl Freezing<'_> {
         seeds.extend(statics.carried_bytes(&planned).map(Seed::Bytes));
         let marked = heap.mark(&seeds);
         let plan = Plan::new(&planned.blocks, &marked, planned.threads.len());
-        self.shell.verbose(format_args!(
-            "{} objects live on, {} bytes, {} of them reached only through deferred fields",
-            plan.len(),
-            plan.live,
-            plan.cold
-        ));
         drop(bytes);
         let path = self.folder.join(format!("plan{attempt}.plan"));
         plan.save(&planned, &path).with_context(|| format!("cannot write {}", path.display()))?;
@@ -221,8 +256,12 @@ impl Freezing<'_> {
         let capture = self.run(Purpose::Place(&path), false, &format!("place{attempt}"))?;
         let [threads, placed, overflows] = capture.counts;
         self.shell.verbose(format_args!(
-            "{placed} of {} objects placed as planned; {threads} threads left the plan, {overflows} allocations overflowed",
-            plan.len()
+            "{placed} of {} objects placed as planned, {} bytes alive in {} bytes of placements, {} of them in the cold \
+             region; {threads} threads left the plan, {overflows} allocations overflowed",
+            plan.len(),
+            plan.live,
+            plan.end - PAGE as u64,
+            plan.cold
         ));
         let mut statics = Statics::find(self.binary, &capture, &self.options.choices)?;
         statics.lay_out(capture.memory_len(capture.process.home + PAGE as u64));
@@ -236,20 +275,24 @@ impl Freezing<'_> {
             ));
             return Ok(None);
         }
-        Ok(Some(Frozen { capture, data, statics, plan: Some(path) }))
+        Ok(Some(Frozen { capture, data, statics, plan: Some((plan, path)) }))
     }
 
     /// Run 3, and the comparison.
     fn prove(&self, frozen: &Frozen) -> Result<Proof> {
         let purpose = match &frozen.plan {
-            Some(plan) => Purpose::Place(plan),
+            Some((_, path)) => Purpose::Place(path),
             None => Purpose::Verbatim,
         };
         let second = self.run(purpose, true, "prove")?;
         let data = image_data(&second, &frozen.statics)?;
+        // Handles of threads that ended are garbage at most.
+        let running = frozen.capture.left_behind.iter().any(|(_, kind, _)| *kind == 3);
+        let threads = frozen.capture.threads.iter().map(|thread| thread.handle).filter(|handle| running && *handle != 0);
+        let handles: Vec<u64> = threads.collect();
         let proof = prove::compare(
-            Run::new(&frozen.capture, &frozen.data, 0),
-            Run::new(&second, &data, 1),
+            Run::new(&frozen.capture, &frozen.data, &handles, 0),
+            Run::new(&second, &data, &[], 1),
             self.binary.pie,
         )?;
         self.shell.verbose(format_args!(
@@ -259,6 +302,59 @@ impl Freezing<'_> {
             proof.dead,
             proof.nondeterministic
         ));
+        self.judge(frozen, &proof)?;
         Ok(proof)
+    }
+
+    /// Says what the proof found that is not as it should be, and refuses what cannot be right.
+    fn judge(&self, frozen: &Frozen, proof: &Proof) -> Result<()> {
+        let place = |offset: u64| {
+            let owner = frozen.plan.as_ref().and_then(|(plan, _)| plan.owner(offset + PAGE as u64));
+            match owner {
+                Some((seed, within)) => match frozen.capture.roots.get(seed as usize) {
+                    Some(root) => format!("root `{}`, {within} bytes into an object", root.name),
+                    None => "a carried static".to_owned(),
+                },
+                None => format!("offset {offset:#x} of the image data"),
+            }
+        };
+        let allowed = |offset: u64| {
+            let owner = frozen.plan.as_ref().and_then(|(plan, _)| plan.owner(offset + PAGE as u64));
+            let root = owner.and_then(|(seed, _)| frozen.capture.roots.get(seed as usize));
+            root.is_some_and(|root| {
+                let last = root.name.rsplit("::").next().unwrap_or_default();
+                self.options.allow_foreign.iter().any(|name| *name == root.name || name == last)
+            })
+        };
+        let foreign: Vec<_> = proof.suspects.iter().filter(|(offset, _)| !allowed(*offset)).collect();
+        let thread_local = foreign.iter().find(|(_, what)| what == prove::THREAD_LOCAL);
+        if let Some((offset, what)) = thread_local.or(foreign.first()) {
+            let found = format!(
+                "{} word{} of the image lie outside of it, the first in {}: the address of {what}, which the embedded \
+                 program does not have there",
+                foreign.len(),
+                if foreign.len() == 1 { "" } else { "s" },
+                place(*offset)
+            );
+            let remedy = "if it is garbage that nothing reads, allow it: \
+                          `[package.metadata.fastboot] allow-foreign = [\"ROOT\"]`";
+            // A verbatim image is full of garbage, which proves nothing.
+            if (thread_local.is_some() && frozen.plan.is_some()) || self.options.deny.contains(&Deny::Foreign) {
+                bail!("{found}; keep it out of the root, or, {remedy}");
+            }
+            self.shell.warn(format_args!("{found}; {remedy}"));
+        }
+        if let Some((offset, a, b)) = proof.first_difference {
+            let found = format!(
+                "{} words of the image differ from run to run, the first in {}: {a:#x}, then {b:#x}",
+                proof.nondeterministic,
+                place(offset)
+            );
+            if self.options.deny.contains(&Deny::Nondeterminism) {
+                bail!("{found}; look for clocks, randomness and threads in the root's expression");
+            }
+            self.shell.verbose(found);
+        }
+        Ok(())
     }
 }

@@ -21,15 +21,6 @@ pub(crate) struct Heap<'a> {
     span: Range<u64>,
 }
 
-/// The end of a chain of references: from which seed or block a block was first reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Parent {
-    /// Directly from the seed with this number.
-    Seed(u32),
-    /// From the block with this number.
-    Block(u32),
-}
-
 /// The result: what is alive.
 #[derive(Debug, Default)]
 pub(crate) struct Marked {
@@ -38,8 +29,8 @@ pub(crate) struct Marked {
     pub(crate) order: Vec<u32>,
     /// How many of `order` are hot.
     pub(crate) hot: usize,
-    /// For each block, how it was reached; `None` if it was not.
-    pub(crate) parents: Vec<Option<Parent>>,
+    /// For each block, the number of the seed that it was first reached from; `None` if it was not.
+    pub(crate) seeds: Vec<Option<u32>>,
 }
 
 /// Addresses are 48 bits wide; what stands above is a tag, or sign extension.
@@ -139,8 +130,9 @@ impl<'a> Heap<'a> {
     /// Everything that can be reached from the seeds, seed by seed, depth first, the references in a block in their
     /// order.
     pub(crate) fn mark(&self, seeds: &[Seed<'a>]) -> Marked {
-        let mut marked = Marked { order: Vec::new(), hot: 0, parents: vec![None; self.blocks.len()] };
-        let mut put_off: Vec<(u32, Parent)> = Vec::new();
+        let mut marked = Marked { order: Vec::new(), hot: 0, seeds: vec![None; self.blocks.len()] };
+        // Blocks, and the seeds that they were first reached from.
+        let mut put_off: Vec<(u32, u32)> = Vec::new();
         for (number, seed) in seeds.iter().enumerate() {
             let mut from = 0;
             loop {
@@ -152,18 +144,18 @@ impl<'a> Heap<'a> {
                 let Some((at, block)) = next else { break };
                 from = at + 1;
                 if self.is_cold(block) {
-                    put_off.push((block, Parent::Seed(number as u32)));
+                    put_off.push((block, number as u32));
                 } else {
-                    self.follow(block, Parent::Seed(number as u32), &mut marked, &mut put_off);
+                    self.follow(block, number as u32, &mut marked, &mut put_off);
                 }
             }
         }
         marked.hot = marked.order.len();
         // The next one to be gone through is the last one.
         put_off.reverse();
-        while let Some((block, parent)) = put_off.pop() {
+        while let Some((block, seed)) = put_off.pop() {
             let from = put_off.len();
-            self.follow(block, parent, &mut marked, &mut put_off);
+            self.follow(block, seed, &mut marked, &mut put_off);
             // The bodies below this one lie right behind it.
             put_off[from..].reverse();
         }
@@ -171,21 +163,21 @@ impl<'a> Heap<'a> {
     }
 
     /// Marks a block and everything that can be reached from it without deferred bodies; these are put off.
-    fn follow(&self, first: u32, parent: Parent, marked: &mut Marked, put_off: &mut Vec<(u32, Parent)>) {
-        if !marked.meet(first, parent) {
+    fn follow(&self, first: u32, seed: u32, marked: &mut Marked, put_off: &mut Vec<(u32, u32)>) {
+        if !marked.meet(first, seed) {
             return;
         }
         // Blocks that are being gone through, and how far: a recursion, but as deep as memory allows.
         let mut path: Vec<(u32, usize)> = vec![(first, 0)];
         while let Some((block, from)) = path.pop() {
             let mut references = self.references(self.contents(block), from);
-            let unmet = references.find(|(_, child)| marked.parents[*child as usize].is_none());
+            let unmet = references.find(|(_, child)| marked.seeds[*child as usize].is_none());
             if let Some((at, child)) = unmet {
                 path.push((block, at + 1));
                 if self.is_cold(child) {
-                    put_off.push((child, Parent::Block(block)));
+                    put_off.push((child, seed));
                 } else {
-                    marked.meet(child, Parent::Block(block));
+                    marked.meet(child, seed);
                     path.push((child, 0));
                 }
             }
@@ -201,24 +193,14 @@ impl<'a> Heap<'a> {
 }
 
 impl Marked {
-    fn meet(&mut self, block: u32, parent: Parent) -> bool {
-        let slot = &mut self.parents[block as usize];
+    fn meet(&mut self, block: u32, seed: u32) -> bool {
+        let slot = &mut self.seeds[block as usize];
         if slot.is_some() {
             return false;
         }
-        *slot = Some(parent);
+        *slot = Some(seed);
         self.order.push(block);
         true
-    }
-
-    /// The seed that a marked block was first reached from.
-    pub(crate) fn seed_of(&self, mut block: u32) -> Option<u32> {
-        loop {
-            match (*self.parents.get(block as usize)?)? {
-                Parent::Seed(seed) => return Some(seed),
-                Parent::Block(parent) => block = parent,
-            }
-        }
     }
 }
 
@@ -380,12 +362,12 @@ mod tests {
     }
 
     #[test]
-    fn shared_bodies_are_placed_once_and_lead_back_to_their_seed() {
+    fn shared_bodies_are_placed_once_and_belong_to_the_seed_that_met_them_first() {
         let contents = [words(&[at(2), at(2)]), words(&[at(2)]), body(&[at(3), at(0)]), words(&[at(2)])];
         let (blocks, bytes) = heap(&contents);
         let marked = Heap::new(&blocks, &bytes).unwrap().mark(&[Seed::Address(at(1)), Seed::Address(at(0))]);
         assert_eq!((marked.order.as_slice(), marked.hot), (&[1, 0, 2, 3][..], 2));
-        assert_eq!((marked.parents[2], marked.seed_of(3)), (Some(Parent::Block(1)), Some(0)));
+        assert_eq!(marked.seeds, [Some(1), Some(0), Some(0), Some(0)]);
         assert_eq!(hot_and_cold(&contents, &[Seed::Address(at(2))]), (vec![], vec![2, 3, 0]), "a body as a seed");
     }
 
@@ -410,13 +392,12 @@ mod tests {
     }
 
     #[test]
-    fn chains_lead_back_to_the_seed() {
-        let contents = [words(&[at(1)]), words(&[at(2)]), words(&[0]), words(&[0])];
+    fn every_block_belongs_to_the_seed_that_met_it_first() {
+        let contents = [words(&[at(1)]), words(&[at(2)]), words(&[0]), words(&[0]), words(&[0])];
         let (blocks, bytes) = heap(&contents);
         let heap = Heap::new(&blocks, &bytes).unwrap();
-        let marked = heap.mark(&[Seed::Address(at(3)), Seed::Address(at(0))]);
+        let marked = heap.mark(&[Seed::Address(at(3)), Seed::Address(at(0)), Seed::Address(at(2))]);
         assert_eq!(marked.order, [3, 0, 1, 2]);
-        assert_eq!(marked.seed_of(2), Some(1));
-        assert_eq!(marked.parents[2], Some(Parent::Block(1)));
+        assert_eq!(marked.seeds, [Some(1), Some(1), Some(1), Some(0), None]);
     }
 }

@@ -32,6 +32,8 @@ struct Placement {
     reserved: u64,
     thread: u64,
     index: u64,
+    /// Number of the seed that it was first reached from.
+    seed: u32,
 }
 
 impl Plan {
@@ -42,18 +44,29 @@ impl Plan {
         let (hot, cold) = marked.order.split_at(marked.hot);
         let mut bytes = [0; 2];
         for (order, bytes) in [hot, cold].into_iter().zip(&mut bytes) {
-            for block in order.iter().map(|number| &blocks[*number as usize]) {
+            for (number, block) in order.iter().map(|number| (*number, &blocks[*number as usize])) {
                 if block.thread >= threads as u64 {
                     continue;
                 }
                 let offset = at.next_multiple_of(block.align.max(1));
-                placements.push(Placement { offset, reserved: block.size, thread: block.thread, index: block.index });
+                let seed = marked.seeds.get(number as usize).copied().flatten().unwrap_or(u32::MAX);
+                let Block { size: reserved, thread, index, .. } = *block;
+                placements.push(Placement { offset, reserved, thread, index, seed });
                 *bytes += block.size;
                 at = offset + block.size;
             }
             at = at.next_multiple_of(PAGE as u64);
         }
         Self { placements, end: at, live: bytes[0] + bytes[1], cold: bytes[1] }
+    }
+
+    /// The object at an offset from the home address: the number of the seed that it was first reached from, and how far
+    /// into the object the offset is.
+    pub(crate) fn owner(&self, offset: u64) -> Option<(u32, u64)> {
+        let after = self.placements.partition_point(|placement| placement.offset <= offset);
+        let placement = self.placements.get(after.checked_sub(1)?)?;
+        let within = offset - placement.offset;
+        (within < placement.reserved).then_some((placement.seed, within))
     }
 
     /// How many objects have a place.
@@ -116,7 +129,7 @@ mod tests {
     #[test]
     fn objects_lie_back_to_back_in_marking_order() {
         let blocks = [block(24, 8, 0, 0), block(5, 1, 0, 1), block(64, 64, 0, 2), block(1, 1, 0, 3)];
-        let marked = Marked { order: vec![1, 0, 2], hot: 3, parents: Vec::new() };
+        let marked = Marked { order: vec![1, 0, 2], hot: 3, seeds: Vec::new() };
         let plan = Plan::new(&blocks, &marked, 1);
         let places: Vec<_> = plan.placements.iter().map(|p| (p.index, p.offset, p.reserved)).collect();
         assert_eq!(places, [(1, 4096, 5), (0, 4104, 24), (2, 4160, 64)]);
@@ -126,7 +139,7 @@ mod tests {
     #[test]
     fn the_cold_region_begins_on_a_page_of_its_own() {
         let blocks = [block(24, 8, 0, 0), block(5000, 1, 0, 1), block(64, 64, 0, 2)];
-        let marked = Marked { order: vec![0, 2, 1], hot: 1, parents: Vec::new() };
+        let marked = Marked { order: vec![0, 2, 1], hot: 1, seeds: Vec::new() };
         let plan = Plan::new(&blocks, &marked, 1);
         let places: Vec<_> = plan.placements.iter().map(|p| (p.index, p.offset, p.reserved)).collect();
         assert_eq!(places, [(0, 4096, 24), (2, 8192, 64), (1, 8256, 5000)]);
@@ -136,7 +149,7 @@ mod tests {
     #[test]
     fn blocks_of_unknown_threads_have_no_place() {
         let blocks = [block(8, 8, u64::from(u32::MAX), 0), block(8, 8, 0, 7)];
-        let plan = Plan::new(&blocks, &Marked { order: vec![0, 1], hot: 2, parents: Vec::new() }, 1);
+        let plan = Plan::new(&blocks, &Marked { order: vec![0, 1], hot: 2, seeds: Vec::new() }, 1);
         assert_eq!(plan.len(), 1);
     }
 }

@@ -40,8 +40,10 @@ pub(crate) struct Proof {
 pub(crate) struct Run<'a> {
     data: &'a [u8],
     /// First address and end of each [`Region`].
-    regions: [(u64, u64); 4],
+    regions: [(u64, u64); 5],
     maps: &'a [Mapping],
+    /// `pthread_t` of threads that were still running.
+    handles: &'a [u64],
 }
 
 /// What an address may lie in.
@@ -51,15 +53,20 @@ enum Region {
     Executable,
     Scratch,
     Stack,
+    ThreadLocals,
 }
 
-const REGIONS: [Region; 4] = [Region::Image, Region::Executable, Region::Scratch, Region::Stack];
+const REGIONS: [Region; 5] =
+    [Region::Image, Region::Executable, Region::Scratch, Region::ThreadLocals, Region::Stack];
 const WORD: usize = 8;
+/// What a suspect lies in, if it lies in the thread-locals of the thread that evaluated the roots.
+pub(crate) const THREAD_LOCAL: &str = "a thread-local";
 
 impl<'a> Run<'a> {
-    /// The run that left this capture, whose image data is `data`; `place` is 0 for the usual addresses, 1 for the
+    /// The run that left this capture, whose image data is `data`, and in which the threads with these handles were still
+    /// running; `place` is 0 for the usual addresses, 1 for the
     /// others.
-    pub(crate) fn new(capture: &'a Capture, data: &'a [u8], place: usize) -> Self {
+    pub(crate) fn new(capture: &'a Capture, data: &'a [u8], handles: &'a [u64], place: usize) -> Self {
         let process = &capture.process;
         let image = process.home + fastboot_rt::format::PAGE as u64;
         Self {
@@ -68,9 +75,11 @@ impl<'a> Run<'a> {
                 (image, image + data.len() as u64),
                 (process.exe_base, process.exe_end),
                 (SCRATCH[place], SCRATCH[place] + SCRATCH_LEN),
-                (STACK_TOP[place] - STACK_LEN, STACK_TOP[place]),
+                (STACK_TOP[place] - STACK_LEN, process.thread_locals),
+                (process.thread_locals, STACK_TOP[place]),
             ],
             maps: &capture.maps,
+            handles,
         }
     }
 
@@ -90,7 +99,7 @@ impl<'a> Run<'a> {
 }
 
 /// How far each region was moved from the first run to the second.
-fn distances(first: Run<'_>, second: Run<'_>) -> [u64; 4] {
+fn distances(first: Run<'_>, second: Run<'_>) -> [u64; 5] {
     std::array::from_fn(|region| second.regions[region].0.wrapping_sub(first.regions[region].0))
 }
 
@@ -185,6 +194,12 @@ fn explain(at: usize, first: Run<'_>, second: Run<'_>, pie: bool, proof: &mut Pr
                 here.name
             );
         }
+        if first.handles.contains(&a) {
+            bail!(
+                "the image data holds the handle of a running thread, at offset {at:#x}: no thread is frozen. Join it, or \
+                 start it where it is used"
+            );
+        }
         let what = if here.name.is_empty() { "memory of the C library" } else { &here.name };
         proof.suspects.push((at as u64, what.to_owned()));
         return Ok(());
@@ -216,6 +231,7 @@ impl Proof {
             Region::Image => self.image_pointers.push(at),
             Region::Executable => self.static_pointers.push(at),
             Region::Scratch | Region::Stack => self.dead += 1,
+            Region::ThreadLocals => self.suspects.push((at, THREAD_LOCAL.to_owned())),
         }
     }
 }
@@ -253,9 +269,10 @@ mod tests {
             (IMAGE[place], IMAGE[place] + 0x10_0000),
             (executable, executable + 0x10_0000),
             (SCRATCH[place], SCRATCH[place] + SCRATCH_LEN),
-            (STACK_TOP[place] - STACK_LEN, STACK_TOP[place]),
+            (STACK_TOP[place] - STACK_LEN, STACK_TOP[place] - 4096),
+            (STACK_TOP[place] - 4096, STACK_TOP[place]),
         ];
-        Run { data, regions, maps: &[] }
+        Run { data, regions, maps: &[], handles: &[] }
     }
 
     fn pie(first: &[u8], second: &[u8]) -> Result<Proof> {
@@ -268,10 +285,16 @@ mod tests {
 
     #[test]
     fn every_word_is_what_it_moved_with() {
-        let first = words(&[1, FIRST + 16, IMAGE[0] + 8, SCRATCH[0] + 64, STACK_TOP[0] - 8, 7]);
-        let second = words(&[1, SECOND + 16, IMAGE[1] + 8, SCRATCH[1] + 64, STACK_TOP[1] - 8, 7]);
+        let first = words(&[1, FIRST + 16, IMAGE[0] + 8, SCRATCH[0] + 64, STACK_TOP[0] - 8192, 7]);
+        let second = words(&[1, SECOND + 16, IMAGE[1] + 8, SCRATCH[1] + 64, STACK_TOP[1] - 8192, 7]);
         let expected = Proof { static_pointers: vec![8], image_pointers: vec![16], dead: 2, ..Proof::default() };
         assert_eq!(pie(&first, &second).unwrap(), expected);
+    }
+
+    #[test]
+    fn thread_locals_are_suspects() {
+        let proof = pie(&words(&[STACK_TOP[0] - 8]), &words(&[STACK_TOP[1] - 8])).unwrap();
+        assert_eq!(proof.suspects, [(0, THREAD_LOCAL.to_owned())]);
     }
 
     #[test]

@@ -227,7 +227,8 @@ pub const RECORD_HEADER_LEN: usize = 16;
 #[repr(u32)]
 pub enum Tag {
     /// `u64` load bias of the executable, its `u64` end, `u64` processor features, `u64` home address, `u64`
-    /// number of expressions that were warmed.
+    /// number of expressions that were warmed, `u64` first address of the freeze thread's thread-locals, which end where
+    /// its stack ends.
     Process = 1,
     /// `u64` value address, `u64` size, `u64` alignment, `u64` first address of the root's static, `u64` its end, `u64`
     /// nanoseconds it took, name, type name.
@@ -242,7 +243,7 @@ pub enum Tag {
     End = 6,
     /// A sentence: why the run could not begin.
     Refused = 7,
-    /// `u64` key of a thread, then a `u32` fingerprint for each of its allocations. In the order of thread numbers.
+    /// `u64` key of a thread, `u64` its `pthread_t` or 0, then a `u32` fingerprint for each of its allocations. In the order of thread numbers.
     Thread = 8,
     /// Live blocks of the scratch heap, 40 bytes each: `u64` address, size, alignment, thread number, allocation number.
     Blocks = 9,
@@ -254,6 +255,9 @@ pub enum Tag {
     After = 12,
     /// Place run: `u64` threads that left the plan, `u64` allocations placed, `u64` allocations that overflowed.
     Counts = 13,
+    /// Something a root left open: the root, `u64` kind (1 file descriptor, 2 mapped file, 3 thread, 4 signal handlers,
+    /// 5 child process), what it is.
+    LeftBehind = 15,
     /// The mappings of the process, as `/proc/self/maps` had them at the end: a string.
     Maps = 14,
 }
@@ -261,7 +265,7 @@ pub enum Tag {
 impl Tag {
     /// The tag with this number.
     pub fn from_number(number: u32) -> Option<Self> {
-        const ALL: [Tag; 14] = [
+        const ALL: [Tag; 15] = [
             Tag::Process,
             Tag::Root,
             Tag::Memory,
@@ -276,6 +280,7 @@ impl Tag {
             Tag::After,
             Tag::Counts,
             Tag::Maps,
+            Tag::LeftBehind,
         ];
         ALL.into_iter().find(|tag| *tag as u32 == number)
     }

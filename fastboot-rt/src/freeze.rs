@@ -14,6 +14,7 @@ use crate::capture::{
     STATUS_DONE, STATUS_FILE, STATUS_LEN, STATUS_NAME, STATUS_PHASE, STATUS_TOTAL, Tag,
 };
 use crate::format::{HOME_WINDOW, PAGE};
+use crate::left::Open;
 use crate::roots::RootRecord;
 use crate::start::Placeholder;
 use crate::{alloc, arena, cpu, number, place, plan, roots, scratch, sys, thaw, wrap};
@@ -207,6 +208,7 @@ extern "C" fn freeze_thread(_: *mut c_void) -> *mut c_void {
         sys::exit(FAILED);
     }
     let before = copy_statics();
+    let mut open = Open::now();
     alloc::set_freezing(true);
     for (index, record) in roots::all().chain(roots::warm_ups()).enumerate() {
         CURRENT.store(core::ptr::from_ref(record).cast_mut(), Ordering::Relaxed);
@@ -222,6 +224,13 @@ extern "C" fn freeze_thread(_: *mut c_void) -> *mut c_void {
         }
         times.push(sys::now() - began);
         status_u32(STATUS_DONE, index as u32 + 1);
+        alloc::set_freezing(false);
+        let now = Open::now();
+        for (kind, what) in now.since(&open) {
+            write_record(Tag::LeftBehind, &[&string(record.name()), &word(kind), &string(&what)]);
+        }
+        open = now;
+        alloc::set_freezing(true);
     }
     alloc::set_freezing(false);
     let after = copy_statics();
@@ -246,6 +255,7 @@ fn write_capture(times: &[u64], before: &[(usize, Vec<u8>)], after: &[(usize, Ve
             &word(cpu::features()),
             &word(home as u64),
             &word(roots::warm_ups().count() as u64),
+            &word(sys::thread_locals_start() as u64),
         ],
     );
     for (record, time) in roots::all().zip(times) {
@@ -275,7 +285,7 @@ fn write_capture(times: &[u64], before: &[(usize, Vec<u8>)], after: &[(usize, Ve
     written &= write_record(Tag::Counts, &place::counts().map(word).each_ref().map(|count| &count[..]));
     for (thread, log) in number::threads() {
         let log: Vec<u8> = log.iter().flat_map(|fingerprint| fingerprint.to_le_bytes()).collect();
-        written &= write_record(Tag::Thread, &[&word(thread.key), &log]);
+        written &= write_record(Tag::Thread, &[&word(thread.key), &word(thread.handle()), &log]);
     }
     if PLANNING.load(Ordering::Relaxed) {
         written &= write_blocks(true);

@@ -41,6 +41,15 @@ pub(crate) struct Thread {
     diverged: AtomicBool,
     start: Option<StartRoutine>,
     argument: *mut c_void,
+    /// Its `pthread_t`, for threads that were created while freezing.
+    handle: AtomicU64,
+}
+
+impl Thread {
+    /// The `pthread_t` of the thread, 0 for the freeze thread.
+    pub(crate) fn handle(&self) -> u64 {
+        self.handle.load(Ordering::Relaxed)
+    }
 }
 
 std::thread_local!(static CURRENT: Cell<*const Thread> = const { Cell::new(ptr::null()) });
@@ -89,6 +98,7 @@ fn register(key: u64) -> Option<*mut Thread> {
             diverged: AtomicBool::new(false),
             start: None,
             argument: ptr::null_mut(),
+            handle: AtomicU64::new(0),
         });
         registry.add(index).write(thread);
     }
@@ -190,7 +200,11 @@ unsafe extern "C" fn __wrap_pthread_create(
     unsafe {
         (*child).start = Some(start);
         (*child).argument = argument;
-        real(thread, attributes, run, child.cast())
+        let result = real(thread, attributes, run, child.cast());
+        if result == 0 {
+            (*child).handle.store(*thread as u64, Ordering::Relaxed);
+        }
+        result
     }
 }
 

@@ -164,7 +164,10 @@ pub trait ComparePartialEq<T> {
 
 impl<T: PartialEq> ComparePartialEq<T> for Probe<T> {
     fn compare(&self, thawed: &T, fresh: impl FnOnce() -> T) -> Checked {
-        if *thawed == fresh() { Checked::Equal } else { Checked::Different }
+        let fresh = fresh();
+        // Both ways: a map looks up in the other one what it holds itself, and the lookups that matter are those in the
+        // thawed value.
+        if *thawed == fresh && fresh == *thawed { Checked::Equal } else { Checked::Different }
     }
 }
 

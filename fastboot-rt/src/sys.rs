@@ -156,6 +156,16 @@ pub(crate) fn executable_end() -> usize {
     ends.map(|header| base.wrapping_add((header.p_vaddr + header.p_memsz) as usize)).max().unwrap_or(0)
 }
 
+/// First address of the current thread's copy of the executable's thread-locals. On x86-64 they lie right below the
+/// address in `fs` (ELF handling for thread-local storage, variant II).
+pub(crate) fn thread_locals_start() -> usize {
+    let Some((headers, _)) = program_headers() else { return 0 };
+    // SAFETY: `pthread_self` may be called at any time; in glibc and musl its value is the thread pointer.
+    let pointer = unsafe { libc::pthread_self() } as usize;
+    let Some(header) = headers.iter().find(|header| header.p_type == libc::PT_TLS) else { return pointer };
+    pointer - (header.p_memsz as usize).next_multiple_of((header.p_align as usize).max(1))
+}
+
 /// Reserves `length` bytes of address space at exactly `address`, without access and without cost.
 ///
 /// # Errors

@@ -31,7 +31,7 @@ fn cargo_test_tests_it() -> Result<()> {
 fn an_allocator_of_the_programs_own_is_kept() -> Result<()> {
     let built = Program::new("allocator").build()?;
     let cost = |run: &Run| {
-        let line = run.stderr.lines().find_map(|line| line.strip_prefix("allocations for BOXES: "));
+        let line = run.stderr.lines().find_map(|line| line.strip_prefix("allocations for NAMES: "));
         line.and_then(|count| count.parse::<u64>().ok())
     };
     // What it prints on standard output, equal in both, has the cost of a clone in it: 10,001 allocations.

@@ -18,7 +18,7 @@ const LOOK_UPS: usize = 100;
 
 /// A binary with arguments.
 struct Variant {
-    name: &'static str,
+    name: String,
     binary: PathBuf,
     arguments: Vec<String>,
     rounds: usize,
@@ -48,36 +48,30 @@ fn variants(folder: &Path) -> Result<Vec<Variant>> {
     };
     let minimal = binary("minimal", "minimal", &mut cargo("build"))?;
     let cold = binary("mini-fzf", "mini-fzf-cold", &mut cargo("build"))?;
-    let embedded = |name, flags: &[&str]| binary("mini-fzf", name, cargo("fastboot").arg("build").args(flags));
-    let embedded = [
-        ("default", embedded("mini-fzf", &[])?),
-        ("`--static`", embedded("mini-fzf-static", &["--static"])?),
-        ("`--pie`", embedded("mini-fzf-pie", &["--pie"])?),
-    ];
-
     let nothing = vec!["--nothing".to_owned()];
     // A step that is prime to the number of entries: all over the list, the same ones every time.
     let look_ups: Vec<_> = (0..LOOK_UPS).map(|step| (step * 618_033 % 1_000_000).to_string()).collect();
     let look_ups = [vec!["--get".to_owned()], look_ups].concat();
 
+    let variant = |name: &str, binary: &Path, arguments: &[String], rounds| Variant {
+        name: name.to_owned(),
+        binary: binary.to_owned(),
+        arguments: arguments.to_vec(),
+        rounds,
+    };
     let mut variants = vec![
-        Variant { name: "an empty program", binary: minimal, arguments: vec![], rounds: ROUNDS },
-        Variant { name: "cold, nothing touched", binary: cold.clone(), arguments: nothing.clone(), rounds: ROUNDS },
-        Variant { name: "cold, 100 look-ups", binary: cold, arguments: look_ups.clone(), rounds: SLOW_ROUNDS },
+        variant("an empty program", &minimal, &[], ROUNDS),
+        variant("cold, nothing touched", &cold, &nothing, ROUNDS),
+        variant(&format!("cold, {LOOK_UPS} look-ups"), &cold, &look_ups, SLOW_ROUNDS),
     ];
-    for (name, binary) in embedded {
-        let [touched_nothing, looked_up] = match name {
-            "default" => ["embedded, nothing touched", "embedded, 100 look-ups"],
-            "`--static`" => ["embedded `--static`, nothing touched", "embedded `--static`, 100 look-ups"],
-            _ => ["embedded `--pie`, nothing touched", "embedded `--pie`, 100 look-ups"],
-        };
-        let variant = |name, arguments: &Vec<String>| Variant {
-            name,
-            binary: binary.clone(),
-            arguments: arguments.clone(),
-            rounds: ROUNDS,
-        };
-        variants.extend([variant(touched_nothing, &nothing), variant(looked_up, &look_ups)]);
+    for (kind, file, flag) in [
+        ("embedded", "mini-fzf", None),
+        ("embedded `--static`", "mini-fzf-static", Some("--static")),
+        ("embedded `--pie`", "mini-fzf-pie", Some("--pie")),
+    ] {
+        let embedded = binary("mini-fzf", file, cargo("fastboot").arg("build").args(flag))?;
+        variants.push(variant(&format!("{kind}, nothing touched"), &embedded, &nothing, ROUNDS));
+        variants.push(variant(&format!("{kind}, {LOOK_UPS} look-ups"), &embedded, &look_ups, ROUNDS));
     }
     Ok(variants)
 }

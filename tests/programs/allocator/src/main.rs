@@ -27,7 +27,7 @@ fastboot_rt::install!(Counting);
 
 fastboot_rt::frozen! {
     /// Ten thousand allocations.
-    static BOXES: Vec<Box<u64>> = evaluated("BOXES", || (0..10_000).map(Box::new).collect());
+    static NAMES: Vec<String> = evaluated("NAMES", || (0..10_000).map(|number| format!("name {number}")).collect());
 }
 
 /// How often the allocator was called while `body` ran.
@@ -38,10 +38,10 @@ fn counted<T>(body: impl FnOnce() -> T) -> (T, u64) {
 }
 
 fn main() {
-    let (sum, cost) = counted(|| BOXES.iter().map(|number| **number).sum::<u64>());
-    println!("BOXES: {sum}");
-    eprintln!("allocations for BOXES: {cost}");
-    let (clone, cost) = counted(|| BOXES.clone());
-    println!("BOXES, cloned: {} for {cost} allocations", clone.len());
-    witness::sources!(BOXES);
+    let (length, cost) = counted(|| NAMES.iter().map(String::len).sum::<usize>());
+    println!("NAMES: {length}");
+    eprintln!("allocations for NAMES: {cost}");
+    let (clone, cost) = counted(|| NAMES.clone());
+    println!("NAMES, cloned: {} for {cost} allocations", clone.len());
+    witness::sources!(NAMES);
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use witness::evaluated;
 
 type Function = Box<dyn Fn(u64) -> u64 + Send + Sync>;
+type Named = (&'static str, fn(u64) -> u64);
 type Thunk = Box<dyn FnOnce() -> String + Send>;
 
 fastboot_rt::frozen! {
@@ -14,7 +15,7 @@ fastboot_rt::frozen! {
     static CLOSURES: Vec<Function> = evaluated("CLOSURES", || (0..1000).map(closure).collect());
 
     /// Plain functions, by name.
-    static FUNCTIONS: Vec<(&'static str, fn(u64) -> u64)> = evaluated("FUNCTIONS", functions);
+    static FUNCTIONS: Vec<Named> = evaluated("FUNCTIONS", functions);
 
     /// Objects of different types behind one trait.
     static SHAPES: Vec<Box<dyn Shape>> = evaluated("SHAPES", shapes);
@@ -31,14 +32,14 @@ static CALLS: AtomicU64 = AtomicU64::new(0);
 
 fn closure(number: u64) -> Function {
     let owned = format!("closure {number}");
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         Box::new(move |argument| argument * number + owned.len() as u64)
     } else {
         Box::new(move |argument| owned.bytes().map(u64::from).sum::<u64>() ^ argument)
     }
 }
 
-fn functions() -> Vec<(&'static str, fn(u64) -> u64)> {
+fn functions() -> Vec<Named> {
     vec![("twice", twice), ("thrice", thrice), ("count_ones", |number| number.count_ones().into())]
 }
 

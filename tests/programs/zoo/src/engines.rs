@@ -103,8 +103,11 @@ pub(crate) fn run() {
 
 fn search(thread: usize) -> Vec<String> {
     let text = format!("2024-02-2{thread} x@host{thread}.example πpα pαβ");
-    let found = (0..500).map(|_| PATTERN.find_iter(&text).map(|found| found.as_str().to_owned()).collect());
-    found.last().unwrap_or_default()
+    let all = || PATTERN.find_iter(&text).map(|found| found.as_str().to_owned()).collect::<Vec<_>>();
+    for _ in 0..500 {
+        assert_eq!(all().len(), 3, "in thread {thread}");
+    }
+    all()
 }
 
 fn cut(segmenter: &Jieba, text: &str) -> String {

@@ -84,7 +84,7 @@ fn sum(tree: &Tree) -> u64 {
 }
 
 fn aligned<T>(value: &T) -> bool {
-    std::ptr::from_ref(value).addr() % align_of::<T>() == 0
+    std::ptr::from_ref(value).addr().is_multiple_of(align_of::<T>())
 }
 
 pub(crate) fn run() {

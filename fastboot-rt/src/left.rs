@@ -1,0 +1,122 @@
+//! Left behind: what a root's expression left open in the system, and an image cannot hold.
+//!
+//! What the process has open is compared before and after each root. The allocator does not freeze while this module
+//! looks, so nothing of it is in an image.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+/// Kinds of things, as numbered in [`crate::capture::Tag::LeftBehind`].
+pub(crate) const KINDS: [u64; 5] = [1, 2, 3, 4, 5];
+
+/// What a process has open, each thing as a line of text; in the order of [`KINDS`].
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Open {
+    /// File descriptors: number and what it is.
+    descriptors: BTreeSet<String>,
+    /// Mapped files: path and address. Not the libraries, which have executable parts.
+    mappings: BTreeSet<String>,
+    /// Threads: number and name.
+    threads: BTreeSet<String>,
+    /// Signals with a handler, as the mask in `/proc/self/status`.
+    handlers: BTreeSet<String>,
+    /// Child processes.
+    children: BTreeSet<String>,
+}
+
+impl Open {
+    /// Looks at the process. What cannot be read is taken for empty.
+    pub(crate) fn now() -> Self {
+        Self {
+            descriptors: descriptors(),
+            mappings: mappings(&fs::read_to_string("/proc/self/maps").unwrap_or_default()),
+            threads: threads(),
+            handlers: fs::read_to_string("/proc/self/status")
+                .unwrap_or_default()
+                .lines()
+                .filter_map(|line| line.strip_prefix("SigCgt:"))
+                .map(|mask| mask.trim().to_owned())
+                .collect(),
+            children: children(),
+        }
+    }
+
+    /// What is there now and was not there before: kind and description.
+    pub(crate) fn since(&self, before: &Self) -> Vec<(u64, String)> {
+        let pairs = [
+            (&self.descriptors, &before.descriptors),
+            (&self.mappings, &before.mappings),
+            (&self.threads, &before.threads),
+            (&self.handlers, &before.handlers),
+            (&self.children, &before.children),
+        ];
+        let new = pairs.into_iter().zip(KINDS);
+        new.flat_map(|((now, before), kind)| now.difference(before).map(move |what| (kind, what.clone()))).collect()
+    }
+}
+
+fn descriptors() -> BTreeSet<String> {
+    let Ok(entries) = fs::read_dir("/proc/self/fd") else { return BTreeSet::new() };
+    let named = entries.flatten().filter_map(|entry| {
+        let target = fs::read_link(entry.path()).ok()?;
+        // The folder that is being read is open too.
+        (!target.starts_with("/proc/")).then(|| format!("{} ({})", entry.file_name().display(), target.display()))
+    });
+    named.collect()
+}
+
+fn mappings(maps: &str) -> BTreeSet<String> {
+    let lines: Vec<(&str, &str, &str)> = maps
+        .lines()
+        .filter_map(|line| {
+            let mut fields = line.splitn(6, ' ');
+            let (range, permissions) = (fields.next()?, fields.next()?);
+            let name = fields.nth(3)?.trim_start();
+            name.starts_with('/').then_some((range, permissions, name))
+        })
+        .collect();
+    let executable: BTreeSet<&str> =
+        lines.iter().filter(|(_, permissions, _)| permissions.contains('x')).map(|(.., name)| *name).collect();
+    let data = lines.iter().filter(|(.., name)| !executable.contains(name));
+    data.map(|(range, _, name)| format!("{name} at 0x{}", range.split('-').next().unwrap_or_default())).collect()
+}
+
+fn threads() -> BTreeSet<String> {
+    let Ok(entries) = fs::read_dir("/proc/self/task") else { return BTreeSet::new() };
+    let named = entries.flatten().map(|entry| {
+        let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+        format!("{} `{}`", entry.file_name().display(), name.trim_end())
+    });
+    named.collect()
+}
+
+fn children() -> BTreeSet<String> {
+    let Ok(entries) = fs::read_dir("/proc/self/task") else { return BTreeSet::new() };
+    let lists = entries.flatten().filter_map(|entry| fs::read_to_string(entry.path().join("children")).ok());
+    lists.flat_map(|list| list.split_ascii_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_stays_open_is_seen() {
+        let before = Open::now();
+        let file = fs::File::open("/etc/passwd").unwrap();
+        let left = Open::now().since(&before);
+        assert!(left.iter().any(|(kind, what)| *kind == 1 && what.contains("/etc/passwd")), "{left:?}");
+        drop(file);
+    }
+
+    #[test]
+    fn mapped_files_are_told_from_libraries() {
+        let maps = "\
+7f00-7f10 r--p 00000000 fe:00 123                        /usr/lib/libc.so.6
+7f10-7f20 r-xp 00001000 fe:00 123                        /usr/lib/libc.so.6
+7f30-7f40 r--s 00000000 fe:00 77                         /home/a user/words.txt
+7f50-7f60 rw-p 00000000 00:00 0                          [heap]
+";
+        assert_eq!(mappings(maps).into_iter().collect::<Vec<_>>(), ["/home/a user/words.txt at 0x7f30"]);
+    }
+}
