@@ -211,17 +211,17 @@ mod tests {
     #[test]
     fn every_kind_of_pointer_keeps_its_block() {
         let pointers = [
-            at(1),                     // the beginning
-            at(1) + 11,                // the inside
-            at(1) + 16,                // one past the end
-            at(1) | 3,                 // a tag in the low bits
-            at(1) | 0xfff8 << 48,      // a tag in the top bits, as in a NaN box
+            at(1),                // the beginning
+            at(1) + 11,           // the inside
+            at(1) + 16,           // one past the end
+            at(1) | 3,            // a tag in the low bits
+            at(1) | 0xfff8 << 48, // a tag in the top bits, as in a NaN box
             (at(1) + 8) | 0x7fff << 48,
         ];
         for pointer in pointers {
             assert_eq!(order(&[words(&[pointer]), words(&[1, 2])], &[Seed::Address(at(0))]), [0, 1], "{pointer:#x}");
         }
-        for missed in [at(1) - 1 & !7, at(1) + 17 + 8, 0, 0x5529_0000_0000] {
+        for missed in [(at(1) - 1) & !7, at(1) + 17 + 8, 0, 0x5529_0000_0000] {
             assert_eq!(order(&[words(&[missed]), words(&[1, 2])], &[Seed::Address(at(0))]), [0], "{missed:#x}");
         }
     }

@@ -74,10 +74,10 @@ fn lying_headers_with_a_right_digest_are_refused() {
     let lies = [
         Header { home: 0x1000, ..header },
         Header { home: DEFAULT_HOME + 4096, ..header },
-        Header { length: u64::MAX & !4095, ..header },
+        Header { length: !4095, ..header },
         Header { length: 0, ..header },
         Header { data_offset: 0, ..header },
-        Header { data_offset: u64::MAX & !4095, ..header },
+        Header { data_offset: !4095, ..header },
         Header { data_length: u64::MAX, ..header },
         Header { table_count: 1 << 30, ..header },
         Header { flags: 1 << 40, ..header },
