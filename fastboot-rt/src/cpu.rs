@@ -151,7 +151,7 @@ mod detect {
         };
         let mut leaves = [basic, extended, Registers::from(__cpuid(0x8000_0001))];
         let state = if leaves[0].ecx & OSXSAVE == 0 { 0 } else { extended_state() };
-        for (needed, features) in [(AVX_STATE, &AVX), (AVX512_STATE, &AVX512)] {
+        for (needed, features) in [(AVX_STATE, &AVX[..]), (AVX512_STATE, &AVX512[..])] {
             if state & needed != needed {
                 for (leaf, ebx, ecx) in features {
                     leaves[*leaf].ebx &= !ebx;
