@@ -9,14 +9,14 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use cargo_metadata::{Metadata, Package};
 
+use crate::binary::Binary;
 use crate::cargo::{self, ColdBuild, Messages, Platform};
 use crate::cli::{BuildFlags, FreezeFlags, FreezeHow, RunFlags, VerifyFlags};
 use crate::freeze::{FreezeOptions, freeze};
 use crate::image::Image;
 use crate::select::{Choice, Purpose, select};
-use crate::statics::Choices;
 use crate::shell::{Shell, megabytes};
-use crate::binary::Binary;
+use crate::statics::Choices;
 use crate::verify::verify;
 use crate::{binary, embed, output, strip};
 
@@ -109,7 +109,7 @@ fn finish(
     let image = embed_in_place(&cold, &built, flags, &options, shell).with_context(|| {
         let path = shown(executable);
         format!(
-            "cannot freeze `{}`; the cold binary at {} is as cargo built it and evaluates its roots on first use",
+            "cannot finish `{}`; the binary at {} stays cold: it evaluates its roots on first use",
             choice.name(),
             path.display()
         )
@@ -143,8 +143,13 @@ fn embed_in_place(
     // It only gets there when it is known to be good.
     let finished = cold.with_extension("embedded");
     embed::embed_into(binary, &image, &finished)?;
-    if flags.verify || (flags.compilation.release && !flags.no_verify) {
-        verify(&finished, options, shell)?;
+    let profile = flags.compilation.profile.as_deref();
+    let optimized = flags.compilation.release || profile.is_some_and(|name| !["dev", "test"].contains(&name));
+    if flags.verify || (optimized && !flags.no_verify) {
+        verify(&finished, options, shell).inspect_err(|_| {
+            // What is not good is not left lying about. If it cannot be removed, the error says what is wrong with it.
+            let _ = std::fs::remove_file(&finished);
+        })?;
     }
     std::fs::rename(&finished, &built.executable)
         .with_context(|| format!("cannot replace {}", built.executable.display()))?;
@@ -170,6 +175,7 @@ fn freeze_options(how: &FreezeHow, runner: Vec<OsString>) -> FreezeOptions {
         keep_threads: how.keep_threads,
         real_random: how.real_random,
         deny: how.deny.clone(),
+        allow_foreign: how.allow_foreign.clone(),
         choices: Choices { carry: how.carry.clone(), skip: how.skip.clone() },
         runner,
         ..FreezeOptions::default()

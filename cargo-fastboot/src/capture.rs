@@ -69,6 +69,7 @@ pub(crate) struct Block {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mapping {
     pub(crate) range: Range<u64>,
+    pub(crate) executable: bool,
     /// Offset in the file.
     pub(crate) offset: u64,
     /// Path of the file, `[heap]` and the like, or nothing.
@@ -79,10 +80,15 @@ impl Mapping {
     fn parse(line: &str) -> Option<Self> {
         let mut fields = line.splitn(6, ' ');
         let (start, end) = fields.next()?.split_once('-')?;
-        let (_, offset) = (fields.next()?, fields.next()?);
+        let (permissions, offset) = (fields.next()?, fields.next()?);
         let name = fields.nth(2).map_or("", |rest| rest.trim_start());
         let number = |text| u64::from_str_radix(text, 16).ok();
-        Some(Self { range: number(start)?..number(end)?, offset: number(offset)?, name: name.to_owned() })
+        Some(Self {
+            range: number(start)?..number(end)?,
+            executable: permissions.contains('x'),
+            offset: number(offset)?,
+            name: name.to_owned(),
+        })
     }
 }
 

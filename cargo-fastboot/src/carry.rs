@@ -96,17 +96,18 @@ impl Statics {
         self.ranges.iter().map(entry).collect()
     }
 
-    /// Leaves out those that hold addresses of memory that is not in the image: they would point to nothing.
-    pub(crate) fn drop_those_that_reach_outside(&mut self, proof: &Proof) {
+    /// Leaves out those that hold addresses of memory that is not in the image: they would point to nothing. Their words
+    /// are not suspects any more.
+    pub(crate) fn drop_those_that_reach_outside(&mut self, proof: &mut Proof) {
         let mut outside = BTreeMap::new();
-        for (offset, what) in &proof.suspects {
+        proof.suspects.retain(|suspect| {
             let holds = |(_, range, start): &&(usize, Range<u64>, u64)| {
-                (*start..*start + (range.end - range.start)).contains(offset)
+                (*start..*start + (range.end - range.start)).contains(&suspect.offset)
             };
-            if let Some((index, ..)) = self.ranges.iter().find(holds) {
-                outside.insert(*index, what.clone());
-            }
-        }
+            let Some((index, ..)) = self.ranges.iter().find(holds) else { return true };
+            outside.entry(*index).or_insert_with(|| suspect.what.clone());
+            false
+        });
         for (index, what) in &outside {
             self.found[*index].decision = Decision::Skip(format!("it refers to {what}").into());
         }
@@ -144,8 +145,8 @@ impl Statics {
             };
             let after = skipped.partition_point(|found| found.address <= address + WORD);
             // The static itself, or the word before it or behind it.
-            for index in after.saturating_sub(2)..after {
-                if (skipped[index].address - WORD..skipped[index].address + skipped[index].size + WORD).contains(&address) {
+            for (index, found) in skipped.iter().enumerate().take(after).skip(after.saturating_sub(2)) {
+                if (found.address - WORD..found.address + found.size + WORD).contains(&address) {
                     hits.entry(index).or_default().entry(address).or_insert(offset);
                 }
             }

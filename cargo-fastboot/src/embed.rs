@@ -50,8 +50,7 @@ pub(crate) fn embed_into(mut binary: Binary, image: &Image, out: &Path) -> Resul
     let told = || format!("cannot embed into {}", from.display());
     if image.header().identity != binary.identity {
         bail!(
-            "{} is a snapshot of another binary: it belongs to SHA-256 {}, {} has {}; freeze this binary again",
-            "what was to be embedded",
+            "it is the image of another binary: it belongs to SHA-256 {}, but {} has {}; freeze this binary again",
             hex(&image.header().identity),
             from.display(),
             hex(&binary.identity)

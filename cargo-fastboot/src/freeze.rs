@@ -17,6 +17,7 @@ use crate::prove::{self, Proof, Run};
 use crate::run::{Purpose, run};
 use crate::shell::Shell;
 use crate::statics::Choices;
+use crate::strip;
 use anyhow::{Context, Result, bail};
 use fastboot_rt::format::PAGE;
 use memmap2::MmapMut;
@@ -102,6 +103,13 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
     let folder = working_folder(&path)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     shell.status("Freezing", name.strip_suffix(".cold").unwrap_or(&name));
+    if !strip::has_symbols(&binary.bytes)? {
+        shell.warn(format_args!(
+            "{} has no symbols, so no static can be carried: hash maps and caches that keep their state in statics may \
+             not work; freeze it before it is stripped",
+            path.display()
+        ));
+    }
     let freezing = Freezing { binary: &binary, options, folder: folder.path(), shell };
 
     let mut placed = None;
@@ -128,10 +136,13 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
             Frozen { data: image_data(&capture, &statics)?, capture, statics, plan: None }
         }
     };
-    let proof = freezing.prove(&frozen).with_context(|| format!("cannot freeze {}", path.display()))?;
+    let told = || format!("cannot freeze {}", path.display());
+    let mut proof = freezing.prove(&frozen).with_context(told)?;
     let statics = &mut frozen.statics;
-    statics.drop_those_that_reach_outside(&proof);
+    statics.drop_those_that_reach_outside(&mut proof);
     statics.check_references(&binary, &frozen.capture, &frozen.data, &proof)?;
+    freezing.judge(&frozen, &proof).with_context(told)?;
+    let statics = &frozen.statics;
     for (name, decision) in statics.report() {
         shell.verbose(format_args!("static {name}: {decision}"));
     }
@@ -142,7 +153,8 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
         carried: &statics.carried(),
         report: &statics.report().collect::<Vec<_>>(),
     };
-    Image::build(&binary, &frozen.capture, parts).with_context(|| format!("cannot make an image for {}", path.display()))
+    Image::build(&binary, &frozen.capture, parts)
+        .with_context(|| format!("cannot make an image for {}", path.display()))
 }
 
 /// A folder for the files of the runs: beside the binary, because a capture is as big as the image and `/tmp` is often
@@ -288,7 +300,8 @@ impl Freezing<'_> {
         let data = image_data(&second, &frozen.statics)?;
         // Handles of threads that ended are garbage at most.
         let running = frozen.capture.left_behind.iter().any(|(_, kind, _)| *kind == 3);
-        let threads = frozen.capture.threads.iter().map(|thread| thread.handle).filter(|handle| running && *handle != 0);
+        let threads =
+            frozen.capture.threads.iter().map(|thread| thread.handle).filter(|handle| running && *handle != 0);
         let handles: Vec<u64> = threads.collect();
         let proof = prove::compare(
             Run::new(&frozen.capture, &frozen.data, &handles, 0),
@@ -302,7 +315,6 @@ impl Freezing<'_> {
             proof.dead,
             proof.nondeterministic
         ));
-        self.judge(frozen, &proof)?;
         Ok(proof)
     }
 
@@ -326,23 +338,27 @@ impl Freezing<'_> {
                 self.options.allow_foreign.iter().any(|name| *name == root.name || name == last)
             })
         };
-        let foreign: Vec<_> = proof.suspects.iter().filter(|(offset, _)| !allowed(*offset)).collect();
-        let thread_local = foreign.iter().find(|(_, what)| what == prove::THREAD_LOCAL);
-        if let Some((offset, what)) = thread_local.or(foreign.first()) {
+        let foreign: Vec<_> = proof.suspects.iter().filter(|suspect| !allowed(suspect.offset)).collect();
+        // A verbatim image is full of garbage, which proves nothing.
+        let certain = foreign.iter().find(|suspect| suspect.certain && frozen.plan.is_some());
+        if let Some(worst) = certain.or(foreign.first()) {
             let found = format!(
-                "{} word{} of the image lie outside of it, the first in {}: the address of {what}, which the embedded \
-                 program does not have there",
+                "the image holds the address of {} (in {}; {} such words in all), which the embedded program does not have \
+                 there",
+                worst.what,
+                place(worst.offset),
                 foreign.len(),
-                if foreign.len() == 1 { "" } else { "s" },
-                place(*offset)
             );
-            let remedy = "if it is garbage that nothing reads, allow it: \
-                          `[package.metadata.fastboot] allow-foreign = [\"ROOT\"]`";
-            // A verbatim image is full of garbage, which proves nothing.
-            if (thread_local.is_some() && frozen.plan.is_some()) || self.options.deny.contains(&Deny::Foreign) {
+            let remedy = "if it is garbage that nothing reads, allow it: `--allow-foreign ROOT`, or \
+                          `allow-foreign = [\"ROOT\"]` in [package.metadata.fastboot]";
+            if certain.is_some() || self.options.deny.contains(&Deny::Foreign) {
                 bail!("{found}; keep it out of the root, or, {remedy}");
             }
-            self.shell.warn(format_args!("{found}; {remedy}"));
+            if frozen.plan.is_some() {
+                self.shell.warn(format_args!("{found}; {remedy}"));
+            } else {
+                self.shell.verbose(found);
+            }
         }
         if let Some((offset, a, b)) = proof.first_difference {
             let found = format!(

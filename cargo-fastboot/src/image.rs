@@ -5,8 +5,8 @@ use crate::capture::Capture;
 use crate::output;
 use anyhow::{Context, Result, bail};
 use fastboot_rt::format::{
-    self, Carried, FLAG_PIE, FLAG_VERBATIM, HEADER_LEN, Header, HeaderPage, PAGE, RELOCATION_LEN, ROOT_LEN, Root, TABLE_LEN,
-    Table, TableKind,
+    self, Carried, FLAG_PIE, FLAG_VERBATIM, HEADER_LEN, Header, HeaderPage, PAGE, RELOCATION_LEN, ROOT_LEN, Root,
+    TABLE_LEN, Table, TableKind,
 };
 use memmap2::MmapMut;
 use std::fs::File;
@@ -59,7 +59,10 @@ impl Image {
             (TableKind::StaticPointers, pointers),
             (TableKind::Strings, strings),
             (TableKind::CarryReport, report),
-            (TableKind::PageDigests, parts.data.chunks(PAGE).flat_map(|page| format::digest(page).to_le_bytes()).collect()),
+            (
+                TableKind::PageDigests,
+                parts.data.chunks(PAGE).flat_map(|page| format::digest(page).to_le_bytes()).collect(),
+            ),
         ];
         let contents: Vec<_> = contents.into_iter().filter(|(_, bytes)| !bytes.is_empty()).collect();
 
@@ -189,7 +192,10 @@ impl Image {
         }
         for (index, (page, stored)) in data.chunks(PAGE).zip(digests).enumerate() {
             if format::digest(page) != u64::from_le_bytes(*stored) {
-                bail!("image damaged: the page at offset {:#x} has another digest", DATA_OFFSET + (index * PAGE) as u64);
+                bail!(
+                    "image damaged: the page at offset {:#x} has another digest",
+                    DATA_OFFSET + (index * PAGE) as u64
+                );
             }
         }
         Ok(())

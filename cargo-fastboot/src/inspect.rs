@@ -94,7 +94,7 @@ fn describe(image: &Image) -> Result<Value> {
                 "name": table.kind.name(),
                 "offset": table.offset,
                 "length": table.length,
-                "entries": table.length / table.kind.entry_len() as u64,
+                "entries": (table.kind.entry_len() > 1).then(|| table.length / table.kind.entry_len() as u64),
             })
         })
         .collect();
@@ -179,9 +179,9 @@ fn print(out: &mut impl Write, path: &Path, found: &Value) -> std::io::Result<()
     for table in image["tables"].as_array().into_iter().flatten() {
         writeln!(
             out,
-            "  table         {}: {} entries, {} bytes at offset {}",
+            "  table         {}: {}{} bytes at offset {}",
             text(&table["name"]),
-            number(&table["entries"]),
+            table["entries"].as_u64().map_or(String::new(), |entries| format!("{entries} entries, ")),
             number(&table["length"]),
             number(&table["offset"])
         )?;

@@ -37,6 +37,7 @@ mod statics;
 mod strip;
 mod verify;
 
+use anyhow::Context;
 use std::process::ExitCode;
 
 use cli::{Cli, Command};
@@ -65,7 +66,8 @@ fn execute(command: &Command, shell: &Shell) -> anyhow::Result<()> {
         Command::Embed(flags) => {
             let image = image::Image::load(&flags.snapshot)?;
             shell.status("Embedding", shell::megabytes(image.len()));
-            embed::embed(&flags.binary, &image, &flags.output_path)?;
+            embed::embed(&flags.binary, &image, &flags.output_path)
+                .with_context(|| format!("cannot embed {}", flags.snapshot.display()))?;
             shell.status("Finished", format_args!("embedded, in {}", flags.output_path.display()));
             Ok(())
         }

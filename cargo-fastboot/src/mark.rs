@@ -267,7 +267,7 @@ mod tests {
         for pointer in pointers {
             assert_eq!(order(&[words(&[pointer]), words(&[1, 2])], &[Seed::Address(at(0))]), [0, 1], "{pointer:#x}");
         }
-        for missed in [at(1) - 1 & !7, at(1) + 17 + 8, 0, 0x5529_0000_0000] {
+        for missed in [(at(1) - 1) & !7, at(1) + 17 + 8, 0, 0x5529_0000_0000] {
             assert_eq!(order(&[words(&[missed]), words(&[1, 2])], &[Seed::Address(at(0))]), [0], "{missed:#x}");
         }
     }

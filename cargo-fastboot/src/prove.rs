@@ -8,7 +8,7 @@
 //! - differs by the distance between the two images, and lies in the image: a pointer into the image;
 //! - differs by the distance between the two executables, and lies in the executable: a static pointer;
 //! - differs by the distance between two scratch heaps or stacks: the address of something that is gone, a *dead word*;
-//! - lies in the same shared library, at the same place in it: a *suspect*; an error if a symbol is there;
+//! - lies in the same shared library at the same place, in C's heap, in a thread-local: a *suspect*;
 //! - anything else: nondeterminism.
 //!
 //! Nothing is concluded from a range alone.
@@ -27,12 +27,23 @@ pub(crate) struct Proof {
     pub(crate) image_pointers: Vec<u64>,
     /// How many words are addresses of temporaries and of stack frames.
     pub(crate) dead: u64,
-    /// Offsets of the words that lie in shared libraries or in C's heap, and what each lies in.
-    pub(crate) suspects: Vec<(u64, String)>,
+    /// The words that are addresses of memory outside of image and executable, as far as can be told.
+    pub(crate) suspects: Vec<Suspect>,
     /// How many words differ but are no addresses: clocks, random numbers.
     pub(crate) nondeterministic: u64,
     /// Offset of the first of those, and both values.
     pub(crate) first_difference: Option<(u64, u64, u64)>,
+}
+
+/// A word that is, or looks like, the address of memory that the embedded program will not have there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Suspect {
+    /// Offset of the word in the image data.
+    pub(crate) offset: u64,
+    /// What it points at.
+    pub(crate) what: String,
+    /// Whether it is most improbable that it is garbage.
+    pub(crate) certain: bool,
 }
 
 /// One of the two runs: its memory and where things were.
@@ -56,11 +67,8 @@ enum Region {
     ThreadLocals,
 }
 
-const REGIONS: [Region; 5] =
-    [Region::Image, Region::Executable, Region::Scratch, Region::ThreadLocals, Region::Stack];
+const REGIONS: [Region; 5] = [Region::Image, Region::Executable, Region::Scratch, Region::ThreadLocals, Region::Stack];
 const WORD: usize = 8;
-/// What a suspect lies in, if it lies in the thread-locals of the thread that evaluated the roots.
-pub(crate) const THREAD_LOCAL: &str = "a thread-local";
 
 impl<'a> Run<'a> {
     /// The run that left this capture, whose image data is `data`, and in which the threads with these handles were still
@@ -106,8 +114,8 @@ fn distances(first: Run<'_>, second: Run<'_>) -> [u64; 5] {
 /// Compares two runs of one binary.
 ///
 /// # Errors
-/// If the runs are not comparable and the binary is position-independent; if a word of a position-independent binary may
-/// be a static pointer but moved otherwise; if a word is the address of a symbol of a shared library.
+/// If the binary is position-independent and the runs are not comparable, or a word may be a static pointer but moved
+/// otherwise.
 pub(crate) fn compare(first: Run<'_>, second: Run<'_>, pie: bool) -> Result<Proof> {
     let mut proof = Proof::default();
     if first.data.len() != second.data.len() {
@@ -183,28 +191,12 @@ fn explain(at: usize, first: Run<'_>, second: Run<'_>, pie: bool, proof: &mut Pr
     if let Some((a, b)) = first.word(at).zip(second.word(at))
         && let Some((here, there)) = first.mapping(a).zip(second.mapping(b))
         && here.name == there.name
-        && !here.name.starts_with("[stack")
-        && here.offset + (a - here.range.start) == there.offset + (b - there.range.start)
+        && let Some((what, certain)) = foreign(here, a, there, b, first.handles)
     {
-        if let Some(symbol) = symbol_at(here, a) {
-            bail!(
-                "the image data holds the address of `{symbol}` in {}, at offset {at:#x}: shared libraries are loaded \
-                 somewhere else in every process. Build with --static, or keep the function out of the roots (call it \
-                 through a function of your own)",
-                here.name
-            );
-        }
-        if first.handles.contains(&a) {
-            bail!(
-                "the image data holds the handle of a running thread, at offset {at:#x}: no thread is frozen. Join it, or \
-                 start it where it is used"
-            );
-        }
-        let what = if here.name.is_empty() { "memory of the C library" } else { &here.name };
-        proof.suspects.push((at as u64, what.to_owned()));
+        proof.suspects.push(Suspect { offset: at as u64, what, certain });
         return Ok(());
     }
-    if pie {
+    if pie && !is_overwritten(at, first, second) {
         let window: Range<usize> = at.saturating_sub(WORD - 1)..at + WORD;
         let address = |run: Run<'_>| {
             let mut words = window.clone().filter_map(|start| run.word(start));
@@ -225,13 +217,47 @@ fn explain(at: usize, first: Run<'_>, second: Run<'_>, pie: bool, proof: &mut Pr
     Ok(())
 }
 
+/// What two addresses in mappings of the same name mean, and whether that is certain.
+fn foreign(here: &Mapping, a: u64, there: &Mapping, b: u64, handles: &[u64]) -> Option<(String, bool)> {
+    if handles.contains(&a) {
+        return Some(("a running thread, that is, its handle".to_owned(), true));
+    }
+    let offset = here.offset + (a - here.range.start);
+    match here.name.as_str() {
+        name if name.starts_with("[stack") => None,
+        "" | "[heap]" => Some(("memory of the C library".to_owned(), false)),
+        // Libraries move as a whole.
+        _ if offset != there.offset + (b - there.range.start) => None,
+        name => match symbol_at(here, a) {
+            Some(symbol) => Some((format!("`{symbol}` in {name}"), true)),
+            None if here.executable => Some((format!("code in {name}"), true)),
+            None => Some((name.to_owned(), false)),
+        },
+    }
+}
+
+/// Whether the word is what is left of a static pointer whose low two or four bytes were overwritten: those are the same
+/// in both runs, the others moved with the executable. A static pointer moves as a whole.
+fn is_overwritten(at: usize, first: Run<'_>, second: Run<'_>) -> bool {
+    let slide = distances(first, second)[Region::Executable as usize];
+    let Some((a, b)) = first.word(at).zip(second.word(at)) else { return false };
+    [16, 32].into_iter().any(|bits| {
+        let same = (a ^ b).trailing_zeros() >= bits;
+        let moved = (b >> bits).wrapping_sub(a >> bits);
+        // With or without the carry from the part that is gone.
+        same && [slide >> bits, (slide >> bits) + 1].contains(&moved) && a.wrapping_add(slide) != b
+    })
+}
+
 impl Proof {
     fn take(&mut self, region: Region, at: u64) {
         match region {
             Region::Image => self.image_pointers.push(at),
             Region::Executable => self.static_pointers.push(at),
             Region::Scratch | Region::Stack => self.dead += 1,
-            Region::ThreadLocals => self.suspects.push((at, THREAD_LOCAL.to_owned())),
+            Region::ThreadLocals => {
+                self.suspects.push(Suspect { offset: at, what: "a thread-local".to_owned(), certain: true })
+            }
         }
     }
 }
@@ -294,7 +320,8 @@ mod tests {
     #[test]
     fn thread_locals_are_suspects() {
         let proof = pie(&words(&[STACK_TOP[0] - 8]), &words(&[STACK_TOP[1] - 8])).unwrap();
-        assert_eq!(proof.suspects, [(0, THREAD_LOCAL.to_owned())]);
+        let expected = Suspect { offset: 0, what: "a thread-local".to_owned(), certain: true };
+        assert_eq!(proof.suspects, [expected]);
     }
 
     #[test]
@@ -333,6 +360,16 @@ mod tests {
         assert!(pie(&first, &second).unwrap_err().to_string().contains("--pie"));
         let fixed = compare(run(&first, 0, FIRST), run(&first, 1, FIRST), false).unwrap();
         assert_eq!(fixed, Proof::default(), "in a non-PIE nothing of the executable moves");
+    }
+
+    #[test]
+    fn an_overwritten_static_pointer_is_data() {
+        for bits in [16, 32] {
+            let low = (1u64 << bits) - 1;
+            let a = (FIRST + 0x5_4321) & !low | 0x01;
+            let b = (SECOND + 0x5_4321) & !low | 0x01;
+            assert_eq!(pie(&words(&[a]), &words(&[b])).unwrap().nondeterministic, 1, "{bits} bits");
+        }
     }
 
     #[test]

@@ -194,13 +194,7 @@ fn default_targets<'m>(
         if !freezable.is_empty() {
             for Choice { package, target } in others {
                 let name = &package.name;
-                shell.status(
-                    "Skipping",
-                    format_args!(
-                        "{}: `{name}` does not depend on {RUNTIME}",
-                        target.name
-                    ),
-                );
+                shell.status("Skipping", format_args!("{}: `{name}` does not depend on {RUNTIME}", target.name));
             }
             choices = freezable;
         }

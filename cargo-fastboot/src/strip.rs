@@ -23,7 +23,7 @@ pub(crate) fn strip(bytes: &[u8]) -> Result<Vec<u8>> {
     let names_index = parsed.header.e_shstrndx.get(LE).0;
     let symbols = parsed.sections.iter().find(|section| section.sh_type(LE) == elf::SHT_SYMTAB);
     let strings_index = symbols.map_or(0, |section| section.sh_link(LE));
-    let is_alloc = |section: &SectionHeader64<LE>| section.sh_flags(LE).0 & u64::from(elf::SHF_ALLOC.0) != 0;
+    let is_alloc = |section: &SectionHeader64<LE>| section.sh_flags(LE).0 & elf::SHF_ALLOC.0 != 0;
 
     let mut kept: Vec<(usize, &SectionHeader64<LE>)> = Vec::new();
     for (index, section) in parsed.sections.iter().enumerate() {
@@ -56,7 +56,7 @@ pub(crate) fn strip(bytes: &[u8]) -> Result<Vec<u8>> {
             names.push(0);
         }
         header.sh_link = U32::new(LE, moved(section.sh_link(LE)));
-        if section.sh_flags(LE).0 & u64::from(elf::SHF_INFO_LINK.0) != 0 {
+        if section.sh_flags(LE).0 & elf::SHF_INFO_LINK.0 != 0 {
             header.sh_info = U32::new(LE, moved(section.sh_info(LE)));
         }
         if *index != 0 && !is_alloc(section) && section.sh_type(LE) != elf::SHT_NOBITS {
@@ -103,8 +103,7 @@ mod tests {
         assert!(!has_symbols(&stripped).unwrap());
         assert!(stripped.len() < bytes.len() / 2);
         // Another parser accepts it, and everything that is loaded is where it was.
-        let (before, after) =
-            (goblin::elf::Elf::parse(&bytes).unwrap(), goblin::elf::Elf::parse(&stripped).unwrap());
+        let (before, after) = (goblin::elf::Elf::parse(&bytes).unwrap(), goblin::elf::Elf::parse(&stripped).unwrap());
         assert_eq!(before.program_headers, after.program_headers);
         for header in &before.program_headers {
             let range = header.p_offset as usize..(header.p_offset + header.p_filesz) as usize;

@@ -72,7 +72,10 @@ pub(crate) fn verify(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
     let image = Image::from_bytes(binary.section_bytes()).with_context(told)?;
     image.check_pages().with_context(told)?;
     if image.header().identity != binary.identity {
-        bail!("{} holds an image of another binary: it was changed after it was embedded; build it again", path.display());
+        bail!(
+            "{} holds an image of another binary: it was changed after it was embedded; build it again",
+            path.display()
+        );
     }
     drop(binary);
 
@@ -107,7 +110,11 @@ fn run(command: &mut Command, options: &FreezeOptions, path: &Path, shell: &Shel
         if options.timeout.is_some_and(|timeout| elapsed > timeout) {
             let _ = child.kill();
             let _ = child.wait();
-            bail!("checking {} took longer than {} s; give it more with --freeze-timeout", path.display(), elapsed.as_secs());
+            bail!(
+                "checking {} took longer than {} s; give it more with --freeze-timeout",
+                path.display(),
+                elapsed.as_secs()
+            );
         }
         if elapsed.as_millis() > 500 {
             progress.update(&format!("verifying {} s", elapsed.as_secs()));

@@ -83,6 +83,9 @@ mod place {
     pub(crate) fn alloc(_: Layout, _: bool) -> *mut u8 {
         core::ptr::null_mut()
     }
+    pub(crate) fn is_exempt() -> bool {
+        false
+    }
     pub(crate) fn dealloc(_: *mut u8, _: usize) {}
     pub(crate) unsafe fn realloc(_: *mut u8, _: Layout, _: usize) -> *mut u8 {
         core::ptr::null_mut()
@@ -96,7 +99,7 @@ mod place {
 unsafe impl<A: GlobalAlloc> GlobalAlloc for FastbootAlloc<A> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if FREEZING.load(Ordering::Relaxed) {
+        if FREEZING.load(Ordering::Relaxed) && !place::is_exempt() {
             return place::alloc(layout, false);
         }
         // SAFETY: the caller's promise, passed on.
@@ -105,7 +108,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for FastbootAlloc<A> {
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        if FREEZING.load(Ordering::Relaxed) {
+        if FREEZING.load(Ordering::Relaxed) && !place::is_exempt() {
             return place::alloc(layout, true);
         }
         // SAFETY: the caller's promise, passed on.

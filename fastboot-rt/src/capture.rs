@@ -28,7 +28,7 @@ pub const CAPTURE_FILE: &str = "capture";
 pub const COLD_MARK: [u8; 8] = [0x93, 0xc1, 0x0e, 0xb7, 0xd2, 0x6a, 0xf8, 0x1d];
 
 /// First line of a request, so that a tool and a runtime of different versions notice each other.
-pub const REQUEST_TITLE: &str = "fastboot-freeze 1";
+pub const REQUEST_TITLE: &str = concat!("fastboot-freeze ", env!("CARGO_PKG_VERSION"));
 
 /// How a freeze run allocates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -378,7 +378,7 @@ mod tests {
     #[test]
     fn a_request_of_another_version_is_refused() {
         assert!(Request::decode("fastboot-freeze 99\n").unwrap_err().contains("different versions"));
-        assert!(Request::decode("fastboot-freeze 1\nhome twelve\n").unwrap_err().contains("home twelve"));
+        assert!(Request::decode(&format!("{REQUEST_TITLE}\nhome twelve\n")).unwrap_err().contains("home twelve"));
     }
 
     #[test]

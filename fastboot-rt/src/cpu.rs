@@ -127,8 +127,7 @@ mod detect {
         }
     }
 
-    /// The three leaves in the order of [`Leaf`]. All features a value can have been specialised for, whether the
-    /// operating system enabled them or not is the same question for the run that froze and the run that thaws.
+    /// The three leaves in the order of [`Leaf`], without what the operating system did not enable.
     fn leaves() -> [Registers; 3] {
         if let Some(leaf) = glibc() {
             // Numbers of `CPUID_INDEX_1`, `CPUID_INDEX_7` and `CPUID_INDEX_80000001` in the same header.
@@ -139,13 +138,54 @@ mod detect {
                 Registers { ebx: active[1], ecx: active[2], edx: active[3] }
             });
         }
+        asked()
+    }
+
+    /// The same, asked of the processor itself.
+    fn asked() -> [Registers; 3] {
         let basic = Registers::from(__cpuid(1));
         let extended = if __cpuid(0).eax >= 7 {
             Registers::from(__cpuid_count(7, 0))
         } else {
             Registers { ebx: 0, ecx: 0, edx: 0 }
         };
-        [basic, extended, Registers::from(__cpuid(0x8000_0001))]
+        let mut leaves = [basic, extended, Registers::from(__cpuid(0x8000_0001))];
+        let state = if leaves[0].ecx & OSXSAVE == 0 { 0 } else { extended_state() };
+        for (needed, features) in [(AVX_STATE, &AVX[..]), (AVX512_STATE, &AVX512[..])] {
+            if state & needed != needed {
+                for (leaf, ebx, ecx) in features {
+                    leaves[*leaf].ebx &= !ebx;
+                    leaves[*leaf].ecx &= !ecx;
+                }
+            }
+        }
+        leaves
+    }
+
+    /// CPUID.1:ECX: the operating system uses XSAVE, so `xgetbv` may be executed.
+    const OSXSAVE: u32 = 1 << 27;
+    /// State components in XCR0 that AVX needs (SSE, AVX), and AVX-512 (those, opmask, both halves of ZMM).
+    const AVX_STATE: u64 = 0b110;
+    const AVX512_STATE: u64 = 0b1110_0110;
+    /// Features that need that state: index in the leaves, bits of EBX, bits of ECX.
+    const AVX: [(usize, u32, u32); 2] = [
+        (0, 0, 1 << 12 | 1 << 28 | 1 << 29), // fma, avx, f16c
+        (1, 1 << 5, 1 << 9 | 1 << 10),       // avx2, vaes, vpclmulqdq
+    ];
+    const AVX512: [(usize, u32, u32); 1] = [(
+        1,
+        1 << 16 | 1 << 17 | 1 << 21 | 1 << 28 | 1 << 30 | 1 << 31, // f, dq, ifma, cd, bw, vl
+        1 << 1 | 1 << 6 | 1 << 11 | 1 << 12 | 1 << 14,             // vbmi, vbmi2, vnni, bitalg, vpopcntdq
+    )];
+
+    /// XCR0: the state components that the operating system saves.
+    fn extended_state() -> u64 {
+        let (low, high): (u32, u32);
+        // SAFETY: the caller found OSXSAVE, so the instruction exists and may be executed; it reads a register.
+        unsafe {
+            core::arch::asm!("xgetbv", in("ecx") 0, out("eax") low, out("edx") high, options(nomem, nostack, preserves_flags));
+        }
+        u64::from(high) << 32 | u64::from(low)
     }
 
     fn has(feature: &Feature, leaves: &[Registers; 3]) -> bool {
@@ -176,6 +216,15 @@ mod detect {
 
     #[cfg(test)]
     mod tests {
+        #[test]
+        fn the_processor_says_what_the_c_library_says() {
+            let ours = super::asked();
+            let theirs = super::leaves();
+            for feature in &super::FEATURES {
+                assert_eq!(super::has(feature, &ours), super::has(feature, &theirs), "{feature:?}");
+            }
+        }
+
         #[test]
         fn agrees_with_the_standard_library() {
             let names: Vec<_> = super::super::names(super::features()).collect();

@@ -10,8 +10,8 @@
 //! `main` never runs. The runtime only captures; what becomes of it is the tool's business.
 
 use crate::capture::{
-    CAPTURE_FILE, HOME_SHIFT, Mode, PLAN_FILE, Phase, REQUEST_FILE, Request, SCRATCH_LEN, STACK_LEN, STACK_TOP, STATUS_BYTES,
-    STATUS_DONE, STATUS_FILE, STATUS_LEN, STATUS_NAME, STATUS_PHASE, STATUS_TOTAL, Tag,
+    CAPTURE_FILE, HOME_SHIFT, Mode, PLAN_FILE, Phase, REQUEST_FILE, Request, SCRATCH_LEN, STACK_LEN, STACK_TOP,
+    STATUS_BYTES, STATUS_DONE, STATUS_FILE, STATUS_LEN, STATUS_NAME, STATUS_PHASE, STATUS_TOTAL, Tag,
 };
 use crate::format::{HOME_WINDOW, PAGE};
 use crate::left::Open;
@@ -224,13 +224,13 @@ extern "C" fn freeze_thread(_: *mut c_void) -> *mut c_void {
         }
         times.push(sys::now() - began);
         status_u32(STATUS_DONE, index as u32 + 1);
-        alloc::set_freezing(false);
-        let now = Open::now();
-        for (kind, what) in now.since(&open) {
-            write_record(Tag::LeftBehind, &[&string(record.name()), &word(kind), &string(&what)]);
-        }
-        open = now;
-        alloc::set_freezing(true);
+        number::exempt(|| {
+            let now = Open::settled(&open);
+            for (kind, what) in now.since(&open) {
+                write_record(Tag::LeftBehind, &[&string(record.name()), &word(kind), &string(&what)]);
+            }
+            open = now;
+        });
     }
     alloc::set_freezing(false);
     let after = copy_statics();

@@ -1,7 +1,7 @@
 //! Left behind: what a root's expression left open in the system, and an image cannot hold.
 //!
-//! What the process has open is compared before and after each root. The allocator does not freeze while this module
-//! looks, so nothing of it is in an image.
+//! What the process has open is compared before and after each root. What this module allocates is exempt from the
+//! freeze, so nothing of it is in an image.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -39,6 +39,20 @@ impl Open {
                 .collect(),
             children: children(),
         }
+    }
+
+    /// Looks at the process, and if there are threads that were not there before, again for a while: a thread that was
+    /// joined may need a moment to be gone.
+    pub(crate) fn settled(before: &Self) -> Self {
+        let mut now = Self::now();
+        for _ in 0..20 {
+            if now.threads.is_subset(&before.threads) {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(2));
+            now = Self::now();
+        }
+        now
     }
 
     /// What is there now and was not there before: kind and description.

@@ -52,7 +52,23 @@ impl Thread {
     }
 }
 
-std::thread_local!(static CURRENT: Cell<*const Thread> = const { Cell::new(ptr::null()) });
+std::thread_local! {
+    static CURRENT: Cell<*const Thread> = const { Cell::new(ptr::null()) };
+    static EXEMPT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether what this thread allocates now is none of the program's doing.
+pub(crate) fn is_exempt() -> bool {
+    EXEMPT.get()
+}
+
+/// Runs `body` with this thread's allocations left out of the freeze; other threads go on freezing.
+pub(crate) fn exempt<R>(body: impl FnOnce() -> R) -> R {
+    EXEMPT.set(true);
+    let result = body();
+    EXEMPT.set(false);
+    result
+}
 
 /// Array of `MAX_THREADS` pointers; null before [`begin`].
 static REGISTRY: AtomicPtr<*const Thread> = AtomicPtr::new(ptr::null_mut());
@@ -202,7 +218,7 @@ unsafe extern "C" fn __wrap_pthread_create(
         (*child).argument = argument;
         let result = real(thread, attributes, run, child.cast());
         if result == 0 {
-            (*child).handle.store(*thread as u64, Ordering::Relaxed);
+            (*child).handle.store(*thread, Ordering::Relaxed);
         }
         result
     }

@@ -11,6 +11,7 @@
 //! until it is small enough again to go home.
 
 use crate::capture::Mode;
+pub(crate) use crate::number::is_exempt;
 use crate::number::{self, PLACED, Planned};
 use crate::scratch::{self, Number};
 use crate::{arena, freeze, plan};

@@ -167,7 +167,7 @@ impl<T: PartialEq> ComparePartialEq<T> for Probe<T> {
         let fresh = fresh();
         // Both ways: a map looks up in the other one what it holds itself, and the lookups that matter are those in the
         // thawed value.
-        if *thawed == fresh && fresh == *thawed { Checked::Equal } else { Checked::Different }
+        if T::eq(thawed, &fresh) && T::eq(&fresh, thawed) { Checked::Equal } else { Checked::Different }
     }
 }
 
@@ -392,8 +392,15 @@ mod registry {
 
     #[used]
     #[unsafe(link_section = "fastboot_roots2")]
-    static ANCHOR: RootRecord =
-        RootRecord { slot: None, evaluate: || {}, check: || super::Checked::NotComparable, name: "", type_name: || "", size: 0, align: 1 };
+    static ANCHOR: RootRecord = RootRecord {
+        slot: None,
+        evaluate: || {},
+        check: || super::Checked::NotComparable,
+        name: "",
+        type_name: || "",
+        size: 0,
+        align: 1,
+    };
 
     // The linker's symbols: only their addresses mean something.
     #[allow(improper_ctypes)]

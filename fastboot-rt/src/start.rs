@@ -139,10 +139,11 @@ struct Megabytes(u64);
 
 impl fmt::Display for Megabytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0 < 1_000_000 {
-            write!(f, "{}.{} kB", self.0 / 1000, self.0 % 1000 / 100)
-        } else {
-            write!(f, "{}.{} MB", self.0 / 1_000_000, self.0 % 1_000_000 / 100_000)
-        }
+        // Rounded, as the tool does.
+        let (tenths, unit) = match self.0 {
+            kilo if kilo < 999_950 => ((kilo + 50) / 100, "kB"),
+            mega => ((mega + 50_000) / 100_000, "MB"),
+        };
+        write!(f, "{}.{} {unit}", tenths / 10, tenths % 10)
     }
 }

@@ -15,7 +15,7 @@ fastboot_rt::frozen! {
         evaluated("COUNTS", || owned((0..1000).map(|n| (n.to_string(), vec![n; 3])).collect()));
     static NAMES: Owned<BTreeMap<u32, Box<str>>> =
         evaluated("NAMES", || owned((0..1000).map(|n| (n, n.to_string().into())).collect()));
-    static FUNCTION: Owned<Box<dyn Fn(&str) -> String + Send>> = evaluated("FUNCTION", greeter);
+    static FUNCTION: Owned<Greeter> = evaluated("FUNCTION", greeter);
     static SHARED: Owned<Arc<Mutex<Vec<u8>>>> = evaluated("SHARED", || owned(Arc::new(Mutex::new(vec![1, 2, 3]))));
     static REGEX: Owned<Regex> = evaluated("REGEX", || owned(Regex::new("b(a+)r").expect("the pattern is valid")));
     static AUTOMATON: Owned<AhoCorasick> =
@@ -23,6 +23,8 @@ fastboot_rt::frozen! {
     static JSON: Owned<Value> = evaluated("JSON", || owned(serde_json::json!({"a": [1, 2, {"b": "c"}], "d": null})));
     static PADDED: Owned<Box<Padded>> = evaluated("PADDED", || owned(Box::new(Padded([9; 10]))));
 }
+
+type Greeter = Box<dyn Fn(&str) -> String + Send>;
 
 /// A value that can be taken, once.
 type Owned<T> = Mutex<Option<T>>;
@@ -34,7 +36,7 @@ fn owned<T>(value: T) -> Owned<T> {
     Mutex::new(Some(value))
 }
 
-fn greeter() -> Owned<Box<dyn Fn(&str) -> String + Send>> {
+fn greeter() -> Owned<Greeter> {
     let greeting = "hello, ".to_owned();
     owned(Box::new(move |name| greeting.clone() + name))
 }
