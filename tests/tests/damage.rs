@@ -33,7 +33,9 @@ fn flip(link: Link, step: usize) -> Result<()> {
     for at in (0..1024).step_by(step) {
         let offset = image + at;
         // Reopened each time: a file that is open for writing cannot be executed.
-        let write = |byte: u8| -> Result<()> { Ok(File::options().write(true).open(&path)?.write_all_at(&[byte], offset as u64)?) };
+        let write = |byte: u8| -> Result<()> {
+            Ok(File::options().write(true).open(&path)?.write_all_at(&[byte], offset as u64)?)
+        };
         write(bytes[offset] ^ 0x55)?;
         let run = run()?;
         ensure!(run.status.success(), "{link:?}: byte {at} flipped: {}\n{}", run.status, run.stderr);
@@ -44,7 +46,10 @@ fn flip(link: Link, step: usize) -> Result<()> {
         refused += usize::from(cold);
         write(bytes[offset])?;
     }
-    ensure!(refused > checked / step, "{link:?}: only {refused} were refused: the tables behind the directory are not checked");
+    ensure!(
+        refused > checked / step,
+        "{link:?}: only {refused} were refused: the tables behind the directory are not checked"
+    );
     ensure!(run()?.stderr.contains("fastboot: thawed"), "{link:?}: whole again, but it does not thaw");
     Ok(())
 }
