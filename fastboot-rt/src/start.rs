@@ -2,7 +2,7 @@
 
 use crate::format::{HEADER_LEN, Header};
 use crate::sys::{self, Line};
-use crate::{check, freeze, roots, thaw};
+use crate::{alloc, check, freeze, roots, thaw};
 use core::cell::UnsafeCell;
 use core::fmt::{self, Write};
 
@@ -33,7 +33,7 @@ macro_rules! install {
         const _: () = {
             #[global_allocator]
             static ALLOCATOR: $crate::FastbootAlloc<$allocator> = $crate::FastbootAlloc::with($value);
-            $crate::__install_section!();
+            $crate::__install_section!(ALLOCATOR);
         };
     };
 }
@@ -42,14 +42,14 @@ macro_rules! install {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __install_section {
-    () => {
+    ($allocator:ident) => {
         /// Becomes the `fastboot` section; embedding gives that section the image.
         #[used]
         #[unsafe(link_section = "fastboot")]
         static SECTION: $crate::__private::Placeholder = $crate::__private::Placeholder::new();
 
         extern "C" fn start() {
-            $crate::__private::start(&SECTION);
+            $crate::__private::start(&SECTION, $allocator.__state());
         }
 
         // After the standard library's own entry (.init_array.00099), which keeps the arguments, and before those
@@ -88,7 +88,8 @@ impl Placeholder {
 
 /// Entry from `.init_array`. Called by the code of [`install!`](crate::install) only.
 #[doc(hidden)]
-pub fn start(placeholder: &'static Placeholder) {
+pub fn start(placeholder: &'static Placeholder, state: &'static alloc::State) {
+    alloc::install(state);
     // Keeps the registry's anchor in the program.
     core::hint::black_box(roots::anchor());
 
