@@ -42,7 +42,8 @@ pub(crate) struct Suspect {
     pub(crate) offset: u64,
     /// What it points at.
     pub(crate) what: String,
-    /// Whether it is most improbable that it is garbage.
+    /// Whether it is improbable that it is garbage: stack frames leave addresses of all kinds in the unused parts of
+    /// objects, but hardly that of a function's beginning.
     pub(crate) certain: bool,
 }
 
@@ -230,7 +231,8 @@ fn foreign(here: &Mapping, a: u64, there: &Mapping, b: u64, handles: &[u64]) -> 
         _ if offset != there.offset + (b - there.range.start) => None,
         name => match symbol_at(here, a) {
             Some(symbol) => Some((format!("`{symbol}` in {name}"), true)),
-            None if here.executable => Some((format!("code in {name}"), true)),
+            // A return address that a stack frame left in an object, most of the time.
+            None if here.executable => Some((format!("code in {name}"), false)),
             None => Some((name.to_owned(), false)),
         },
     }
@@ -256,7 +258,7 @@ impl Proof {
             Region::Executable => self.static_pointers.push(at),
             Region::Scratch | Region::Stack => self.dead += 1,
             Region::ThreadLocals => {
-                self.suspects.push(Suspect { offset: at, what: "a thread-local".to_owned(), certain: true })
+                self.suspects.push(Suspect { offset: at, what: "a thread-local".to_owned(), certain: false })
             }
         }
     }
@@ -320,7 +322,7 @@ mod tests {
     #[test]
     fn thread_locals_are_suspects() {
         let proof = pie(&words(&[STACK_TOP[0] - 8]), &words(&[STACK_TOP[1] - 8])).unwrap();
-        let expected = Suspect { offset: 0, what: "a thread-local".to_owned(), certain: true };
+        let expected = Suspect { offset: 0, what: "a thread-local".to_owned(), certain: false };
         assert_eq!(proof.suspects, [expected]);
     }
 
