@@ -197,13 +197,13 @@ fn explain(at: usize, first: Run<'_>, second: Run<'_>, pie: bool, proof: &mut Pr
         proof.suspects.push(Suspect { offset: at as u64, what, certain });
         return Ok(());
     }
-    if pie && !is_overwritten(at, first, second) {
+    if pie {
         let window: Range<usize> = at.saturating_sub(WORD - 1)..at + WORD;
-        let address = |run: Run<'_>| {
-            let mut words = window.clone().filter_map(|start| run.word(start));
-            words.find(|word| run.contains(Region::Executable, *word))
+        let address = |start: usize| {
+            let of = |run: Run<'_>| run.word(start).filter(|word| run.contains(Region::Executable, *word));
+            of(first).or(of(second)).filter(|_| !is_overwritten(start, first, second))
         };
-        if let Some(address) = address(first).or(address(second)) {
+        if let Some(address) = window.into_iter().find_map(address) {
             bail!(
                 "the word at offset {at:#x} of the image data held an address of the executable ({address:#x}) in one \
                  freeze run and something else in the other, so static pointers cannot be told from data. \
@@ -238,17 +238,29 @@ fn foreign(here: &Mapping, a: u64, there: &Mapping, b: u64, handles: &[u64]) -> 
     }
 }
 
-/// Whether the word is what is left of a static pointer whose low two or four bytes were overwritten: those are the same
-/// in both runs, the others moved with the executable. A static pointer moves as a whole.
+/// Whether the word is what is left of a static pointer of which some bytes were overwritten: those are the same in both
+/// runs though the executable moved, and all others moved as the executable did. A static pointer moves as a whole.
 fn is_overwritten(at: usize, first: Run<'_>, second: Run<'_>) -> bool {
     let slide = distances(first, second)[Region::Executable as usize];
     let Some((a, b)) = first.word(at).zip(second.word(at)) else { return false };
-    [16, 32].into_iter().any(|bits| {
-        let same = (a ^ b).trailing_zeros() >= bits;
-        let moved = (b >> bits).wrapping_sub(a >> bits);
-        // With or without the carry from the part that is gone.
-        same && [slide >> bits, (slide >> bits) + 1].contains(&moved) && a.wrapping_add(slide) != b
-    })
+    let same = |byte: usize| (a ^ b) >> (8 * byte) & 0xff == 0;
+    // With or without a carry from below, this byte of a pointer would have changed.
+    let would_change = |byte: usize| !matches!(slide >> (8 * byte) & 0xff, 0 | 0xff);
+    let mut byte = 0;
+    while byte < WORD {
+        let end = (byte..WORD).find(|byte| same(*byte)).unwrap_or(WORD);
+        if end > byte {
+            let mask = u64::MAX >> (64 - 8 * (end - byte));
+            let part = |word: u64| (word >> (8 * byte)) & mask;
+            let moved = part(b).wrapping_sub(part(a)) & mask;
+            // The carry from below may be gone with the bytes it came from.
+            if ![part(slide), part(slide).wrapping_add(1) & mask].contains(&moved) {
+                return false;
+            }
+        }
+        byte = end.max(byte + 1);
+    }
+    (0..WORD).any(|byte| same(byte) && would_change(byte))
 }
 
 impl Proof {
@@ -366,11 +378,17 @@ mod tests {
 
     #[test]
     fn an_overwritten_static_pointer_is_data() {
-        for bits in [16, 32] {
-            let low = (1u64 << bits) - 1;
-            let a = (FIRST + 0x5_4321) & !low | 0x01;
-            let b = (SECOND + 0x5_4321) & !low | 0x01;
-            assert_eq!(pie(&words(&[a]), &words(&[b])).unwrap().nondeterministic, 1, "{bits} bits");
+        let (a, b) = ((FIRST + 0x5_4321).to_le_bytes(), (SECOND + 0x5_4321).to_le_bytes());
+        for overwritten in [0..2, 0..3, 0..4, 2..3, 3..4, 1..3, 2..5] {
+            let (mut a, mut b) = (a, b);
+            a[overwritten.clone()].fill(1);
+            b[overwritten.clone()].fill(1);
+            assert_eq!(pie(&a, &b).unwrap().nondeterministic, 1, "bytes {overwritten:?}");
+        }
+        // Two different pointers are not one that was overwritten.
+        for distance in [1, 8, 0x1000, 0x1_0000, 0x100_0000] {
+            let (a, b) = (words(&[FIRST + 16]), words(&[SECOND + 16 + distance]));
+            assert!(pie(&a, &b).is_err(), "{distance:#x}");
         }
     }
 
