@@ -145,3 +145,69 @@ fn strings_follow_one_another() {
     assert_eq!(string_at(&table, 1000), None);
     assert_eq!(string_at(&[255, 255, 255, 255, 1], 0), None);
 }
+
+/// The rows of the first table of the documentation that begins with this line.
+fn documented(heading: &str) -> Vec<Vec<String>> {
+    let document = include_str!("../../../docs/image-format.md");
+    let table = document.split_once(heading).expect("the table is there").1;
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    rows.map(|row| row.trim_matches('|').split(" | ").map(|cell| cell.trim().to_owned()).collect()).collect()
+}
+
+#[test]
+fn the_documentation_has_every_field_where_it_is() {
+    let header = Header {
+        page_size: 0x1000,
+        flags: 3,
+        home: DEFAULT_HOME,
+        length: 0x1111_0000,
+        exe_base: 0x2222,
+        cpu: 0x3333,
+        table_count: 4,
+        root_count: 5,
+        identity: [6; 32],
+        data_offset: 0x7000,
+        data_length: 0x8888,
+    };
+    let bytes = header.encode(&[]);
+    let value = |name: &str| -> Option<u64> {
+        Some(match name {
+            "version" => VERSION.into(),
+            "machine" => MACHINE.into(),
+            "page_size" => header.page_size.into(),
+            "flags" => header.flags,
+            "home" => header.home,
+            "length" => header.length,
+            "exe_base" => header.exe_base,
+            "cpu" => header.cpu,
+            "table_count" => header.table_count.into(),
+            "root_count" => header.root_count.into(),
+            "data_offset" => header.data_offset,
+            "data_length" => header.data_length,
+            "magic" => u64::from_le_bytes(MAGIC),
+            "valid" => VALID,
+            _ => return None,
+        })
+    };
+    let rows = documented("| offset | size | field | meaning |");
+    let mut end = 0;
+    for row in &rows {
+        let (offset, size): (usize, usize) = (row[0].parse().unwrap(), row[1].parse().unwrap());
+        assert_eq!(offset, end, "{row:?} does not follow the field before it");
+        end = offset + size;
+        let mut word = [0; 8];
+        let Some(expected) = value(&row[2]) else { continue };
+        word[..size].copy_from_slice(&bytes[offset..end]);
+        assert_eq!(u64::from_le_bytes(word), expected, "{row:?}");
+    }
+    assert_eq!((rows.len(), end), (16, HEADER_LEN));
+}
+
+#[test]
+fn the_documentation_has_every_kind_of_table() {
+    let rows = documented("| kind | name in messages | entry |");
+    let found: Vec<_> = rows.iter().map(|row| (row[0].clone(), row[1].clone())).collect();
+    let expected: Vec<_> =
+        TableKind::ALL.into_iter().map(|kind| ((kind as u32).to_string(), kind.name().to_owned())).collect();
+    assert_eq!(found, expected);
+}
