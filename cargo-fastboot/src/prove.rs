@@ -69,6 +69,8 @@ enum Region {
 
 const REGIONS: [Region; 5] = [Region::Image, Region::Executable, Region::Scratch, Region::ThreadLocals, Region::Stack];
 const WORD: usize = 8;
+/// The bits of a word that an address has: above them may be a tag, which moves with the address.
+const ADDRESS: u64 = (1 << 48) - 1;
 
 impl<'a> Run<'a> {
     /// The run that left this capture, whose image data is `data`, and in which the threads with these handles were still
@@ -99,6 +101,11 @@ impl<'a> Run<'a> {
     fn contains(&self, region: Region, address: u64) -> bool {
         let (start, end) = self.regions[region as usize];
         start <= address && address <= end
+    }
+
+    /// Inside of memory that freezing made: two addresses there that did not move with it tell of two objects.
+    fn is_known(&self, address: u64) -> bool {
+        [Region::Image, Region::Scratch, Region::Stack].into_iter().any(|region| self.contains(region, address))
     }
 
     fn mapping(&self, address: u64) -> Option<&'a Mapping> {
@@ -143,7 +150,7 @@ pub(crate) fn compare(first: Run<'_>, second: Run<'_>, pie: bool) -> Result<Proo
         let (a, b) = first.word(at).zip(second.word(at))?;
         let moved = |region: &Region| {
             let distance = distances[*region as usize];
-            distance != 0 && b.wrapping_sub(a) == distance && first.contains(*region, a)
+            distance != 0 && b.wrapping_sub(a) == distance && first.contains(*region, a & ADDRESS)
         };
         REGIONS.into_iter().find(moved)
     };
@@ -189,6 +196,7 @@ pub(crate) fn compare(first: Run<'_>, second: Run<'_>, pie: bool) -> Result<Proo
 /// A word that differs and moved with nothing.
 fn explain(at: usize, first: Run<'_>, second: Run<'_>, pie: bool, proof: &mut Proof) -> Result<()> {
     if let Some((a, b)) = first.word(at).zip(second.word(at))
+        && ![(first, a), (second, b)].into_iter().any(|(run, address)| run.is_known(address))
         && let Some((here, there)) = first.mapping(a).zip(second.mapping(b))
         && here.name == there.name
         && let Some((what, certain)) = foreign(here, a, there, b, first.handles)
@@ -315,6 +323,32 @@ mod tests {
         let second = words(&[1, SECOND + 16, IMAGE[1] + 8, SCRATCH[1] + 64, STACK_TOP[1] - 8192, 7]);
         let expected = Proof { static_pointers: vec![8], image_pointers: vec![16], dead: 2, ..Proof::default() };
         assert_eq!(pie(&first, &second).unwrap(), expected);
+    }
+
+    #[test]
+    fn tags_move_with_their_addresses() {
+        for tag in [0xfff8 << 48, 1 << 63, 0x7ff8 << 48 | 3] {
+            let first = words(&[1, (FIRST + 16) | tag, (IMAGE[0] + 8) | tag, (SCRATCH[0] + 64) | tag]);
+            let second = words(&[1, (SECOND + 16) | tag, (IMAGE[1] + 8) | tag, (SCRATCH[1] + 64) | tag]);
+            let expected = Proof { static_pointers: vec![8], image_pointers: vec![16], dead: 1, ..Proof::default() };
+            assert_eq!(pie(&first, &second).unwrap(), expected, "{tag:#x}");
+        }
+        let (first, second) = (words(&[(FIRST + 16) | 1 << 48]), words(&[(SECOND + 16) | 2 << 48]));
+        assert!(pie(&first, &second).unwrap().static_pointers.is_empty(), "another tag is another word");
+    }
+
+    #[test]
+    fn addresses_of_other_objects_are_no_suspects() {
+        let maps = |place: usize| {
+            let range = IMAGE[place] - 4096..IMAGE[place] + 0x10_0000;
+            vec![Mapping { range, executable: false, offset: 0, name: String::new() }]
+        };
+        let (first, second) = (words(&[IMAGE[0] + 8]), words(&[IMAGE[1] + 16]));
+        let (here, there) = (maps(0), maps(1));
+        let first = Run { maps: &here, ..run(&first, 0, FIRST) };
+        let second = Run { maps: &there, ..run(&second, 1, FIRST) };
+        let proof = compare(first, second, false).unwrap();
+        assert_eq!((proof.suspects, proof.nondeterministic), (Vec::new(), 1));
     }
 
     #[test]
