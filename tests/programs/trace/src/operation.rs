@@ -33,10 +33,10 @@ impl Random {
 
     /// Mostly small.
     fn length(&mut self) -> usize {
-        match self.below(200) {
-            0 => self.below(200_000),
+        match self.below(800) {
+            0 => self.below(150_000),
             1..=9 => self.below(6000),
-            10..=99 => self.below(200),
+            10..=399 => self.below(200),
             _ => self.below(24),
         }
     }
