@@ -16,6 +16,7 @@ pub(crate) enum Object {
     /// Each byte is a character.
     Text(String),
     /// Each byte in a box of its own.
+    #[expect(clippy::vec_box, reason = "many small allocations are what this is for")]
     Single(Vec<Box<u8>>),
     /// On a cache line.
     Line(Box<Line>),
@@ -51,7 +52,7 @@ pub(crate) struct Page(Vec<u8>);
 pub(crate) struct Tagged(usize);
 
 const LOW: usize = align_of::<Vec<u8>>() - 1;
-const ADDRESS: usize = (1 << 48) - 1 & !LOW;
+const ADDRESS: usize = ((1 << 48) - 1) & !LOW;
 
 impl Tagged {
     fn new(bytes: Vec<u8>, tags: usize) -> Self {
@@ -174,7 +175,7 @@ impl Raw {
         let align = 1 << (bytes.len() % 13);
         let layout = Layout::from_size_align(bytes.len().max(1), align).expect("a small layout");
         // Every other one asks for zeros, and must get them.
-        let zeroed = bytes.len() % 2 == 0;
+        let zeroed = bytes.len().is_multiple_of(2);
         // SAFETY: the layout is not empty; what is read of a block was written, or is zero.
         let block = unsafe {
             let block = if zeroed { std::alloc::alloc_zeroed(layout) } else { std::alloc::alloc(layout) };
@@ -237,7 +238,7 @@ impl Object {
             1 => Self::Text(bytes.iter().map(|byte| char::from(*byte)).collect()),
             2 => Self::Single(bytes.iter().map(|byte| Box::new(*byte)).collect()),
             3 => Self::Line(Box::new(Line(bytes))),
-            4 if kind % 4 == 0 => Self::Page(Box::new(Page(bytes))),
+            4 if kind.is_multiple_of(4) => Self::Page(Box::new(Page(bytes))),
             4 | 5 => Self::Shared(Arc::new(bytes)),
             6 => Self::Tagged(Tagged::new(bytes, LOW)),
             7 => Self::Tagged(Tagged::new(bytes, BOX)),
