@@ -339,8 +339,9 @@ impl Freezing<'_> {
             })
         };
         let foreign: Vec<_> = proof.suspects.iter().filter(|suspect| !allowed(suspect.offset)).collect();
-        // A verbatim image is full of garbage, which proves nothing.
-        let certain = foreign.iter().find(|suspect| suspect.certain && frozen.plan.is_some());
+        // Verbatim images and the overflow are full of garbage, which proves nothing.
+        let placed = |offset: u64| frozen.plan.as_ref().is_some_and(|(plan, _)| offset + (PAGE as u64) < plan.end);
+        let certain = foreign.iter().find(|suspect| suspect.certain && placed(suspect.offset));
         if let Some(worst) = certain.or(foreign.first()) {
             let found = format!(
                 "the image holds the address of {} (in {}; {} such words in all), which the embedded program does not have \

@@ -68,7 +68,7 @@ fn ascending(blocks: &[Block]) -> bool {
 
 fn span(blocks: &[Block]) -> Range<u64> {
     match (blocks.first(), blocks.last()) {
-        (Some(first), Some(last)) => first.address..last.address + last.size + 8,
+        (Some(first), Some(last)) => first.address..last.address + last.size.max(last.align) + 8,
         _ => 0..0,
     }
 }
@@ -112,12 +112,14 @@ impl<'a> Heap<'a> {
         &self.bytes[start..start + self.blocks[block as usize].size as usize]
     }
 
-    /// The block that an address means: its beginning, its inside, its end, or any of these with a tag in the low bits.
+    /// The block that an address means: its beginning, its inside, its end, or any of these with a tag in the low bits,
+    /// of which an over-aligned block has more than three to spare.
     pub(crate) fn block_at(&self, address: u64) -> Option<u32> {
         let find = |address: u64| {
             let after = self.blocks.partition_point(|block| block.address <= address);
             let block = &self.blocks[after.checked_sub(1)?];
-            (address <= block.address + block.size).then_some(after as u32 - 1)
+            let last = block.address + block.size.max(block.align - 1);
+            (address <= last).then_some(after as u32 - 1)
         };
         find(address).or_else(|| find(address & !7))
     }
@@ -270,6 +272,14 @@ mod tests {
         for missed in [(at(1) - 1) & !7, at(1) + 17 + 8, 0, 0x5529_0000_0000] {
             assert_eq!(order(&[words(&[missed]), words(&[1, 2])], &[Seed::Address(at(0))]), [0], "{missed:#x}");
         }
+    }
+
+    #[test]
+    fn over_aligned_blocks_have_more_tag_bits() {
+        let (mut blocks, bytes) = heap(&[words(&[at(1) | 0x0f]), vec![1, 2, 3]]);
+        assert_eq!(Heap::new(&blocks, &bytes).unwrap().mark(&[Seed::Address(at(0))]).order, [0]);
+        blocks[1].align = 64;
+        assert_eq!(Heap::new(&blocks, &bytes).unwrap().mark(&[Seed::Address(at(0))]).order, [0, 1]);
     }
 
     #[test]

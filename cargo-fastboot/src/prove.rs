@@ -16,6 +16,7 @@
 use crate::capture::{Capture, Mapping};
 use anyhow::{Result, bail};
 use fastboot_rt::capture::{SCRATCH, SCRATCH_LEN, STACK_LEN, STACK_TOP};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// What the comparison of two runs says of their image data.
@@ -70,6 +71,8 @@ enum Region {
 
 const REGIONS: [Region; 5] = [Region::Image, Region::Executable, Region::Scratch, Region::ThreadLocals, Region::Stack];
 const WORD: usize = 8;
+/// The bits of a word that an address has: above them may be a tag, which moves with the address.
+const ADDRESS: u64 = (1 << 48) - 1;
 
 impl<'a> Run<'a> {
     /// The run that left this capture, whose image data is `data`, and in which the threads with these handles were still
@@ -100,6 +103,11 @@ impl<'a> Run<'a> {
     fn contains(&self, region: Region, address: u64) -> bool {
         let (start, end) = self.regions[region as usize];
         start <= address && address <= end
+    }
+
+    /// Inside of memory that freezing made: two addresses there that did not move with it tell of two objects.
+    fn is_known(&self, address: u64) -> bool {
+        [Region::Image, Region::Scratch, Region::Stack].into_iter().any(|region| self.contains(region, address))
     }
 
     fn mapping(&self, address: u64) -> Option<&'a Mapping> {
@@ -144,11 +152,12 @@ pub(crate) fn compare(first: Run<'_>, second: Run<'_>, pie: bool) -> Result<Proo
         let (a, b) = first.word(at).zip(second.word(at))?;
         let moved = |region: &Region| {
             let distance = distances[*region as usize];
-            distance != 0 && b.wrapping_sub(a) == distance && first.contains(*region, a)
+            distance != 0 && b.wrapping_sub(a) == distance && first.contains(*region, a & ADDRESS)
         };
         REGIONS.into_iter().find(moved)
     };
 
+    let mut libraries = Libraries::default();
     let mut unexplained = Vec::new();
     let pairs = first.data.chunks(WORD).zip(second.data.chunks(WORD));
     for (index, _) in pairs.enumerate().filter(|(_, (a, b))| a != b) {
@@ -179,7 +188,7 @@ pub(crate) fn compare(first: Run<'_>, second: Run<'_>, pie: bool) -> Result<Proo
             first.data[byte] == second.data[byte] || near.iter().any(|start| (*start..*start + WORD).contains(&byte))
         });
         if !explained {
-            explain(at, first, second, pie, &mut proof)?;
+            explain(at, first, second, pie, &mut libraries, &mut proof)?;
         }
     }
     proof.static_pointers.sort_unstable();
@@ -188,11 +197,19 @@ pub(crate) fn compare(first: Run<'_>, second: Run<'_>, pie: bool) -> Result<Proo
 }
 
 /// A word that differs and moved with nothing.
-fn explain(at: usize, first: Run<'_>, second: Run<'_>, pie: bool, proof: &mut Proof) -> Result<()> {
+fn explain(
+    at: usize,
+    first: Run<'_>,
+    second: Run<'_>,
+    pie: bool,
+    libraries: &mut Libraries,
+    proof: &mut Proof,
+) -> Result<()> {
     if let Some((a, b)) = first.word(at).zip(second.word(at))
+        && ![(first, a), (second, b)].into_iter().any(|(run, address)| run.is_known(address))
         && let Some((here, there)) = first.mapping(a).zip(second.mapping(b))
         && here.name == there.name
-        && let Some((what, certain)) = foreign(here, a, there, b, first.handles)
+        && let Some((what, certain)) = foreign(here, a, there, b, first.handles, libraries)
     {
         proof.suspects.push(Suspect { offset: at as u64, what, certain });
         return Ok(());
@@ -219,7 +236,14 @@ fn explain(at: usize, first: Run<'_>, second: Run<'_>, pie: bool, proof: &mut Pr
 }
 
 /// What two addresses in mappings of the same name mean, and whether that is certain.
-fn foreign(here: &Mapping, a: u64, there: &Mapping, b: u64, handles: &[u64]) -> Option<(String, bool)> {
+fn foreign(
+    here: &Mapping,
+    a: u64,
+    there: &Mapping,
+    b: u64,
+    handles: &[u64],
+    libraries: &mut Libraries,
+) -> Option<(String, bool)> {
     if handles.contains(&a) {
         return Some(("a running thread, that is, its handle".to_owned(), true));
     }
@@ -229,7 +253,7 @@ fn foreign(here: &Mapping, a: u64, there: &Mapping, b: u64, handles: &[u64]) -> 
         "" | "[heap]" => Some(("memory of the C library".to_owned(), false)),
         // Libraries move as a whole.
         _ if offset != there.offset + (b - there.range.start) => None,
-        name => match symbol_at(here, a) {
+        name => match libraries.symbol_at(here, a) {
             Some(symbol) => Some((format!("`{symbol}` in {name}"), true)),
             // A return address that a stack frame left in an object, most of the time.
             None if here.executable => Some((format!("code in {name}"), false)),
@@ -276,24 +300,31 @@ impl Proof {
     }
 }
 
-/// The symbol that a shared library has at exactly this address.
-fn symbol_at(mapping: &Mapping, address: u64) -> Option<String> {
-    use object::read::elf::{FileHeader as _, ProgramHeader as _, Sym as _};
-    use object::{LittleEndian as LE, elf};
-    let bytes = std::fs::read(&mapping.name).ok()?;
-    let header = elf::FileHeader64::<LE>::parse(&*bytes).ok()?;
-    let offset = mapping.offset + (address - mapping.range.start);
-    let segments = header.program_headers(LE, &*bytes).ok()?;
-    // Mappings begin at page boundaries, segments do not: the offset may lie in the page before.
-    let segment = segments.iter().find(|segment| {
-        let start = segment.p_offset(LE) & !0xfff;
-        segment.p_type(LE) == elf::PT_LOAD && (start..segment.p_offset(LE) + segment.p_filesz(LE)).contains(&offset)
-    })?;
-    let value = offset.wrapping_sub(segment.p_offset(LE)).wrapping_add(segment.p_vaddr(LE));
-    let sections = header.sections(LE, &*bytes).ok()?;
-    let symbols = sections.symbols(LE, &*bytes, elf::SHT_DYNSYM).ok()?;
-    let symbol = symbols.iter().find(|symbol| symbol.st_value(LE) == value && value != 0)?;
-    Some(String::from_utf8_lossy(symbol.name(LE, symbols.strings()).ok()?).into_owned())
+/// The shared libraries that were looked into, each read once.
+#[derive(Default)]
+struct Libraries(BTreeMap<String, Vec<u8>>);
+
+impl Libraries {
+    /// The symbol that a shared library has at exactly this address.
+    fn symbol_at(&mut self, mapping: &Mapping, address: u64) -> Option<String> {
+        use object::read::elf::{FileHeader as _, ProgramHeader as _, Sym as _};
+        use object::{LittleEndian as LE, elf};
+        let read = || std::fs::read(&mapping.name).unwrap_or_default();
+        let bytes = self.0.entry(mapping.name.clone()).or_insert_with(read).as_slice();
+        let header = elf::FileHeader64::<LE>::parse(bytes).ok()?;
+        let offset = mapping.offset + (address - mapping.range.start);
+        let segments = header.program_headers(LE, bytes).ok()?;
+        // Mappings begin at page boundaries, segments do not: the offset may lie in the page before.
+        let segment = segments.iter().find(|segment| {
+            let start = segment.p_offset(LE) & !0xfff;
+            segment.p_type(LE) == elf::PT_LOAD && (start..segment.p_offset(LE) + segment.p_filesz(LE)).contains(&offset)
+        })?;
+        let value = offset.wrapping_sub(segment.p_offset(LE)).wrapping_add(segment.p_vaddr(LE));
+        let sections = header.sections(LE, bytes).ok()?;
+        let symbols = sections.symbols(LE, bytes, elf::SHT_DYNSYM).ok()?;
+        let symbol = symbols.iter().find(|symbol| symbol.st_value(LE) == value && value != 0)?;
+        Some(String::from_utf8_lossy(symbol.name(LE, symbols.strings()).ok()?).into_owned())
+    }
 }
 
 #[cfg(test)]
@@ -329,6 +360,32 @@ mod tests {
         let second = words(&[1, SECOND + 16, IMAGE[1] + 8, SCRATCH[1] + 64, STACK_TOP[1] - 8192, 7]);
         let expected = Proof { static_pointers: vec![8], image_pointers: vec![16], dead: 2, ..Proof::default() };
         assert_eq!(pie(&first, &second).unwrap(), expected);
+    }
+
+    #[test]
+    fn tags_move_with_their_addresses() {
+        for tag in [0xfff8 << 48, 1 << 63, 0x7ff8 << 48 | 3] {
+            let first = words(&[1, (FIRST + 16) | tag, (IMAGE[0] + 8) | tag, (SCRATCH[0] + 64) | tag]);
+            let second = words(&[1, (SECOND + 16) | tag, (IMAGE[1] + 8) | tag, (SCRATCH[1] + 64) | tag]);
+            let expected = Proof { static_pointers: vec![8], image_pointers: vec![16], dead: 1, ..Proof::default() };
+            assert_eq!(pie(&first, &second).unwrap(), expected, "{tag:#x}");
+        }
+        let (first, second) = (words(&[(FIRST + 16) | 1 << 48]), words(&[(SECOND + 16) | 2 << 48]));
+        assert!(pie(&first, &second).unwrap().static_pointers.is_empty(), "another tag is another word");
+    }
+
+    #[test]
+    fn addresses_of_other_objects_are_no_suspects() {
+        let maps = |place: usize| {
+            let range = IMAGE[place] - 4096..IMAGE[place] + 0x10_0000;
+            vec![Mapping { range, executable: false, offset: 0, name: String::new() }]
+        };
+        let (first, second) = (words(&[IMAGE[0] + 8]), words(&[IMAGE[1] + 16]));
+        let (here, there) = (maps(0), maps(1));
+        let first = Run { maps: &here, ..run(&first, 0, FIRST) };
+        let second = Run { maps: &there, ..run(&second, 1, FIRST) };
+        let proof = compare(first, second, false).unwrap();
+        assert_eq!((proof.suspects, proof.nondeterministic), (Vec::new(), 1));
     }
 
     #[test]

@@ -9,6 +9,9 @@ const INTEGRATION: &str = "fastboot-tests";
 /// Unit tests of all crates, then the integration tests.
 pub(crate) fn test(full: bool) -> Result<()> {
     run(cargo("test").args(["--locked", "--workspace", "--exclude", INTEGRATION]))?;
+    if full {
+        run(cargo("test").args(["--locked", "--package", "cargo-fastboot", "--bins", "--", "--ignored"]))?;
+    }
     run(cargo("build").args(["--locked", "--package", "cargo-fastboot"]))?;
     let mut integration = cargo("test");
     integration.env("CARGO_FASTBOOT", target().join("debug/cargo-fastboot"));
