@@ -259,7 +259,13 @@ impl Freezing<'_> {
         let mut seeds: Vec<Seed<'_>> = planned.roots.iter().map(|root| Seed::Address(root.value)).collect();
         let statics = Statics::find(self.binary, &planned, &self.options.choices)?;
         seeds.extend(statics.carried_bytes(&planned).map(Seed::Bytes));
-        let marked = heap.mark(&seeds);
+        let mut marked = heap.mark(&seeds);
+        if self.binary.pie {
+            // Together, so that relocating them writes to few pages. Where a number only looks like a static pointer, the
+            // object lies a little further from its neighbours.
+            let executable = planned.process.exe_base..planned.process.exe_end;
+            marked.bring_forward(|block| heap.may_point_into(block, &executable));
+        }
         let plan = Plan::new(&planned.blocks, &marked, planned.threads.len());
         drop(bytes);
         let path = self.folder.join(format!("plan{attempt}.plan"));

@@ -112,6 +112,12 @@ impl<'a> Heap<'a> {
         &self.bytes[start..start + self.blocks[block as usize].size as usize]
     }
 
+    /// Whether an aligned word of a block is, or looks like, an address in a range, whatever its tag.
+    pub(crate) fn may_point_into(&self, block: u32, range: &Range<u64>) -> bool {
+        let words = self.contents(block).as_chunks::<8>().0;
+        words.iter().any(|word| range.contains(&(u64::from_le_bytes(*word) & ((1 << (8 * ADDRESS_LEN)) - 1))))
+    }
+
     /// The block that an address means: its beginning, its inside, its end, or any of these with a tag in the low bits,
     /// of which an over-aligned block has more than three to spare.
     pub(crate) fn block_at(&self, address: u64) -> Option<u32> {
@@ -195,6 +201,11 @@ impl<'a> Heap<'a> {
 }
 
 impl Marked {
+    /// Moves the chosen blocks before all others of the hot ones; otherwise the order stays.
+    pub(crate) fn bring_forward(&mut self, chosen: impl Fn(u32) -> bool) {
+        self.order[..self.hot].sort_by_cached_key(|block| !chosen(*block));
+    }
+
     fn meet(&mut self, block: u32, seed: u32) -> bool {
         let slot = &mut self.seeds[block as usize];
         if slot.is_some() {
@@ -272,6 +283,18 @@ mod tests {
         for missed in [(at(1) - 1) & !7, at(1) + 17 + 8, 0, 0x5529_0000_0000] {
             assert_eq!(order(&[words(&[missed]), words(&[1, 2])], &[Seed::Address(at(0))]), [0], "{missed:#x}");
         }
+    }
+
+    #[test]
+    fn blocks_with_static_pointers_can_be_brought_forward() {
+        let executable = 0x5555_5555_4000..0x5555_5565_4000;
+        let vtable = executable.start + 0x120;
+        let contents = [words(&[at(1), at(2), at(3)]), words(&[1]), words(&[vtable]), words(&[vtable | 0xfff8 << 48])];
+        let (blocks, bytes) = heap(&contents);
+        let heap = Heap::new(&blocks, &bytes).unwrap();
+        let mut marked = heap.mark(&[Seed::Address(at(0))]);
+        marked.bring_forward(|block| heap.may_point_into(block, &executable));
+        assert_eq!(marked.order, [2, 3, 0, 1]);
     }
 
     #[test]

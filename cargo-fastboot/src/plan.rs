@@ -1,6 +1,7 @@
 //! Plan: gives every object that is alive after a plan run its final address.
 //!
-//! Objects lie back to back in the order in which marking meets them, packed to their alignment, each with the size it
+//! Objects lie back to back in the order in which marking meets them (in a position-independent binary those with static
+//! pointers first), packed to their alignment, each with the size it
 //! had at the end. Those that are reached only through deferred fields come last, from a page of their own on: the cold
 //! region. The plan says, for each allocation of each thread: what it asked for, and where it belongs.
 
