@@ -187,10 +187,14 @@ impl Statics {
         Ok(())
     }
 
-    /// Every static that changed, with what was decided.
+    /// Every static that changed, with what was decided; without fastboot's own, the roots among them.
     pub(crate) fn report(&self) -> impl Iterator<Item = (String, String)> {
         let mut seen = BTreeSet::new();
-        self.found.iter().filter_map(move |found| {
+        let own = |found: &&Static| {
+            let root = matches!(&found.decision, Decision::Skip(reason) if reason == statics::A_ROOT);
+            root || found.crate_name.as_deref() == Some("fastboot_rt")
+        };
+        self.found.iter().filter(move |found| !own(found)).filter_map(move |found| {
             let decision = match &found.decision {
                 Decision::Carry(reason) => format!("carried, {} bytes: {reason}", changed_len(found)),
                 Decision::Skip(reason) => format!("not carried: {reason}"),

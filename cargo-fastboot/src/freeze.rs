@@ -13,7 +13,7 @@ use crate::carry::Statics;
 use crate::image::{self, Image, Parts};
 use crate::mark::{self, Heap, Seed};
 use crate::plan::Plan;
-use crate::prove::{self, Proof, Run};
+use crate::prove::{self, Proof, Run, Suspect};
 use crate::run::{Purpose, run};
 use crate::shell::Shell;
 use crate::statics::Choices;
@@ -106,7 +106,7 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
     if !strip::has_symbols(&binary.bytes)? {
         shell.warn(format_args!(
             "{} has no symbols, so no static can be carried: hash maps and caches that keep their state in statics may \
-             not work; freeze it before it is stripped",
+             not work; leave out `strip` in RUSTFLAGS and `-s`, or freeze it before it is stripped",
             path.display()
         ));
     }
@@ -347,14 +347,19 @@ impl Freezing<'_> {
         let foreign: Vec<_> = proof.suspects.iter().filter(|suspect| !allowed(suspect.offset)).collect();
         // Verbatim images and the overflow are full of garbage, which proves nothing.
         let placed = |offset: u64| frozen.plan.as_ref().is_some_and(|(plan, _)| offset + (PAGE as u64) < plan.end);
-        let certain = foreign.iter().find(|suspect| suspect.certain && placed(suspect.offset));
+        // What a stack frame left behind lies in unused parts, but hardly at the very beginning of a root's value.
+        let is_value = |offset: u64| {
+            let address = frozen.capture.process.home + PAGE as u64 + offset;
+            frozen.capture.roots.iter().any(|root| root.value == address && root.size >= 8)
+        };
+        let certain = |suspect: &&&Suspect| suspect.certain || is_value(suspect.offset);
+        let certain = foreign.iter().find(|suspect| certain(suspect) && placed(suspect.offset));
         if let Some(worst) = certain.or(foreign.first()) {
             let found = format!(
-                "the image holds the address of {} (in {}; {} such words in all), which the embedded program does not have \
-                 there",
+                "the image holds the address of {} (in {}{}), which the embedded program does not have there",
                 worst.what,
                 place(worst.offset),
-                foreign.len(),
+                if foreign.len() == 1 { String::new() } else { format!("; {} such words in all", foreign.len()) },
             );
             let remedy = "if it is garbage that nothing reads, allow it: `--allow-foreign ROOT`, or \
                           `allow-foreign = [\"ROOT\"]` in [package.metadata.fastboot]";

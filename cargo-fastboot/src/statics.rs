@@ -78,6 +78,8 @@ pub(crate) struct Choices {
     pub(crate) skip: Vec<String>,
 }
 
+/// Why the static of a root is not carried.
+pub(crate) const A_ROOT: &str = "a root";
 /// Name of what no symbol covers.
 pub(crate) const NO_SYMBOL: &str = "<no symbol>";
 
@@ -215,7 +217,7 @@ impl Facts<'_> {
         if self.span.owner == Owner::Root {
             return match by_name() {
                 Some(pattern) => Err(policy::cannot(pattern, "it is a root, and roots are in the image anyway")),
-                None => skip("a root"),
+                None => skip(A_ROOT),
             };
         }
         let Some(name) = self.name else {

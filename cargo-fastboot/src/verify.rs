@@ -37,13 +37,16 @@ impl Report {
                 "equal" => report.equal.push(rest.to_owned()),
                 "not-comparable" => report.not_comparable.push(rest.to_owned()),
                 "different" => report.failures.push(format!(
-                    "root `{rest}` is not equal to a fresh one. If it is not meant to be (a clock, a random number), \
-                     say how to compare it: `static NAME: T = .., check = |thawed, fresh| ..;`"
+                    "root `{rest}` is not equal to a fresh one. If it is not meant to be (a clock, a random number, a \
+                     counter in a static), say how to compare it: `static NAME: T = .., check = |thawed, fresh| ..;`"
                 )),
-                "panicked" => report.failures.push(format!(
-                    "root `{rest}`: evaluating it again or comparing it panicked. Does it need something that the freeze \
-                     had and this run has not?"
-                )),
+                "panicked" => {
+                    let (root, message) = rest.split_once(' ').unwrap_or((rest, ""));
+                    report.failures.push(format!(
+                        "root `{root}`: evaluating it again or comparing it panicked: {message}. An expression that can \
+                         only be evaluated once, because it sets a static that is carried, cannot be verified: --no-verify"
+                    ));
+                }
                 "cold" => report.failures.push(format!("it starts cold: {rest}")),
                 "end" => complete = true,
                 _ => {}
@@ -139,7 +142,7 @@ mod tests {
     fn whatever_is_wrong_is_a_failure() {
         for (text, expected) in [
             ("begin X\ndifferent X\nend\n", "`X` is not equal"),
-            ("begin X\npanicked X\nend\n", "`X`: evaluating"),
+            ("begin X\npanicked X set twice\nend\n", "panicked: set twice"),
             ("begin X\n", "`X`: the program died"),
             ("cold image truncated\n", "image truncated"),
             ("", "without a report"),

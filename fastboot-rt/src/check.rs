@@ -47,13 +47,16 @@ fn say(line: std::fmt::Arguments<'_>) {
 extern "C" fn check_thread(_: *mut c_void) -> *mut c_void {
     for record in roots::all() {
         say(format_args!("begin {}", record.name()));
-        let found = match panic::catch_unwind(AssertUnwindSafe(|| record.check())) {
-            Ok(Checked::Equal) => "equal",
-            Ok(Checked::Different) => "different",
-            Ok(Checked::NotComparable) => "not-comparable",
-            Err(_) => "panicked",
-        };
-        say(format_args!("{found} {}", record.name()));
+        match panic::catch_unwind(AssertUnwindSafe(|| record.check())) {
+            Ok(Checked::Equal) => say(format_args!("equal {}", record.name())),
+            Ok(Checked::Different) => say(format_args!("different {}", record.name())),
+            Ok(Checked::NotComparable) => say(format_args!("not-comparable {}", record.name())),
+            Err(payload) => {
+                let text = payload.downcast_ref::<&str>().copied();
+                let text = text.or(payload.downcast_ref::<String>().map(String::as_str)).unwrap_or_default();
+                say(format_args!("panicked {} {}", record.name(), text.replace('\n', " ")));
+            }
+        }
     }
     say(format_args!("end"));
     sys::exit(0)

@@ -91,5 +91,5 @@ pub mod __private {
     pub use crate::format::{HEADER_LEN, Header};
     pub use crate::roots::{CompareNot, ComparePartialEq, Probe, RootRecord};
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-    pub use crate::start::{Placeholder, start};
+    pub use crate::start::{Constructor, Placeholder, start};
 }

@@ -49,7 +49,7 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 macro_rules! frozen {
     () => {};
     (
-        $(#[$attribute:meta])* $visibility:vis static $name:ident: $type:ty = $value:expr $(, check = $check:expr)?;
+        $(#[$attribute:meta])* $visibility:vis static $name:ident: $type:ty = $value:expr $(, check = $check:expr $(,)?)?;
         $($rest:tt)*
     ) => {
         $(#[$attribute])*

@@ -4,7 +4,9 @@ use crate::format::{HEADER_LEN, Header};
 use crate::sys::{self, Line};
 use crate::{alloc, check, freeze, roots, thaw};
 use core::cell::UnsafeCell;
+use core::ffi::{c_char, c_int};
 use core::fmt::{self, Write};
+use core::ptr;
 
 /// Makes the program one that can be frozen: once, in the binary, outside of any function.
 ///
@@ -48,15 +50,19 @@ macro_rules! __install_section {
         #[unsafe(link_section = "fastboot")]
         static SECTION: $crate::__private::Placeholder = $crate::__private::Placeholder::new();
 
-        extern "C" fn start() {
-            $crate::__private::start(&SECTION, $allocator.__state());
+        extern "C" fn start(
+            count: ::core::ffi::c_int,
+            arguments: *const *const ::core::ffi::c_char,
+            environment: *const *const ::core::ffi::c_char,
+        ) {
+            $crate::__private::start(&SECTION, $allocator.__state(), (START, count, arguments, environment));
         }
 
         // After the standard library's own entry (.init_array.00099), which keeps the arguments, and before those
         // without a number, which are the user's.
         #[used]
         #[unsafe(link_section = ".init_array.00100")]
-        static START: extern "C" fn() = start;
+        static START: $crate::__private::Constructor = start;
     };
 }
 
@@ -86,9 +92,37 @@ impl Placeholder {
     }
 }
 
+/// An entry of `.init_array`. glibc passes arguments and environment, as it does to `main`.
+#[doc(hidden)]
+pub type Constructor = extern "C" fn(c_int, *const *const c_char, *const *const c_char);
+
+/// What [`start`] was called as, and with.
+type Call = (Constructor, c_int, *const *const c_char, *const *const c_char);
+
+/// Runs the entries of `.init_array` that come after this one. In freeze and check mode the program never gets to them,
+/// and the roots' expressions may rely on what they do: registries that fill themselves before `main`.
+fn run_later_constructors((own, count, arguments, environment): Call) {
+    let start = ptr::with_exposed_provenance::<usize>(sys::weak_symbol!("__init_array_start"));
+    let end = ptr::with_exposed_provenance::<usize>(sys::weak_symbol!("__init_array_end"));
+    if start.is_null() || end <= start {
+        return;
+    }
+    // SAFETY: the linker defines the two symbols as the bounds of the array of constructors, which is relocated by now,
+    // because one of its entries is running; nothing writes to it.
+    let entries = unsafe { core::slice::from_raw_parts(start, end.offset_from_unsigned(start)) };
+    let later = entries.iter().skip_while(|entry| **entry != own as usize).skip(1);
+    // The gABI reserves 0 and -1 for entries that are to be ignored.
+    for entry in later.filter(|entry| !matches!(**entry, 0 | usize::MAX)) {
+        // SAFETY: every other entry is the address of a function that the C library calls with these three arguments; on
+        // x86-64 one that takes fewer ignores them. In this process nobody else will call it: what follows ends with
+        // `_exit`.
+        unsafe { core::mem::transmute::<usize, Constructor>(*entry)(count, arguments, environment) };
+    }
+}
+
 /// Entry from `.init_array`. Called by the code of [`install!`](crate::install) only.
 #[doc(hidden)]
-pub fn start(placeholder: &'static Placeholder, state: &'static alloc::State) {
+pub fn start(placeholder: &'static Placeholder, state: &'static alloc::State, call: Call) {
     alloc::install(state);
     // Keeps the registry's anchor in the program.
     core::hint::black_box(roots::anchor());
@@ -98,6 +132,7 @@ pub fn start(placeholder: &'static Placeholder, state: &'static alloc::State) {
     let variable = |name| if secure { None } else { sys::variable(name) };
 
     if let Some(folder) = variable(c"FASTBOOT_FREEZE") {
+        run_later_constructors(call);
         freeze::run(folder, placeholder);
     }
     let log = variable(c"FASTBOOT_LOG").is_some_and(|value| !matches!(value.to_bytes(), b"" | b"0" | b"off"));
@@ -111,6 +146,7 @@ pub fn start(placeholder: &'static Placeholder, state: &'static alloc::State) {
         report(&outcome, sys::now().wrapping_sub(began));
     }
     if let Some(path) = variable(c"FASTBOOT_CHECK") {
+        run_later_constructors(call);
         check::run(path, outcome.map(drop).map_err(|reason| reason.to_string()));
     }
 }
