@@ -187,6 +187,16 @@ impl Statics {
         Ok(())
     }
 
+    /// Statics of the crates that declare roots that were taken for dispatch caches: they may well be something else.
+    pub(crate) fn doubtful_dispatch_caches(&self, capture: &Capture) -> impl Iterator<Item = &str> {
+        let declaring: BTreeSet<String> =
+            capture.roots.iter().filter_map(|root| Some(root.name.split_once("::")?.0.to_owned())).collect();
+        let taken =
+            |found: &&Static| matches!(&found.decision, Decision::Skip(reason) if reason == statics::DISPATCH_CACHE);
+        let own = move |found: &&Static| found.crate_name.as_ref().is_some_and(|name| declaring.contains(name));
+        self.found.iter().filter(taken).filter(own).map(|found| found.name.as_str())
+    }
+
     /// Every static that changed, with what was decided; without fastboot's own, the roots among them.
     pub(crate) fn report(&self) -> impl Iterator<Item = (String, String)> {
         let mut seen = BTreeSet::new();

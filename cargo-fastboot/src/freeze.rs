@@ -143,6 +143,13 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
     statics.check_references(&binary, &frozen.capture, &frozen.data, &proof)?;
     freezing.judge(&frozen, &proof).with_context(told)?;
     let statics = &frozen.statics;
+    for name in statics.doubtful_dispatch_caches(&frozen.capture) {
+        shell.warn(format_args!(
+            "the static `{name}` held the address of one function before the roots were evaluated and another afterwards, \
+             so it is taken for a dispatch cache and not carried; if it is none, carry it: `--carry {name}`, or \
+             `carry = [\"{name}\"]` in [package.metadata.fastboot]"
+        ));
+    }
     for (name, decision) in statics.report() {
         shell.verbose(format_args!("static {name}: {decision}"));
     }

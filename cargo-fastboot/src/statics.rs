@@ -78,6 +78,8 @@ pub(crate) struct Choices {
     pub(crate) skip: Vec<String>,
 }
 
+/// Why a word that holds one code address after another is not carried.
+pub(crate) const DISPATCH_CACHE: &str = "a dispatch cache: the CPU is asked anew";
 /// Why the static of a root is not carried.
 pub(crate) const A_ROOT: &str = "a root";
 /// Name of what no symbol covers.
@@ -249,7 +251,7 @@ impl Facts<'_> {
             None => {}
         }
         if self.is_dispatch_cache() {
-            return skip("a dispatch cache: the CPU is asked anew");
+            return skip(DISPATCH_CACHE);
         }
         if self.is_cpu_feature_cache(&name.text) {
             return skip("a cache of CPU features: the CPU is asked anew");
