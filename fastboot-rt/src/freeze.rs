@@ -199,6 +199,13 @@ fn copy_statics() -> Vec<(usize, Vec<u8>)> {
     sys::writable_segments(SECTION.load(Ordering::Relaxed)).map(copy).collect()
 }
 
+/// Overwrites what earlier calls left on the stack below. Unused parts of objects keep what stood there, and what differs
+/// from run to run there, such as what this module left when it looked at the process, would differ in images too.
+#[inline(never)]
+fn scrub_stack() {
+    core::hint::black_box(&mut [0u8; 256 << 10]);
+}
+
 extern "C" fn freeze_thread(_: *mut c_void) -> *mut c_void {
     // None of what is allocated here can be in an image: the allocator does not freeze yet, or no longer.
     let mut times = Vec::with_capacity(roots::all().chain(roots::warm_ups()).count());
@@ -215,6 +222,7 @@ extern "C" fn freeze_thread(_: *mut c_void) -> *mut c_void {
         PANICKED.store(false, Ordering::Relaxed);
         status_name(record.name());
         status_u32(STATUS_PHASE, Phase::Evaluating as u32);
+        scrub_stack();
         let began = sys::now();
         if panic::catch_unwind(AssertUnwindSafe(|| record.evaluate())).is_err() {
             if !PANICKED.load(Ordering::Relaxed) {
