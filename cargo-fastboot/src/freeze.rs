@@ -309,18 +309,18 @@ impl Freezing<'_> {
             Some((_, path)) => Purpose::Place(path),
             None => Purpose::Verbatim,
         };
-        let second = self.run(purpose, true, "prove")?;
-        let data = image_data(&second, &frozen.statics)?;
-        // Handles of threads that ended are garbage at most.
-        let running = frozen.capture.left_behind.iter().any(|(_, kind, _)| *kind == 3);
-        let threads =
-            frozen.capture.threads.iter().map(|thread| thread.handle).filter(|handle| running && *handle != 0);
-        let handles: Vec<u64> = threads.collect();
-        let proof = prove::compare(
-            Run::new(&frozen.capture, &frozen.data, &handles, 0),
-            Run::new(&second, &data, &[], 1),
-            self.binary.pie,
-        )?;
+        // Every attempt is a whole proof by itself. In a PIE, garbage that differs in an unlucky way can keep one from being
+        // found, and then another run under other addresses may find it.
+        let mut attempt = 1;
+        let proof = loop {
+            match self.prove_once(frozen, purpose, &format!("prove-{attempt}")) {
+                Err(error) if self.binary.pie && attempt < 3 => {
+                    self.shell.verbose(format_args!("no proof yet: {error:#}"))
+                }
+                ended => break ended?,
+            }
+            attempt += 1;
+        };
         self.shell.verbose(format_args!(
             "{} pointers into the image, {} into the executable, {} dead words, {} words that differ from run to run",
             proof.image_pointers.len(),
@@ -329,6 +329,21 @@ impl Freezing<'_> {
             proof.nondeterministic
         ));
         Ok(proof)
+    }
+
+    fn prove_once(&self, frozen: &Frozen, purpose: Purpose<'_>, name: &str) -> Result<Proof> {
+        let second = self.run(purpose, true, name)?;
+        let data = image_data(&second, &frozen.statics)?;
+        // Handles of threads that ended are garbage at most.
+        let running = frozen.capture.left_behind.iter().any(|(_, kind, _)| *kind == 3);
+        let threads =
+            frozen.capture.threads.iter().map(|thread| thread.handle).filter(|handle| running && *handle != 0);
+        let handles: Vec<u64> = threads.collect();
+        prove::compare(
+            Run::new(&frozen.capture, &frozen.data, &handles, 0),
+            Run::new(&second, &data, &[], 1),
+            self.binary.pie,
+        )
     }
 
     /// Says what the proof found that is not as it should be, and refuses what cannot be right.
