@@ -32,6 +32,8 @@ pub(crate) struct Capture {
     pub(crate) maps: Vec<Mapping>,
     /// Place run: threads that left the plan, allocations placed, allocations that overflowed.
     pub(crate) counts: [u64; 3],
+    /// The largest alignment in bytes of what may be in the image.
+    pub(crate) largest_alignment: u64,
 }
 
 /// A writable segment of the executable, as it was loaded: its statics.
@@ -165,6 +167,7 @@ impl Capture {
             left_behind: Vec::new(),
             maps: Vec::new(),
             counts: [0; 3],
+            largest_alignment: 1,
         };
         let mut failure = Failure::Unfinished;
         let mut at = 0u64;
@@ -260,7 +263,10 @@ impl Capture {
             Tag::LeftBehind => {
                 self.left_behind.push((fields.string()?, fields.number()?, fields.string()?));
             }
-            Tag::Counts => self.counts = [fields.number()?, fields.number()?, fields.number()?],
+            Tag::Counts => {
+                self.counts = [fields.number()?, fields.number()?, fields.number()?];
+                self.largest_alignment = fields.number()?;
+            }
             Tag::Panic => {
                 *failure =
                     Failure::Panic { root: fields.string()?, message: fields.string()?, location: fields.string()? };

@@ -153,10 +153,13 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
     for (name, decision) in statics.report() {
         shell.verbose(format_args!("static {name}: {decision}"));
     }
+    let in_image = |offsets: &[u64]| offsets.iter().map(|offset| offset + PAGE as u64).collect::<Vec<_>>();
+    let image_pointers = freezing.is_relocatable(&frozen, &proof).then(|| in_image(&proof.image_pointers));
     let parts = Parts {
         data: &frozen.data,
         verbatim: frozen.plan.is_none(),
-        static_pointers: &proof.static_pointers.iter().map(|offset| offset + PAGE as u64).collect::<Vec<_>>(),
+        static_pointers: &in_image(&proof.static_pointers),
+        image_pointers: image_pointers.as_deref(),
         carried: &statics.carried(),
         report: &statics.report().collect::<Vec<_>>(),
     };
@@ -344,6 +347,19 @@ impl Freezing<'_> {
             Run::new(&second, &data, &[], 1),
             self.binary.pie,
         )
+    }
+
+    /// Whether the image can be used at another address: if every pointer in it is known to be one, and no object needs an
+    /// alignment that another address may not have.
+    fn is_relocatable(&self, frozen: &Frozen, proof: &Proof) -> bool {
+        let alignment = frozen.capture.largest_alignment;
+        let why = match proof.doubtful {
+            Some(offset) => format!("the word at offset {offset:#x} of its data may be a pointer or not"),
+            None if alignment > PAGE as u64 => format!("something in it is aligned to {alignment} bytes"),
+            None => return true,
+        };
+        self.shell.verbose(format_args!("the image can only be used at its home address: {why}"));
+        false
     }
 
     /// Says what the proof found that is not as it should be, and refuses what cannot be right.

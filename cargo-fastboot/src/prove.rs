@@ -34,6 +34,9 @@ pub(crate) struct Proof {
     pub(crate) nondeterministic: u64,
     /// Offset of the first of those, and both values.
     pub(crate) first_difference: Option<(u64, u64, u64)>,
+    /// Offset of the first word that differs and held an address of the image in one of the runs: whether it is a pointer
+    /// is not known, so the image cannot be relocated.
+    pub(crate) doubtful: Option<u64>,
 }
 
 /// A word that is, or looks like, the address of memory that the embedded program will not have there.
@@ -138,6 +141,8 @@ pub(crate) fn compare(first: Run<'_>, second: Run<'_>, pie: bool) -> Result<Proo
             );
         }
         proof.nondeterministic = first.data.len().abs_diff(second.data.len()).div_ceil(WORD) as u64;
+        // The end of the longer one was compared with nothing.
+        proof.doubtful = Some(first.data.len().min(second.data.len()) as u64);
     }
     let distances = distances(first, second);
     if pie && distances[Region::Executable as usize] == 0 {
@@ -205,6 +210,10 @@ fn explain(
     libraries: &mut Libraries,
     proof: &mut Proof,
 ) -> Result<()> {
+    let window: Range<usize> = at.saturating_sub(WORD - 1)..at + WORD;
+    if proof.doubtful.is_none() && window.clone().any(|start| is_doubtful(start, first, second)) {
+        proof.doubtful = Some(at as u64);
+    }
     if let Some((a, b)) = first.word(at).zip(second.word(at))
         && ![(first, a), (second, b)].into_iter().any(|(run, address)| run.is_known(address))
         && let Some((here, there)) = first.mapping(a).zip(second.mapping(b))
@@ -215,12 +224,11 @@ fn explain(
         return Ok(());
     }
     if pie {
-        let window: Range<usize> = at.saturating_sub(WORD - 1)..at + WORD;
         let address = |start: usize| {
             let of = |run: Run<'_>| run.word(start).filter(|word| run.contains(Region::Executable, *word));
             of(first).or(of(second)).filter(|_| !is_overwritten(start, first, second))
         };
-        if let Some(address) = window.into_iter().find_map(address) {
+        if let Some(address) = { window }.find_map(address) {
             bail!(
                 "the word at offset {at:#x} of the image data held an address of the executable ({address:#x}) in one \
                  freeze run and something else in the other, so static pointers cannot be told from data. \
@@ -233,6 +241,14 @@ fn explain(
     let values = (first.word(at).unwrap_or(0), second.word(at).unwrap_or(0));
     proof.first_difference.get_or_insert((at as u64, values.0, values.1));
     Ok(())
+}
+
+/// Whether the word at `start` held an address of the image in one of the runs, but did not move with it.
+fn is_doubtful(start: usize, first: Run<'_>, second: Run<'_>) -> bool {
+    let held = |run: Run<'_>| run.word(start).is_some_and(|word| run.contains(Region::Image, word & ADDRESS));
+    let distance = |(a, b): (u64, u64)| b.wrapping_sub(a);
+    let moved = first.word(start).zip(second.word(start)).map(distance);
+    (held(first) || held(second)) && moved != Some(distances(first, second)[Region::Image as usize])
 }
 
 /// What two addresses in mappings of the same name mean, and whether that is certain.
@@ -386,6 +402,22 @@ mod tests {
         let second = Run { maps: &there, ..run(&second, 1, FIRST) };
         let proof = compare(first, second, false).unwrap();
         assert_eq!((proof.suspects, proof.nondeterministic), (Vec::new(), 1));
+    }
+
+    #[test]
+    fn what_may_be_a_pointer_or_not_keeps_an_image_where_it_is() {
+        let of = |first: &[u8], second: &[u8]| compare(run(first, 0, FIRST), run(second, 1, FIRST), false).unwrap();
+        // Another object in each run, or an object in one of them only.
+        for (a, b) in [(IMAGE[0] + 8, IMAGE[1] + 16), (IMAGE[0] + 8, 5), (5, IMAGE[1]), (7, IMAGE[1] + 0x10_0000)] {
+            assert_eq!(of(&words(&[1, a, 2]), &words(&[1, b, 2])).doubtful, Some(8), "{a:#x} {b:#x}");
+            let shifted = |word: u64| [vec![0; 3], words(&[word, 2])].concat();
+            assert!(of(&shifted(a), &shifted(b)).doubtful.is_some(), "unaligned {a:#x} {b:#x}");
+        }
+        // Pointers, data, and numbers that differ, beside a pointer or not.
+        let first = words(&[IMAGE[0], 5, 0x1234_5678_9abc_def0, IMAGE[0] + 8]);
+        let second = words(&[IMAGE[1], 5, 0x0fed_cba9_8765_4321, IMAGE[1] + 8]);
+        assert_eq!(of(&first, &second).doubtful, None);
+        assert!(of(&first, &second[..24]).doubtful.is_some(), "another length");
     }
 
     #[test]

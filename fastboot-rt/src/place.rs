@@ -26,6 +26,8 @@ static PLACED_END: AtomicUsize = AtomicUsize::new(0);
 static DIVERGENCES: AtomicU64 = AtomicU64::new(0);
 static PLACED_COUNT: AtomicU64 = AtomicU64::new(0);
 static OVERFLOWS: AtomicU64 = AtomicU64::new(0);
+/// The largest alignment of all that was not planned to be temporary.
+static LARGEST_ALIGNMENT: AtomicU64 = AtomicU64::new(1);
 
 /// Sets how this run allocates.
 pub(crate) fn set_mode(mode: Mode, home: usize, placed_end: usize) {
@@ -42,9 +44,10 @@ pub(crate) fn count_divergence() {
     DIVERGENCES.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Threads that left their plan, allocations placed as planned, allocations that overflowed.
-pub(crate) fn counts() -> [u64; 3] {
-    [&DIVERGENCES, &PLACED_COUNT, &OVERFLOWS].map(|count| count.load(Ordering::Relaxed))
+/// Threads that left their plan, allocations placed as planned, allocations that overflowed, and the largest alignment of
+/// what may be in the image.
+pub(crate) fn counts() -> [u64; 4] {
+    [&DIVERGENCES, &PLACED_COUNT, &OVERFLOWS, &LARGEST_ALIGNMENT].map(|count| count.load(Ordering::Relaxed))
 }
 
 fn in_placements(block: *const u8) -> bool {
@@ -61,24 +64,39 @@ fn temporary(layout: Layout, zeroed: bool, number: Number) -> *mut u8 {
     block
 }
 
+/// An allocation of this layout may be in the image.
+fn note_alignment(layout: Layout) {
+    let align = layout.align() as u64;
+    if align > LARGEST_ALIGNMENT.load(Ordering::Relaxed) {
+        LARGEST_ALIGNMENT.fetch_max(align, Ordering::Relaxed);
+    }
+}
+
 pub(crate) fn alloc(layout: Layout, zeroed: bool) -> *mut u8 {
     match mode() {
-        Mode::Verbatim => arena::alloc(layout, zeroed),
+        Mode::Verbatim => {
+            note_alignment(layout);
+            arena::alloc(layout, zeroed)
+        }
         Mode::Plan => match number::next(layout) {
             Planned::No(number) | Planned::Temporary(number) => temporary(layout, zeroed, number),
             Planned::Placed(_) => ptr::null_mut(),
         },
         Mode::Place => match number::next(layout) {
             Planned::Temporary(number) => temporary(layout, zeroed, number),
-            Planned::Placed(placement) => match home_of(placement) {
-                // A placement is only ever used by the allocation it was made for, so its memory is still zero.
-                Some((block, reserved)) if layout.size() <= reserved => {
-                    PLACED_COUNT.fetch_add(1, Ordering::Relaxed);
-                    block
+            Planned::Placed(placement) => {
+                note_alignment(layout);
+                match home_of(placement) {
+                    // A placement is only ever used by the allocation it was made for, so its memory is still zero.
+                    Some((block, reserved)) if layout.size() <= reserved => {
+                        PLACED_COUNT.fetch_add(1, Ordering::Relaxed);
+                        block
+                    }
+                    _ => temporary(layout, zeroed, Number { thread: PLACED, index: u64::from(placement) }),
                 }
-                _ => temporary(layout, zeroed, Number { thread: PLACED, index: u64::from(placement) }),
-            },
+            }
             Planned::No(_) => {
+                note_alignment(layout);
                 OVERFLOWS.fetch_add(1, Ordering::Relaxed);
                 arena::alloc(layout, zeroed)
             }
