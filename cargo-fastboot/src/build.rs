@@ -50,7 +50,8 @@ pub(crate) fn run(flags: &RunFlags, shell: &Shell) -> Result<Infallible> {
 pub(crate) fn freeze_alone(flags: &FreezeFlags, shell: &Shell) -> Result<()> {
     let platform = Platform::load(flags.target.as_deref())?;
     let options = freeze_options(&flags.how, platform.runner);
-    let image = freeze(&flags.binary, &options, shell)?;
+    let mut image = freeze(&flags.binary, &options, shell)?;
+    flags.image.apply(&mut image);
     image.save(&flags.output_path)?;
     let path = flags.output_path.display();
     shell.status("Finished", format_args!("froze {}, in {path}", summary(&image)));
@@ -132,7 +133,8 @@ fn embed_in_place(
     options: &FreezeOptions,
     shell: &Shell,
 ) -> Result<Image> {
-    let image = freeze(cold, options, shell)?;
+    let mut image = freeze(cold, options, shell)?;
+    flags.image.apply(&mut image);
     shell.status("Embedding", megabytes(image.len()));
     let mut binary = Binary::read(cold)?;
     if built.stripped {
@@ -142,7 +144,7 @@ fn embed_in_place(
     // Cargo's file is a hard link to one in `deps`, which must stay cold for the next build: a new file replaces it.
     // It only gets there when it is known to be good.
     let finished = cold.with_extension("embedded");
-    embed::embed_into(binary, &image, &finished)?;
+    embed::embed_into(binary, &image, flags.place.place(), &finished)?;
     let profile = flags.compilation.profile.as_deref();
     let optimized = flags.compilation.release || profile.is_some_and(|name| !["dev", "test"].contains(&name));
     if flags.verify || (optimized && !flags.no_verify) {
