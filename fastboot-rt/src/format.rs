@@ -825,4 +825,6 @@ impl Footer {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;
