@@ -93,6 +93,10 @@ mod wrap;
 #[allow(unsafe_code)]
 mod start;
 
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[allow(unsafe_code)]
+pub mod verity;
+
 pub use alloc::FastbootAlloc;
 pub use roots::{Checked, Frozen, Source};
 
