@@ -179,6 +179,7 @@ fn freeze_options(how: &FreezeHow, runner: Vec<OsString>) -> FreezeOptions {
         memory_limit: how.freeze_memory,
         verbatim: how.verbatim,
         keep_threads: how.keep_threads,
+        cpu: how.cpu,
         real_random: how.real_random,
         deny: how.deny.clone(),
         allow_foreign: how.allow_foreign.clone(),

@@ -234,6 +234,9 @@ pub(crate) struct FreezeHow {
     /// Let libraries use many threads while freezing (RAYON_NUM_THREADS and its like are 1 otherwise)
     #[arg(long, help_heading = OWN)]
     pub(crate) keep_threads: bool,
+    /// Freeze for processors of this level and above: x86-64-v2, x86-64-v3, x86-64-v4, native
+    #[arg(long, value_name = "LEVEL", value_parser = parse_cpu, default_value = "native", hide_default_value = true, help_heading = OWN)]
+    pub(crate) cpu: u64,
     /// Carry this static, or the statics of this crate, whatever the table of rules says
     #[arg(long, value_name = "NAME", help_heading = OWN)]
     pub(crate) carry: Vec<String>,
@@ -431,6 +434,10 @@ pub(crate) struct InspectFlags {
     pub(crate) verify: bool,
     #[command(flatten)]
     pub(crate) output: OutputFlags,
+}
+
+fn parse_cpu(text: &str) -> Result<u64, String> {
+    fastboot_rt::cpu::level(text).ok_or_else(|| "give x86-64-v2, x86-64-v3, x86-64-v4, or native".to_owned())
 }
 
 fn parse_seconds(text: &str) -> Result<Duration, String> {

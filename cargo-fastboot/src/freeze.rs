@@ -48,6 +48,8 @@ pub(crate) struct FreezeOptions {
     pub(crate) real_random: bool,
     /// Whether libraries may use as many threads as they like while roots are evaluated.
     pub(crate) keep_threads: bool,
+    /// Processor features that the roots may see, as [`fastboot_rt::cpu`] numbers them.
+    pub(crate) cpu: u64,
     /// Whether to keep every object, dead or alive, in one run.
     pub(crate) verbatim: bool,
     /// Which statics are carried or not, whatever the table says.
@@ -72,6 +74,7 @@ impl Default for FreezeOptions {
             memory_limit: None,
             real_random: false,
             keep_threads: false,
+            cpu: u64::MAX,
             verbatim: false,
             choices: Choices::default(),
             deny: Vec::new(),

@@ -72,6 +72,7 @@ pub(crate) fn run(
         limit,
         randomize: elsewhere,
         seed,
+        cpu: options.cpu,
     };
     if let Purpose::Place(plan) = purpose {
         std::fs::hard_link(plan, folder.join(PLAN_FILE)).with_context(told)?;

@@ -73,6 +73,8 @@ pub struct Request {
     pub randomize: bool,
     /// What random bytes follow from while roots are evaluated; `None` for real ones.
     pub seed: Option<u64>,
+    /// Processor features that may be seen, as [`crate::cpu`] numbers them; all of them for no mask at all.
+    pub cpu: u64,
 }
 
 impl Default for Request {
@@ -86,6 +88,7 @@ impl Default for Request {
             limit: 0,
             randomize: true,
             seed: None,
+            cpu: u64::MAX,
         }
     }
 }
@@ -105,14 +108,16 @@ impl Request {
     /// The request as text.
     pub fn encode(&self) -> String {
         format!(
-            "{REQUEST_TITLE}\nmode {}\nscratch {:#x}\nstack {:#x}\nhome {:#x}\nlimit {}\nrandomize {}\nrandom {}\n",
+            "{REQUEST_TITLE}\nmode {}\nscratch {:#x}\nstack {:#x}\nhome {:#x}\nlimit {}\nrandomize {}\nrandom {}\n\
+             cpu {:#x}\n",
             self.mode.name(),
             self.scratch,
             self.stack,
             self.home,
             self.limit,
             if self.randomize { "yes" } else { "no" },
-            self.seed.map_or_else(|| "real".to_owned(), |seed| format!("{seed:#x}"))
+            self.seed.map_or_else(|| "real".to_owned(), |seed| format!("{seed:#x}")),
+            self.cpu
         )
     }
 
@@ -140,6 +145,7 @@ impl Request {
                 Some(("home", value)) => hexadecimal(value).map(|home| request.home = home),
                 Some(("random", "real")) => Some(()),
                 Some(("random", value)) => hexadecimal(value).map(|seed| request.seed = Some(seed)),
+                Some(("cpu", value)) => hexadecimal(value).map(|cpu| request.cpu = cpu),
                 Some(("limit", value)) => value.parse().ok().map(|limit| request.limit = limit),
                 Some(("randomize", value @ ("yes" | "no"))) => {
                     request.randomize = value == "yes";
@@ -371,8 +377,14 @@ mod tests {
 
     #[test]
     fn a_request_survives_the_journey() {
-        let request =
-            Request { mode: Mode::Place, limit: 1 << 30, randomize: false, seed: Some(7), ..Request::default() };
+        let request = Request {
+            mode: Mode::Place,
+            limit: 1 << 30,
+            randomize: false,
+            seed: Some(7),
+            cpu: 9,
+            ..Request::default()
+        };
         assert_eq!(Request::decode(&request.encode()), Ok(request));
     }
 

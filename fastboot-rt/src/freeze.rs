@@ -18,7 +18,7 @@ use crate::left::Open;
 use crate::roots::RootRecord;
 use crate::section::Program;
 use crate::start::Placeholder;
-use crate::{alloc, arena, cpu, number, place, plan, roots, scratch, sys, wrap};
+use crate::{alloc, arena, mask, number, place, plan, roots, scratch, sys, wrap};
 use core::ffi::{CStr, c_void};
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -93,6 +93,15 @@ fn begin(folder: &Path, placeholder: &'static Placeholder) -> Result<core::conve
         return Err("it is embedded already; freeze the cold binary it was made from".to_owned());
     }
     SECTION.store(program.segment.map_or(0, |segment| segment.address), Ordering::Relaxed);
+    if request.cpu != u64::MAX {
+        mask::show_only(request.cpu).map_err(|errno| {
+            let error = io::Error::from_raw_os_error(errno);
+            format!(
+                "this machine cannot hide features of its processor ({error}): that takes a processor with CPUID \
+                 faulting (`cpuid_fault` in /proc/cpuinfo); leave out --cpu and freeze on an older machine"
+            )
+        })?;
+    }
     reserve(&request, folder)?;
     STACK.store(request.stack as usize, Ordering::Relaxed);
     wrap::set_random(request.seed);
@@ -262,7 +271,7 @@ fn write_capture(times: &[u64], before: &[(usize, Vec<u8>)], after: &[(usize, Ve
         &[
             &word(base as u64),
             &word(sys::executable_end() as u64),
-            &word(cpu::features()),
+            &word(mask::visible_features()),
             &word(home as u64),
             &word(roots::warm_ups().count() as u64),
             &word(sys::thread_locals_start() as u64),

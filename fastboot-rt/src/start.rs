@@ -3,7 +3,7 @@
 use crate::format::{HEADER_LEN, Header};
 use crate::snapshot::Location;
 use crate::sys::{self, Line};
-use crate::{alloc, check, freeze, roots, thaw};
+use crate::{alloc, check, cpu, freeze, mask, roots, thaw};
 use core::cell::UnsafeCell;
 use core::ffi::{c_char, c_int};
 use core::fmt::{self, Write};
@@ -176,9 +176,13 @@ pub fn start(
         report(&outcome, sys::now().wrapping_sub(began));
     }
     if let Some(path) = variable(c"FASTBOOT_CHECK") {
+        let features = outcome.thawed.as_ref().map(|thawed| thawed.cpu);
+        if let Some(features) = features.filter(|features| *features != cpu::features()) {
+            // So that the same code is chosen as in the freeze. Where that cannot be, it is chosen for this processor.
+            let _ = mask::show_only(features);
+        }
         run_later_constructors(call);
-        let thawed = if outcome.thawed.is_some() { Ok(()) } else { Err(outcome.skipped().to_string()) };
-        check::run(path, thawed);
+        check::run(path, features.map(drop).ok_or_else(|| outcome.skipped().to_string()));
     }
 }
 

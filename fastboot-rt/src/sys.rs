@@ -53,7 +53,8 @@ pub(crate) unsafe fn raw_syscall(number: libc::c_long, arguments: [libc::c_long;
     result
 }
 
-fn errno() -> i32 {
+/// What the last call that failed left in `errno`.
+pub(crate) fn errno() -> i32 {
     // SAFETY: the C library returns the address of this thread's `errno`, always valid.
     unsafe { *libc::__errno_location() }
 }

@@ -29,6 +29,8 @@ pub(crate) struct Thawed {
     /// In bytes.
     pub(crate) length: usize,
     pub(crate) relocated: bool,
+    /// The processor features that its values were built with.
+    pub(crate) cpu: u64,
 }
 
 /// What came of looking for an image.
@@ -349,6 +351,7 @@ unsafe fn use_it(image: &mut Mapped, program: &Program, source: Source, refused:
         address: image.address,
         length: image.length(),
         relocated: image.distance() != 0,
+        cpu: image.page.header.cpu,
     })
 }
 
