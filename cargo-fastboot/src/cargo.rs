@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, anyhow, ensure};
 use cargo_metadata::{Message, Metadata, MetadataCommand, PackageId};
 
-use crate::cli::{BuildFlags, LinkFlags};
+use crate::cli::{BuildFlags, LinkFlags, NewFlags};
 use crate::select::{Choice, features_for};
 use crate::shell::Shell;
 
@@ -108,6 +108,20 @@ pub(crate) fn metadata(flags: &BuildFlags) -> Result<Metadata> {
     }
     let text = std::str::from_utf8(&output.stdout).context("`cargo metadata` printed something that is not UTF-8")?;
     MetadataCommand::parse(text).context("cannot read what `cargo metadata` printed")
+}
+
+/// `cargo new`, which says itself what it makes and what is wrong with a name.
+pub(crate) fn new_package(flags: &NewFlags) -> Result<()> {
+    let mut arguments = Arguments::default();
+    arguments.flag("--bin", true);
+    arguments.pairs("--name", flags.name.as_ref());
+    arguments.pairs("--vcs", flags.vcs.as_ref());
+    arguments.flag("--quiet", flags.output.quiet);
+    arguments.pairs("--color", flags.output.color_name());
+    let mut command = Command::new(program());
+    command.arg("new").args(arguments.0).arg("--").arg(&flags.path);
+    let status = command.status().with_context(|| cannot_start(command.get_program()))?;
+    if status.success() { Ok(()) } else { Err(CargoFailed(exit_code(status)).into()) }
 }
 
 /// What came of one `cargo rustc`.
@@ -277,7 +291,7 @@ impl Arguments {
 }
 
 /// The flags of rustc that make a binary cold: addresses settled by the linker, the placeholder in a segment of its own.
-fn rustc_arguments(link: LinkFlags, script: &Path) -> Vec<OsString> {
+pub(crate) fn rustc_arguments(link: LinkFlags, script: &Path) -> Vec<OsString> {
     let mut arguments = Arguments::default();
     match (link.pie, link.static_libc) {
         (false, _) => arguments.pair("-C", "relocation-model=static"),

@@ -215,7 +215,7 @@ fn signal_name(signal: i32) -> String {
 }
 
 /// Nine tenths of the memory that is available, in bytes: of the machine's, or of the control group's if that is less.
-fn spare_memory() -> u64 {
+pub(crate) fn spare_memory() -> u64 {
     let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let available = meminfo
         .lines()

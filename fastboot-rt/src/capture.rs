@@ -27,6 +27,9 @@ pub const CAPTURE_FILE: &str = "capture";
 /// counts of its `Arc`. A plan places such blocks, and what only they lead to, behind all others. Chosen at random.
 pub const COLD_MARK: [u8; 8] = [0x93, 0xc1, 0x0e, 0xb7, 0xd2, 0x6a, 0xf8, 0x1d];
 
+/// The version of this crate. The tool and the runtime of a program must have the same.
+pub const RUNTIME_VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// First line of a request, so that a tool and a runtime of different versions notice each other.
 pub const REQUEST_TITLE: &str = concat!("fastboot-freeze ", env!("CARGO_PKG_VERSION"));
 
@@ -124,7 +127,8 @@ impl Request {
         let mut lines = text.lines();
         if lines.next() != Some(REQUEST_TITLE) {
             return Err(format!(
-                "the freeze request is not `{REQUEST_TITLE}`: cargo-fastboot and fastboot-rt are of different versions"
+                "the freeze request is not `{REQUEST_TITLE}`: cargo-fastboot and fastboot-rt are of different versions; \
+                 this program has fastboot-rt {RUNTIME_VERSION}"
             ));
         }
         let mut request = Self::default();

@@ -136,8 +136,10 @@ fn reserve(request: &Request, folder: &Path) -> Result<(), String> {
         let header = sys::map_file(&file).and_then(plan::set).ok_or("the plan is damaged")?;
         placed_end = header.end as usize;
     }
-    let told =
-        |what: &str, errno| format!("cannot reserve {limit} bytes for {what}: {}", io::Error::from_raw_os_error(errno));
+    let told = |what: &str, errno| {
+        let error = io::Error::from_raw_os_error(errno);
+        format!("cannot reserve memory for {what}: {error}; `cargo fastboot doctor` says what to do")
+    };
     if request.mode != Mode::Plan {
         arena::reserve(home, placed_end, limit).map_err(|errno| told(&format!("the home address {home:#x}"), errno))?;
     }
