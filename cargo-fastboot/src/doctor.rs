@@ -425,16 +425,16 @@ fn home_window(answers: &[&str]) -> Finding {
 fn randomization(answer: &str, randomize_va_space: &str) -> Finding {
     const ABOUT: &str = "randomization";
     match (answer, randomize_va_space) {
-        ("off", _) | (_, "0") => Finding::warn(
+        (_, "0") => Finding::warn(
             ABOUT,
             "addresses are not randomised here",
-            "`--pie` is refused, and addresses of shared libraries in roots are not noticed: build without\n\
-             `setarch -R`, and with kernel.randomize_va_space at 2",
+            "`--pie` is refused, and addresses of shared libraries in roots are not noticed: set\n\
+             kernel.randomize_va_space to 2",
         ),
-        ("ok", _) => Finding::ok(ABOUT, "on, and can be turned off for the first runs"),
+        ("ok", _) => Finding::ok(ABOUT, "can be turned off and on"),
         (error, _) => Finding::warn(
             ABOUT,
-            format!("cannot be turned off: {error}"),
+            format!("cannot be turned off and on: {error}"),
             "two builds may differ in words that hold stale addresses; in a container, a seccomp profile that allows\n\
              `personality` makes them equal",
         ),
@@ -508,7 +508,6 @@ mod tests {
             ("wrapped yes", "wrapped no", Level::Fail, "GNU ld"),
             ("page 4096", "page 16384", Level::Fail, "4096"),
             ("reserve ok", "reserve Cannot allocate memory (os error 12)", Level::Fail, "ulimit -v"),
-            ("randomization ok", "randomization off", Level::Warn, "setarch"),
             ("randomization ok", "randomization Operation not permitted (os error 1)", Level::Warn, "seccomp"),
             ("cpuid-faulting ok", "cpuid-faulting No such device (os error 19)", Level::Warn, "oldest"),
             ("faults 2", "faults 64", Level::Warn, "XFS"),

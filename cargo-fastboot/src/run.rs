@@ -64,13 +64,15 @@ pub(crate) fn run(
     let seed = binary.identity.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
     let seed = if options.real_random { None } else { seed };
     let place = usize::from(elsewhere);
+    // Builders such as nix turn randomisation off for all that they run; the comparison needs it. A runner (valgrind, for
+    // instance) may not be able to follow a program that executes itself again: its user decides.
     let request = Request {
         mode: purpose.mode(),
         scratch: SCRATCH[place],
         stack: STACK_TOP[place],
         home: options.home + if elsewhere { HOME_SHIFT } else { 0 },
         limit,
-        randomize: elsewhere,
+        randomize: if elsewhere && !options.runner.is_empty() { None } else { Some(elsewhere) },
         seed,
     };
     if let Purpose::Place(plan) = purpose {

@@ -124,21 +124,17 @@ fn reserve(address: usize, length: usize) -> String {
     }
 }
 
-/// Turns address randomisation off for what this process would execute next.
+/// Turns address randomisation off, and on again, for what this process would execute next.
 fn randomization() -> String {
     // SAFETY: changes how later mappings are placed, nothing that is there.
     let now = unsafe { personality(ASK) };
-    if now == -1 {
-        return Error::last_os_error().to_string();
+    for persona in [now | ADDR_NO_RANDOMIZE, now & !ADDR_NO_RANDOMIZE] {
+        // SAFETY: as above.
+        if now == -1 || unsafe { personality(persona as c_ulong) } == -1 {
+            return Error::last_os_error().to_string();
+        }
     }
-    if now & ADDR_NO_RANDOMIZE != 0 {
-        return "off".to_owned();
-    }
-    // SAFETY: as above.
-    match unsafe { personality((now | ADDR_NO_RANDOMIZE) as c_ulong) } {
-        -1 => Error::last_os_error().to_string(),
-        _ => "ok".to_owned(),
-    }
+    "ok".to_owned()
 }
 
 /// Has `cpuid` trap, and not trap again.

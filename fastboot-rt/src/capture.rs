@@ -72,8 +72,9 @@ pub struct Request {
     pub home: u64,
     /// Bytes the arena may hold before allocations in it fail.
     pub limit: u64,
-    /// Whether the kernel may randomise addresses (`false`: the run turns that off and executes itself again).
-    pub randomize: bool,
+    /// Whether the kernel is to randomise addresses: if it is otherwise, the run changes that and executes itself again.
+    /// `None`: as it is.
+    pub randomize: Option<bool>,
     /// What random bytes follow from while roots are evaluated; `None` for real ones.
     pub seed: Option<u64>,
 }
@@ -87,7 +88,7 @@ impl Default for Request {
             stack: STACK_TOP[0],
             home: crate::format::DEFAULT_HOME,
             limit: 0,
-            randomize: true,
+            randomize: None,
             seed: None,
         }
     }
@@ -104,6 +105,9 @@ pub const STACK_LEN: u64 = 1 << 30;
 /// How far the home address is moved for the proof; also the most that an image can have.
 pub const HOME_SHIFT: u64 = 0x18_0000_0000;
 
+/// Names of the values of [`Request::randomize`].
+const RANDOMIZE: [(&str, Option<bool>); 3] = [("yes", Some(true)), ("no", Some(false)), ("keep", None)];
+
 impl Request {
     /// The request as text.
     pub fn encode(&self) -> String {
@@ -114,7 +118,7 @@ impl Request {
             self.stack,
             self.home,
             self.limit,
-            if self.randomize { "yes" } else { "no" },
+            RANDOMIZE.into_iter().find(|(_, value)| *value == self.randomize).map_or("", |(name, _)| name),
             self.seed.map_or_else(|| "real".to_owned(), |seed| format!("{seed:#x}"))
         )
     }
@@ -145,9 +149,9 @@ impl Request {
                 Some(("random", "real")) => Some(()),
                 Some(("random", value)) => hexadecimal(value).map(|seed| request.seed = Some(seed)),
                 Some(("limit", value)) => value.parse().ok().map(|limit| request.limit = limit),
-                Some(("randomize", value @ ("yes" | "no"))) => {
-                    request.randomize = value == "yes";
-                    Some(())
+                Some(("randomize", value)) => {
+                    let known = RANDOMIZE.into_iter().find(|(name, _)| *name == value);
+                    known.map(|(_, randomize)| request.randomize = randomize)
                 }
                 _ => None,
             };
@@ -374,9 +378,10 @@ mod tests {
 
     #[test]
     fn a_request_survives_the_journey() {
-        let request =
-            Request { mode: Mode::Place, limit: 1 << 30, randomize: false, seed: Some(7), ..Request::default() };
-        assert_eq!(Request::decode(&request.encode()), Ok(request));
+        for randomize in [Some(true), Some(false), None] {
+            let request = Request { mode: Mode::Place, limit: 1 << 30, randomize, seed: Some(7), ..Request::default() };
+            assert_eq!(Request::decode(&request.encode()), Ok(request));
+        }
     }
 
     #[test]

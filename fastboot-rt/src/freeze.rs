@@ -68,8 +68,8 @@ fn begin(folder: &Path, placeholder: &'static Placeholder) -> Result<core::conve
     let path = folder.join(REQUEST_FILE);
     let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     let request = Request::decode(&text)?;
-    if !request.randomize {
-        execute_without_randomization();
+    if let Some(randomize) = request.randomize {
+        execute_again(randomize);
     }
     sys::die_with_parent();
     // Child processes of the build expressions may be fastboot programs too.
@@ -152,10 +152,10 @@ fn reserve(request: &Request, folder: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Executes this program again with the same arguments, its addresses no longer random. Returns if that is so already
-/// or is not to be had, as in some containers: then images are the same, only not equal to the byte in every run.
-fn execute_without_randomization() {
-    if !sys::forbid_randomization() {
+/// Executes this program again with the same arguments, its addresses random or not. Returns if that is so already or is
+/// not to be had, as in some containers: then images are the same, only not equal to the byte in every run.
+fn execute_again(randomize: bool) {
+    if !sys::set_randomization(randomize) {
         return;
     }
     let Ok(arguments) = std::fs::read("/proc/self/cmdline") else { return };

@@ -301,18 +301,18 @@ pub(crate) fn writable_segments(without: usize) -> impl Iterator<Item = Range<us
         .filter(|segment| !segment.is_empty())
 }
 
-/// Turns off address randomisation for this process's next `execve`; `false` when it is off already or cannot be turned
-/// off.
-pub(crate) fn forbid_randomization() -> bool {
+/// Turns address randomisation on or off for this process's next `execve`; `false` when it is so already or cannot be
+/// changed.
+pub(crate) fn set_randomization(on: bool) -> bool {
     const ASK: libc::c_ulong = 0xffff_ffff;
     // SAFETY: `personality` changes how later mappings are placed, nothing that is there.
     unsafe {
         let now = libc::personality(ASK);
-        if now == -1 || now & libc::ADDR_NO_RANDOMIZE != 0 {
-            return false;
-        }
-        libc::personality((now | libc::ADDR_NO_RANDOMIZE) as libc::c_ulong) != -1
-            && libc::personality(ASK) & libc::ADDR_NO_RANDOMIZE != 0
+        let wanted = if on { now & !libc::ADDR_NO_RANDOMIZE } else { now | libc::ADDR_NO_RANDOMIZE };
+        now != -1
+            && now != wanted
+            && libc::personality(wanted as libc::c_ulong) != -1
+            && libc::personality(ASK) == wanted
     }
 }
 

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use fastboot_tests::programs::{Link, Program, TargetFolder, cold_path, fastboot, programs, succeed};
 use fastboot_tests::runs::{self, Run};
+use fastboot_tests::tools;
 use std::fs;
 use std::path::Path;
 
@@ -45,6 +46,20 @@ fn freeze_and_embed_make_what_build_makes() -> Result<()> {
         require_equal(&built.embedded, &out).with_context(|| format!("{link:?}"))?;
     }
     Ok(())
+}
+
+#[test]
+fn where_addresses_are_not_randomised_the_proof_has_them_randomised() -> Result<()> {
+    let Some(mut setarch) = tools::find("setarch") else { return Ok(()) };
+    // Without it, a PIE is refused.
+    let built = Program::new("small").link(Link::Pie).build()?;
+    let folder = tempfile::tempdir()?;
+    let (snapshot, out) = (folder.path().join("small.snap"), folder.path().join("small"));
+    let freeze = fastboot()?;
+    setarch.arg("--addr-no-randomize").arg(freeze.get_program()).current_dir(programs().join("small"));
+    succeed(setarch.arg("freeze").arg("--binary").arg(&built.cold).arg("-o").arg(&snapshot))?;
+    embed(&built.cold, &snapshot, &out)?;
+    require_equal(&built.embedded, &out)
 }
 
 #[test]
