@@ -48,7 +48,7 @@ pub(crate) fn run(flags: &RunFlags, shell: &Shell) -> Result<Infallible> {
 
 /// `cargo fastboot freeze`.
 pub(crate) fn freeze_alone(flags: &FreezeFlags, shell: &Shell) -> Result<()> {
-    let platform = Platform::load(flags.target.as_deref())?;
+    let platform = Platform::load_to_run(flags.target.as_deref())?;
     let options = freeze_options(&flags.how, platform.runner);
     let image = freeze(&flags.binary, &options, shell)?;
     image.save(&flags.output_path)?;
@@ -59,7 +59,7 @@ pub(crate) fn freeze_alone(flags: &FreezeFlags, shell: &Shell) -> Result<()> {
 
 /// `cargo fastboot verify`.
 pub(crate) fn verify_alone(flags: &VerifyFlags, shell: &Shell) -> Result<()> {
-    let platform = Platform::load(flags.target.as_deref())?;
+    let platform = Platform::load_to_run(flags.target.as_deref())?;
     verify(&flags.path, &freeze_options(&flags.how, platform.runner), shell)
 }
 
@@ -98,6 +98,14 @@ fn finish(
     let cold = cold_path(executable)?;
     binary::stamp(executable, &cold).with_context(|| format!("cannot freeze `{}`", choice.name()))?;
     shell.verbose(format_args!("cold binary: {}", shown(&cold).display()));
+    if flags.cold {
+        let bytes = std::fs::read(&cold).with_context(|| format!("cannot read {}", cold.display()))?;
+        // As below: a new file in place of cargo's hard link.
+        output::replace(executable, Some(&cold), |file| Ok(std::io::Write::write_all(file, &bytes)?))?;
+        shell.status("Finished", format_args!("cold, in {}", shown(executable).display()));
+        copy_out(flags, executable, shell)?;
+        return Ok(Finished { executable: built.executable, environment, runner: platform.runner.clone() });
+    }
     let mut options = FreezeOptions {
         directory: choice.package.manifest_path.parent().map(|folder| folder.as_std_path().to_owned()),
         environment: environment.clone(),
@@ -116,12 +124,19 @@ fn finish(
     })?;
     let path = shown(executable);
     shell.status("Finished", format_args!("embedded {}, in {}", summary(&image), path.display()));
+    copy_out(flags, executable, shell)?;
+    Ok(Finished { executable: built.executable, environment, runner: platform.runner.clone() })
+}
+
+/// Does what `--out-dir` says, if it was given.
+fn copy_out(flags: &BuildFlags, executable: &Path, shell: &Shell) -> Result<()> {
     if let Some(folder) = &flags.out_dir {
-        let copy = copy_to(folder, executable)
-            .with_context(|| format!("cannot copy {}, which is finished, to `--out-dir`", path.display()))?;
+        let copy = copy_to(folder, executable).with_context(|| {
+            format!("cannot copy {}, which is finished, to `--out-dir`", shown(executable).display())
+        })?;
         shell.status("Copied", format_args!("to {}", copy.display()));
     }
-    Ok(Finished { executable: built.executable, environment, runner: platform.runner.clone() })
+    Ok(())
 }
 
 /// Freezes the binary at `cold` and writes it, with its image, to where cargo put the executable.

@@ -4,7 +4,7 @@
 //! alone: setting it would rebuild every dependency and hide the user's own.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -33,7 +33,7 @@ pub(crate) fn program() -> OsString {
 }
 
 /// What cargo's configuration says about running a program of the target.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Platform {
     /// The program that runs programs of the target, with its arguments; empty if they run by themselves.
     pub(crate) runner: Vec<OsString>,
@@ -83,6 +83,15 @@ impl Platform {
             }),
             environment: environment.map(|(name, entry)| (name.into(), entry.value.clone())).collect(),
         })
+    }
+}
+
+impl Platform {
+    /// As [`Platform::load`], for a binary that is there already. It may be on a machine without Rust, where it simply runs.
+    pub(crate) fn load_to_run(target: Option<&str>) -> Result<Self> {
+        let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+        let missing = Command::new(rustc).arg("-vV").output().is_err_and(|error| error.kind() == ErrorKind::NotFound);
+        if missing && target.is_none() { Ok(Self::default()) } else { Self::load(target) }
     }
 }
 

@@ -151,6 +151,9 @@ pub(crate) struct BuildFlags {
     /// Also put the finished binaries in this folder
     #[arg(long, value_name = "DIR", help_heading = OWN)]
     pub(crate) out_dir: Option<PathBuf>,
+    /// Stop before freezing: leave the cold binary, with its symbols, for `freeze` and `embed`
+    #[arg(long, conflicts_with_all = ["verify", "no_verify"], help_heading = OWN)]
+    pub(crate) cold: bool,
     /// Verify the finished binary (done anyway with --release)
     #[arg(long, conflicts_with = "no_verify", help_heading = OWN)]
     pub(crate) verify: bool,
