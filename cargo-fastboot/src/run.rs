@@ -6,20 +6,22 @@ use crate::freeze::FreezeOptions;
 use crate::shell::{Shell, megabytes};
 use anyhow::{Context, Result, anyhow, bail};
 use fastboot_rt::capture::{
-    CAPTURE_FILE, FREEZE_VARIABLE, HOME_SHIFT, Mode, PLAN_FILE, Phase, REQUEST_FILE, Request, SCRATCH, STACK_TOP,
-    STATUS_FILE, STATUS_LEN, Status,
+    AGAIN, CAPTURE_FILE, FREEZE_VARIABLE, HOME_SHIFT, Mode, PLAN_FILE, Phase, REQUEST_FILE, Request, SCRATCH,
+    STACK_TOP, STATUS_FILE, STATUS_LEN, Status,
 };
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// How often the status of a run is looked at.
 const POLL: Duration = Duration::from_millis(20);
 /// How long a run must take before it is worth a progress line.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// How often a run may ask to be loaded elsewhere. One in six does.
+const MOST_LOADS: u32 = 60;
 /// Makes the environment of a proving run larger, which moves what lies on the main thread's stack.
 const PADDING_VARIABLE: &str = "FASTBOOT_PADDING";
 
@@ -48,12 +50,13 @@ impl Purpose<'_> {
     }
 }
 
-/// Runs `binary` once, with its files in `folder`, which is made. `elsewhere`: with everything at other addresses.
+/// Runs `binary` once, with its files in `folder`, which is made. `other`: a run in which everything shall have been at
+/// other addresses.
 pub(crate) fn run(
     binary: &Binary,
     options: &FreezeOptions,
     purpose: Purpose<'_>,
-    elsewhere: bool,
+    other: Option<&Capture>,
     folder: &Path,
     shell: &Shell,
 ) -> Result<Capture> {
@@ -63,6 +66,7 @@ pub(crate) fn run(
     // Another binary, another seed: two programs do not share their hash keys.
     let seed = binary.identity.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
     let seed = if options.real_random { None } else { seed };
+    let elsewhere = other.is_some();
     let place = usize::from(elsewhere);
     let request = Request {
         mode: purpose.mode(),
@@ -71,6 +75,7 @@ pub(crate) fn run(
         home: options.home + if elsewhere { HOME_SHIFT } else { 0 },
         limit,
         randomize: elsewhere,
+        apart: other.filter(|_| binary.pie).map(|other| other.process.exe_base),
         seed,
     };
     if let Purpose::Place(plan) = purpose {
@@ -97,6 +102,27 @@ pub(crate) fn run(
     } else {
         command.stdout(Stdio::null()).stderr(Stdio::null());
     }
+    let mut exit = wait(&mut command, binary, options, &status, shell)?;
+    for _ in 0..MOST_LOADS {
+        if exit.code() != Some(AGAIN) {
+            break;
+        }
+        exit = wait(&mut command, binary, options, &status, shell)?;
+    }
+    let capture = Capture::read(&folder.join(CAPTURE_FILE))?;
+    let status = read_status(&status);
+    capture
+        .map_err(|failure| explain(&failure, exit, status).context(format!("cannot freeze {}", binary.path.display())))
+}
+
+/// Starts the run and waits for its end, showing how far it is.
+fn wait(
+    command: &mut Command,
+    binary: &Binary,
+    options: &FreezeOptions,
+    status: &File,
+    shell: &Shell,
+) -> Result<ExitStatus> {
     let began = Instant::now();
     let mut child = command.spawn().with_context(|| {
         format!("cannot run {} to freeze it: {}", binary.path.display(), Path::new(command.get_program()).display())
@@ -113,7 +139,7 @@ pub(crate) fn run(
             // Errors are only possible if it has just ended by itself.
             let _ = child.kill();
             let _ = child.wait();
-            let root = read_status(&status).map_or_else(String::new, |status| status.root);
+            let root = read_status(status).map_or_else(String::new, |status| status.root);
             bail!(
                 "freezing {} took longer than {} s: root `{root}` was still being evaluated; \
                  give it more time with --freeze-timeout",
@@ -122,7 +148,7 @@ pub(crate) fn run(
             );
         }
         if elapsed > PATIENCE
-            && let Some(now) = read_status(&status)
+            && let Some(now) = read_status(status)
         {
             progress.update(&format!(
                 "{} ({}/{}) {} s, {}",
@@ -136,11 +162,7 @@ pub(crate) fn run(
         std::thread::sleep(POLL.min(elapsed / 8 + Duration::from_micros(200)));
     };
     progress.clear();
-
-    let capture = Capture::read(&folder.join(CAPTURE_FILE))?;
-    let status = read_status(&status);
-    capture
-        .map_err(|failure| explain(&failure, exit, status).context(format!("cannot freeze {}", binary.path.display())))
+    Ok(exit)
 }
 
 fn read_status(file: &File) -> Option<Status> {

@@ -27,6 +27,10 @@ pub const CAPTURE_FILE: &str = "capture";
 /// counts of its `Arc`. A plan places such blocks, and what only they lead to, behind all others. Chosen at random.
 pub const COLD_MARK: [u8; 8] = [0x93, 0xc1, 0x0e, 0xb7, 0xd2, 0x6a, 0xf8, 0x1d];
 
+/// Exit status of a freeze run whose executable the kernel loaded where the request does not want it: the next one will be
+/// loaded elsewhere.
+pub const AGAIN: i32 = 75;
+
 /// First line of a request, so that a tool and a runtime of different versions notice each other.
 pub const REQUEST_TITLE: &str = concat!("fastboot-freeze ", env!("CARGO_PKG_VERSION"));
 
@@ -71,6 +75,9 @@ pub struct Request {
     pub limit: u64,
     /// Whether the kernel may randomise addresses (`false`: the run turns that off and executes itself again).
     pub randomize: bool,
+    /// A load bias that the executable's must be well apart from, see [`is_well_apart`]; a run whose is not ends with
+    /// [`AGAIN`].
+    pub apart: Option<u64>,
     /// What random bytes follow from while roots are evaluated; `None` for real ones.
     pub seed: Option<u64>,
 }
@@ -85,6 +92,7 @@ impl Default for Request {
             home: crate::format::DEFAULT_HOME,
             limit: 0,
             randomize: true,
+            apart: None,
             seed: None,
         }
     }
@@ -98,20 +106,34 @@ pub const SCRATCH_LEN: u64 = 0x10_0000_0000;
 pub const STACK_TOP: [u64; 2] = [0x5555_5000_0000, 0x5555_0000_0000];
 /// Length in bytes of that stack. Only pages that are touched cost memory.
 pub const STACK_LEN: u64 = 1 << 30;
-/// How far the home address is moved for the proof; also the most that an image can have.
-pub const HOME_SHIFT: u64 = 0x18_0000_0000;
+/// How far the home address is moved for the proof; also the most that an image can have. Its bytes differ from zero
+/// where a multiple of [`HOME_ALIGN`](crate::format::HOME_ALIGN) can, see [`is_well_apart`].
+pub const HOME_SHIFT: u64 = 0x17_b5a0_0000;
+
+const _: () = assert!(HOME_SHIFT.is_multiple_of(crate::format::HOME_ALIGN));
+const _: () = assert!(crate::format::DEFAULT_HOME + 2 * HOME_SHIFT <= SCRATCH[0]);
+
+/// Whether executables at this distance from each other can be told apart by every byte of their addresses that can
+/// differ: if one byte of a pointer was overwritten, it did not move as its neighbours did, and that must be visible.
+pub fn is_well_apart(distance: u64) -> bool {
+    let [_, pages, rest @ ..] = distance.to_le_bytes();
+    let [first, second, third, ..] = rest;
+    // The lowest twelve bits are those of a page and never differ; the highest 16 belong to no address.
+    !matches!(pages >> 4, 0 | 0xf) && [first, second, third].into_iter().all(|byte| !matches!(byte, 0 | 0xff))
+}
 
 impl Request {
     /// The request as text.
     pub fn encode(&self) -> String {
         format!(
-            "{REQUEST_TITLE}\nmode {}\nscratch {:#x}\nstack {:#x}\nhome {:#x}\nlimit {}\nrandomize {}\nrandom {}\n",
+            "{REQUEST_TITLE}\nmode {}\nscratch {:#x}\nstack {:#x}\nhome {:#x}\nlimit {}\nrandomize {}\napart {}\nrandom {}\n",
             self.mode.name(),
             self.scratch,
             self.stack,
             self.home,
             self.limit,
             if self.randomize { "yes" } else { "no" },
+            self.apart.map_or_else(|| "no".to_owned(), |bias| format!("{bias:#x}")),
             self.seed.map_or_else(|| "real".to_owned(), |seed| format!("{seed:#x}"))
         )
     }
@@ -138,7 +160,8 @@ impl Request {
                 Some(("scratch", value)) => hexadecimal(value).map(|scratch| request.scratch = scratch),
                 Some(("stack", value)) => hexadecimal(value).map(|stack| request.stack = stack),
                 Some(("home", value)) => hexadecimal(value).map(|home| request.home = home),
-                Some(("random", "real")) => Some(()),
+                Some(("apart", "no")) | Some(("random", "real")) => Some(()),
+                Some(("apart", value)) => hexadecimal(value).map(|bias| request.apart = Some(bias)),
                 Some(("random", value)) => hexadecimal(value).map(|seed| request.seed = Some(seed)),
                 Some(("limit", value)) => value.parse().ok().map(|limit| request.limit = limit),
                 Some(("randomize", value @ ("yes" | "no"))) => {
@@ -370,8 +393,14 @@ mod tests {
 
     #[test]
     fn a_request_survives_the_journey() {
-        let request =
-            Request { mode: Mode::Place, limit: 1 << 30, randomize: false, seed: Some(7), ..Request::default() };
+        let request = Request {
+            mode: Mode::Place,
+            limit: 1 << 30,
+            randomize: false,
+            apart: Some(9),
+            seed: Some(7),
+            ..Request::default()
+        };
         assert_eq!(Request::decode(&request.encode()), Ok(request));
     }
 

@@ -10,8 +10,8 @@
 //! `main` never runs. The runtime only captures; what becomes of it is the tool's business.
 
 use crate::capture::{
-    CAPTURE_FILE, HOME_SHIFT, Mode, PLAN_FILE, Phase, REQUEST_FILE, Request, SCRATCH_LEN, STACK_LEN, STACK_TOP,
-    STATUS_BYTES, STATUS_DONE, STATUS_FILE, STATUS_LEN, STATUS_NAME, STATUS_PHASE, STATUS_TOTAL, Tag,
+    AGAIN, CAPTURE_FILE, HOME_SHIFT, Mode, PLAN_FILE, Phase, REQUEST_FILE, Request, SCRATCH_LEN, STACK_LEN, STACK_TOP,
+    STATUS_BYTES, STATUS_DONE, STATUS_FILE, STATUS_LEN, STATUS_NAME, STATUS_PHASE, STATUS_TOTAL, Tag, is_well_apart,
 };
 use crate::format::{HOME_WINDOW, PAGE};
 use crate::left::Open;
@@ -70,6 +70,10 @@ fn begin(folder: &Path, placeholder: &'static Placeholder) -> Result<core::conve
     let request = Request::decode(&text)?;
     if !request.randomize {
         execute_without_randomization();
+    }
+    let bias = sys::program_headers().map_or(0, |(_, bias)| bias as u64);
+    if request.apart.is_some_and(|other| !is_well_apart(bias.wrapping_sub(other))) {
+        sys::exit(AGAIN);
     }
     sys::die_with_parent();
     // Child processes of the build expressions may be fastboot programs too.
