@@ -13,7 +13,7 @@ use crate::carry::Statics;
 use crate::image::{self, Image, Parts};
 use crate::mark::{self, Heap, Seed};
 use crate::plan::Plan;
-use crate::prove::{self, Proof, Region, Run, Suspect};
+use crate::prove::{self, Known, Proof, Region, Run, Suspect};
 use crate::run::{Purpose, run};
 use crate::shell::Shell;
 use crate::statics::Choices;
@@ -152,6 +152,12 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
             "the static `{name}` held the address of one function before the roots were evaluated and another afterwards, \
              so it is taken for a dispatch cache and not carried; if it is none, carry it: `--carry {name}`, or \
              `carry = [\"{name}\"]` in [package.metadata.fastboot]"
+        ));
+    }
+    for name in statics.doubtful_thread_locals(&frozen.capture) {
+        shell.warn(format_args!(
+            "the thread-local `{name}` changed while the roots were evaluated, and every thread of the embedded program \
+             starts with its first value; if a root relies on it, keep what it needs in the root"
         ));
     }
     for (name, decision) in statics.report() {
@@ -351,9 +357,14 @@ impl Freezing<'_> {
         let threads =
             frozen.capture.threads.iter().map(|thread| thread.handle).filter(|handle| running && *handle != 0);
         let handles: Vec<u64> = threads.collect();
+        let known = Known {
+            handles: &handles,
+            c_blocks: &frozen.capture.c_blocks,
+            thread_locals: &frozen.statics.own_thread_locals(&frozen.capture),
+        };
         prove::compare(
-            Run::new(&frozen.capture, &frozen.data, &handles, 0),
-            Run::new(&second, &data, &[], 1),
+            Run::new(&frozen.capture, &frozen.data, &known, 0),
+            Run::new(&second, &data, &Known::default(), 1),
             self.binary.pie,
         )
     }

@@ -16,7 +16,7 @@
 //! nothing is *unclear*: garbage that stack frames left in an unused part of an object, or a slot of a hash table that is
 //! seeded by an address. Another run, at yet other addresses, settles most of them.
 
-use crate::capture::{Capture, Mapping};
+use crate::capture::{CBlock, Capture, Mapping};
 use anyhow::{Result, bail};
 use fastboot_rt::capture::{SCRATCH, SCRATCH_LEN, STACK_LEN, STACK_TOP, is_well_apart};
 use std::collections::BTreeMap;
@@ -71,8 +71,35 @@ pub(crate) struct Run<'a> {
     /// First address and end of each [`Region`].
     regions: [(u64, u64); 5],
     maps: &'a [Mapping],
+    known: &'a Known<'a>,
+}
+
+/// Things outside of the image of which a run is known to have an address, and which no garbage is likely to have.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Known<'a> {
     /// `pthread_t` of threads that were still running.
-    handles: &'a [u64],
+    pub(crate) handles: &'a [u64],
+    /// Blocks that C code allocated.
+    pub(crate) c_blocks: &'a [CBlock],
+    /// Addresses and names of thread-locals of the user's own.
+    pub(crate) thread_locals: &'a [(Range<u64>, String)],
+}
+
+impl Known<'_> {
+    /// What is at this address. C code keeps the first address of a block.
+    fn at(&self, address: u64) -> Option<String> {
+        if self.handles.contains(&address) {
+            return Some("a running thread, that is, its handle".to_owned());
+        }
+        if let Some(block) = self.c_blocks.iter().find(|block| block.address == address) {
+            return Some(format!(
+                "{} bytes that C code allocated with `malloc` while `{}` was evaluated",
+                block.size, block.root
+            ));
+        }
+        let name = self.thread_locals.iter().find(|(range, _)| range.contains(&address));
+        name.map(|(_, name)| format!("the thread-local `{name}`"))
+    }
 }
 
 /// What an address may lie in.
@@ -91,10 +118,8 @@ const WORD: usize = 8;
 const ADDRESS: u64 = (1 << 48) - 1;
 
 impl<'a> Run<'a> {
-    /// The run that left this capture, whose image data is `data`, and in which the threads with these handles were still
-    /// running; `place` is 0 for the usual addresses, 1 for the
-    /// others.
-    pub(crate) fn new(capture: &'a Capture, data: &'a [u8], handles: &'a [u64], place: usize) -> Self {
+    /// The run that left this capture, whose image data is `data`; `place` is 0 for the usual addresses, 1 for the others.
+    pub(crate) fn new(capture: &'a Capture, data: &'a [u8], known: &'a Known<'a>, place: usize) -> Self {
         let process = &capture.process;
         let image = process.home + fastboot_rt::format::PAGE as u64;
         Self {
@@ -107,7 +132,7 @@ impl<'a> Run<'a> {
                 (process.thread_locals, STACK_TOP[place]),
             ],
             maps: &capture.maps,
-            handles,
+            known,
         }
     }
 
@@ -179,7 +204,7 @@ pub(crate) fn compare(first: Run<'_>, second: Run<'_>, pie: bool) -> Result<Proo
     for (index, _) in pairs.enumerate().filter(|(_, (a, b))| a != b) {
         let at = index * WORD;
         match moved_with(at) {
-            Some(region) => proof.take(region, at as u64),
+            Some(region) => proof.take(region, at as u64, first),
             None => unexplained.push(at),
         }
     }
@@ -192,7 +217,7 @@ pub(crate) fn compare(first: Run<'_>, second: Run<'_>, pie: bool) -> Result<Proo
             // Neighbours see the same word.
             if unaligned.iter().rev().take(2 * WORD).all(|(other, _)| *other != start) {
                 unaligned.push((start, region));
-                proof.take(region, start as u64);
+                proof.take(region, start as u64, first);
             }
         }
     }
@@ -218,7 +243,7 @@ fn explain(at: usize, first: Run<'_>, second: Run<'_>, pie: bool, libraries: &mu
         && ![(first, a), (second, b)].into_iter().any(|(run, address)| run.is_known(address))
         && let Some((here, there)) = first.mapping(a).zip(second.mapping(b))
         && here.name == there.name
-        && let Some((what, certain)) = foreign(here, a, there, b, first.handles, libraries)
+        && let Some((what, certain)) = foreign(here, a, there, b, first.known, libraries)
     {
         proof.suspects.push(Suspect { offset: at as u64, what, certain });
         return;
@@ -251,11 +276,11 @@ fn foreign(
     a: u64,
     there: &Mapping,
     b: u64,
-    handles: &[u64],
+    known: &Known<'_>,
     libraries: &mut Libraries,
 ) -> Option<(String, bool)> {
-    if handles.contains(&a) {
-        return Some(("a running thread, that is, its handle".to_owned(), true));
+    if let Some(what) = known.at(a) {
+        return Some((what, true));
     }
     let offset = here.offset + (a - here.range.start);
     match here.name.as_str() {
@@ -327,13 +352,16 @@ impl Proof {
         }
     }
 
-    fn take(&mut self, region: Region, at: u64) {
+    fn take(&mut self, region: Region, at: u64, first: Run<'_>) {
         match region {
             Region::Image => self.image_pointers.push(at),
             Region::Executable => self.static_pointers.push(at),
             Region::Scratch | Region::Stack => self.dead += 1,
             Region::ThreadLocals => {
-                self.suspects.push(Suspect { offset: at, what: "a thread-local".to_owned(), certain: false })
+                let known = first.word(at as usize).and_then(|word| first.known.at(word));
+                let certain = known.is_some();
+                let what = known.unwrap_or_else(|| "a thread-local".to_owned());
+                self.suspects.push(Suspect { offset: at, what, certain });
             }
         }
     }
@@ -374,6 +402,8 @@ mod tests {
     const SECOND: u64 = 0x5632_1234_5000;
     const IMAGE: [u64; 2] = [0x5500_0000_1000, 0x5500_0000_1000 + fastboot_rt::capture::HOME_SHIFT];
 
+    const NOTHING: Known<'static> = Known { handles: &[], c_blocks: &[], thread_locals: &[] };
+
     fn run(data: &[u8], place: usize, executable: u64) -> Run<'_> {
         let regions = [
             (IMAGE[place], IMAGE[place] + 0x10_0000),
@@ -382,7 +412,7 @@ mod tests {
             (STACK_TOP[place] - STACK_LEN, STACK_TOP[place] - 4096),
             (STACK_TOP[place] - 4096, STACK_TOP[place]),
         ];
-        Run { data, regions, maps: &[], handles: &[] }
+        Run { data, regions, maps: &[], known: &NOTHING }
     }
 
     fn pie(first: &[u8], second: &[u8]) -> Result<Proof> {
@@ -432,6 +462,26 @@ mod tests {
         let proof = pie(&words(&[STACK_TOP[0] - 8]), &words(&[STACK_TOP[1] - 8])).unwrap();
         let expected = Suspect { offset: 0, what: "a thread-local".to_owned(), certain: false };
         assert_eq!(proof.suspects, [expected]);
+    }
+
+    #[test]
+    fn what_is_known_to_be_there_is_certain() {
+        let block = CBlock { root: "a::B".to_owned(), address: 0x6000_0010, size: 24 };
+        let known = Known {
+            handles: &[0x7000_0000],
+            c_blocks: &[block],
+            thread_locals: &[(STACK_TOP[0] - 64..STACK_TOP[0] - 32, "a::LOCAL".to_owned())],
+        };
+        let heap =
+            |start| Mapping { range: start..start + 0x2000_0000, executable: false, offset: 0, name: String::new() };
+        let (here, there) = ([heap(0x6000_0000)], [heap(0x9000_0000)]);
+        let a = words(&[0x6000_0010, 0x6000_0020, 0x7000_0000, STACK_TOP[0] - 64]);
+        let b = words(&[0x9000_0010, 0x9000_0020, 0xa000_0000, STACK_TOP[1] - 64]);
+        let first = Run { maps: &here, known: &known, ..run(&a, 0, FIRST) };
+        let proof = compare(first, Run { maps: &there, ..run(&b, 1, SECOND) }, true).unwrap();
+        let mut certain: Vec<_> = proof.suspects.iter().filter(|s| s.certain).map(|s| s.offset).collect();
+        certain.sort_unstable();
+        assert_eq!((certain, proof.suspects.len()), (vec![0, 16, 24], 4));
     }
 
     #[test]

@@ -29,6 +29,12 @@ const PADDING_VARIABLE: &str = "FASTBOOT_PADDING";
 const THREAD_VARIABLES: [&str; 4] =
     ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "TOKIO_WORKER_THREADS", "POLARS_MAX_THREADS"];
 
+/// Makes glibc keep all blocks of its heap in one place, none of them in a cache, so that the runtime can tell which are
+/// in use.
+const MALLOC_TUNABLES: &str = "glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0:glibc.malloc.arena_max=1:\
+                               glibc.malloc.mmap_threshold=33554432";
+const TUNABLES_VARIABLE: &str = "GLIBC_TUNABLES";
+
 /// Which of the runs this is.
 #[derive(Clone, Copy)]
 pub(crate) enum Purpose<'a> {
@@ -88,6 +94,8 @@ pub(crate) fn run(
 
     let mut command = options.command(&binary.path);
     command.env(FREEZE_VARIABLE, folder);
+    let users = std::env::var(TUNABLES_VARIABLE).map_or_else(|_| String::new(), |users| format!("{users}:"));
+    command.env(TUNABLES_VARIABLE, users + MALLOC_TUNABLES);
     if !options.keep_threads {
         // With one thread, allocations come in the same order every time.
         command.envs(THREAD_VARIABLES.map(|name| (name, "1")));

@@ -281,6 +281,12 @@ pub enum Tag {
     /// Something a root left open: the root, `u64` kind (1 file descriptor, 2 mapped file, 3 thread, 4 signal handlers,
     /// 5 child process), what it is.
     LeftBehind = 15,
+    /// `u64` address of the freeze thread's copy of the executable's thread-locals, `u64` length in bytes; what they held
+    /// before the roots were evaluated, and after.
+    ThreadLocals = 16,
+    /// A block of C's heap that came to be while a root was evaluated, and was in use at the end: the root, `u64` address,
+    /// `u64` size in bytes.
+    CBlock = 17,
     /// The mappings of the process, as `/proc/self/maps` had them at the end: a string.
     Maps = 14,
 }
@@ -288,7 +294,7 @@ pub enum Tag {
 impl Tag {
     /// The tag with this number.
     pub fn from_number(number: u32) -> Option<Self> {
-        const ALL: [Tag; 15] = [
+        const ALL: [Tag; 17] = [
             Tag::Process,
             Tag::Root,
             Tag::Memory,
@@ -304,6 +310,8 @@ impl Tag {
             Tag::Counts,
             Tag::Maps,
             Tag::LeftBehind,
+            Tag::ThreadLocals,
+            Tag::CBlock,
         ];
         ALL.into_iter().find(|tag| *tag as u32 == number)
     }
