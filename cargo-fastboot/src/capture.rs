@@ -34,8 +34,23 @@ pub(crate) struct Capture {
     pub(crate) thread_locals: ThreadLocals,
     /// What was mapped at the end of the run.
     pub(crate) maps: Vec<Mapping>,
-    /// Place run: threads that left the plan, allocations placed, allocations that overflowed.
-    pub(crate) counts: [u64; 3],
+    /// How the plan fitted, and what came to lie in the image.
+    pub(crate) counts: Counts,
+}
+
+/// What a run counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Threads that left the plan.
+    pub(crate) strayed: u64,
+    /// Objects that are where the plan wants them.
+    pub(crate) placed: u64,
+    /// Allocations that had no place, or lost it because their thread left the plan.
+    pub(crate) overflowed: u64,
+    /// Objects in the image that were not freed.
+    pub(crate) objects: u64,
+    /// Their bytes.
+    pub(crate) live: u64,
 }
 
 /// A writable segment of the executable, as it was loaded: its statics.
@@ -188,7 +203,7 @@ impl Capture {
             c_blocks: Vec::new(),
             thread_locals: ThreadLocals::default(),
             maps: Vec::new(),
-            counts: [0; 3],
+            counts: Counts::default(),
         };
         let mut failure = Failure::Unfinished;
         let mut at = 0u64;
@@ -297,7 +312,15 @@ impl Capture {
                     size: fields.number()?,
                 });
             }
-            Tag::Counts => self.counts = [fields.number()?, fields.number()?, fields.number()?],
+            Tag::Counts => {
+                self.counts = Counts {
+                    strayed: fields.number()?,
+                    placed: fields.number()?,
+                    overflowed: fields.number()?,
+                    objects: fields.number()?,
+                    live: fields.number()?,
+                };
+            }
             Tag::Panic => {
                 *failure =
                     Failure::Panic { root: fields.string()?, message: fields.string()?, location: fields.string()? };

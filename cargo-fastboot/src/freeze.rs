@@ -8,12 +8,13 @@
 //! If placing does not work out, one verbatim run takes the place of the first two.
 
 use crate::binary::Binary;
-use crate::capture::Capture;
+use crate::capture::{Capture, Counts};
 use crate::carry::Statics;
 use crate::image::{self, Image, Parts};
 use crate::mark::{self, Heap, Seed};
 use crate::plan::Plan;
 use crate::prove::{self, Known, Proof, Region, Run, Suspect};
+use crate::report::Report;
 use crate::run::{Purpose, run};
 use crate::shell::Shell;
 use crate::statics::Choices;
@@ -163,12 +164,16 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
     for (name, decision) in statics.report() {
         shell.verbose(format_args!("static {name}: {decision}"));
     }
+    let planned = frozen.plan.as_ref().map(|(plan, _)| plan.len());
+    let carried = statics.carried();
+    let carried_bytes = carried.iter().map(|range| range.length).sum();
     let parts = Parts {
         data: &frozen.data,
         verbatim: frozen.plan.is_none(),
         static_pointers: &proof.static_pointers.iter().map(|offset| offset + PAGE as u64).collect::<Vec<_>>(),
-        carried: &statics.carried(),
-        report: &statics.report().collect::<Vec<_>>(),
+        carried: &carried,
+        decisions: &statics.report().collect::<Vec<_>>(),
+        report: &Report::new(frozen.capture.counts, planned, carried_bytes),
     };
     Image::build(&binary, &frozen.capture, parts)
         .with_context(|| format!("cannot make an image for {}", path.display()))
@@ -289,10 +294,10 @@ impl Freezing<'_> {
         plan.save(&planned, &path).with_context(|| format!("cannot write {}", path.display()))?;
 
         let capture = self.run(Purpose::Place(&path), None, &format!("place{attempt}"))?;
-        let [threads, placed, overflows] = capture.counts;
+        let Counts { placed, strayed, overflowed, .. } = capture.counts;
         self.shell.verbose(format_args!(
             "{placed} of {} objects placed as planned, {} bytes alive in {} bytes of placements, {} of them in the cold \
-             region; {threads} threads left the plan, {overflows} allocations overflowed",
+             region; {strayed} threads left the plan, {overflowed} allocations overflowed",
             plan.len(),
             plan.live,
             plan.end - PAGE as u64,

@@ -29,6 +29,7 @@ mod inspect;
 mod mark;
 mod plan;
 mod prove;
+mod report;
 mod run;
 
 mod output;
