@@ -8,12 +8,13 @@
 //! If placing does not work out, one verbatim run takes the place of the first two.
 
 use crate::binary::Binary;
-use crate::capture::Capture;
+use crate::capture::{Capture, Counts};
 use crate::carry::Statics;
 use crate::image::{self, Image, Parts};
 use crate::mark::{self, Heap, Seed};
 use crate::plan::Plan;
-use crate::prove::{self, Proof, Run, Suspect};
+use crate::prove::{self, Known, Proof, Region, Run, Suspect};
+use crate::report::Report;
 use crate::run::{Purpose, run};
 use crate::shell::Shell;
 use crate::statics::Choices;
@@ -25,6 +26,10 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
+
+/// How often an image is proved at most. In a PIE, garbage may hold an old address of the executable in one run and
+/// something else in the other.
+const MOST_PROOFS: usize = 4;
 
 /// A finding that can be made an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -150,15 +155,25 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
              `carry = [\"{name}\"]` in [package.metadata.fastboot]"
         ));
     }
+    for name in statics.doubtful_thread_locals(&frozen.capture) {
+        shell.warn(format_args!(
+            "the thread-local `{name}` changed while the roots were evaluated, and every thread of the embedded program \
+             starts with its first value; if a root relies on it, keep what it needs in the root"
+        ));
+    }
     for (name, decision) in statics.report() {
         shell.verbose(format_args!("static {name}: {decision}"));
     }
+    let planned = frozen.plan.as_ref().map(|(plan, _)| plan.len());
+    let carried = statics.carried();
+    let carried_bytes = carried.iter().map(|range| range.length).sum();
     let parts = Parts {
         data: &frozen.data,
         verbatim: frozen.plan.is_none(),
         static_pointers: &proof.static_pointers.iter().map(|offset| offset + PAGE as u64).collect::<Vec<_>>(),
-        carried: &statics.carried(),
-        report: &statics.report().collect::<Vec<_>>(),
+        carried: &carried,
+        decisions: &statics.report().collect::<Vec<_>>(),
+        report: &Report::new(frozen.capture.counts, planned, carried_bytes),
     };
     Image::build(&binary, &frozen.capture, parts)
         .with_context(|| format!("cannot make an image for {}", path.display()))
@@ -204,9 +219,9 @@ fn image_data(capture: &Capture, statics: &Statics) -> Result<MmapMut> {
 }
 
 impl Freezing<'_> {
-    fn run(&self, purpose: Purpose<'_>, elsewhere: bool, name: &str) -> Result<Capture> {
+    fn run(&self, purpose: Purpose<'_>, other: Option<&Capture>, name: &str) -> Result<Capture> {
         let folder = self.folder.join(name);
-        let capture = run(self.binary, self.options, purpose, elsewhere, &folder, self.shell)?;
+        let capture = run(self.binary, self.options, purpose, other, &folder, self.shell)?;
         // The capture is open; its folder is not needed any more, and may be large.
         let _ = std::fs::remove_dir_all(&folder);
         Ok(capture)
@@ -214,7 +229,7 @@ impl Freezing<'_> {
 
     /// The first run, the one that finds out what there is.
     fn first(&self, purpose: Purpose<'_>, name: &str) -> Result<Capture> {
-        let capture = self.run(purpose, false, name)?;
+        let capture = self.run(purpose, None, name)?;
         if capture.roots.is_empty() && capture.process.warmed == 0 {
             bail!(
                 "{} has no roots: declare a static with `fastboot_rt::frozen! {{ .. }}` in the program or in a \
@@ -278,11 +293,11 @@ impl Freezing<'_> {
         let path = self.folder.join(format!("plan{attempt}.plan"));
         plan.save(&planned, &path).with_context(|| format!("cannot write {}", path.display()))?;
 
-        let capture = self.run(Purpose::Place(&path), false, &format!("place{attempt}"))?;
-        let [threads, placed, overflows] = capture.counts;
+        let capture = self.run(Purpose::Place(&path), None, &format!("place{attempt}"))?;
+        let Counts { placed, strayed, overflowed, .. } = capture.counts;
         self.shell.verbose(format_args!(
             "{placed} of {} objects placed as planned, {} bytes alive in {} bytes of placements, {} of them in the cold \
-             region; {threads} threads left the plan, {overflows} allocations overflowed",
+             region; {strayed} threads left the plan, {overflowed} allocations overflowed",
             plan.len(),
             plan.live,
             plan.end - PAGE as u64,
@@ -309,18 +324,26 @@ impl Freezing<'_> {
             Some((_, path)) => Purpose::Place(path),
             None => Purpose::Verbatim,
         };
-        // Every attempt is a whole proof by itself. In a PIE, garbage that differs in an unlucky way can keep one from being
-        // found, and then another run under other addresses may find it.
-        let mut attempt = 1;
-        let proof = loop {
-            match self.prove_once(frozen, purpose, &format!("prove-{attempt}")) {
-                Err(error) if self.binary.pie && attempt < 3 => {
-                    self.shell.verbose(format_args!("no proof yet: {error:#}"))
-                }
-                ended => break ended?,
+        let mut proof = self.prove_once(frozen, purpose, "prove")?;
+        for attempt in 1..MOST_PROOFS {
+            if !(self.binary.pie && proof.is_unclear(Region::Executable)) {
+                break;
             }
-            attempt += 1;
-        };
+            let words = proof.unclear.len();
+            self.shell.verbose(format_args!("{words} words that may be addresses are unclear: proving again"));
+            proof.settle(&self.prove_once(frozen, purpose, &format!("prove-{attempt}"))?);
+        }
+        if self.binary.pie
+            && let Some(unclear) = proof.unclear.iter().find(|unclear| unclear.region == Region::Executable)
+        {
+            bail!(
+                "the word at offset {:#x} of the image data held an address of the executable in one freeze run and \
+                 something else in {MOST_PROOFS} others, so static pointers cannot be told from data. \
+                 Look for randomness in the roots' expressions (a randomly seeded map that holds `&'static` \
+                 references or functions), or build without --pie",
+                unclear.offset
+            );
+        }
         self.shell.verbose(format_args!(
             "{} pointers into the image, {} into the executable, {} dead words, {} words that differ from run to run",
             proof.image_pointers.len(),
@@ -332,16 +355,21 @@ impl Freezing<'_> {
     }
 
     fn prove_once(&self, frozen: &Frozen, purpose: Purpose<'_>, name: &str) -> Result<Proof> {
-        let second = self.run(purpose, true, name)?;
+        let second = self.run(purpose, Some(&frozen.capture), name)?;
         let data = image_data(&second, &frozen.statics)?;
         // Handles of threads that ended are garbage at most.
         let running = frozen.capture.left_behind.iter().any(|(_, kind, _)| *kind == 3);
         let threads =
             frozen.capture.threads.iter().map(|thread| thread.handle).filter(|handle| running && *handle != 0);
         let handles: Vec<u64> = threads.collect();
+        let known = Known {
+            handles: &handles,
+            c_blocks: &frozen.capture.c_blocks,
+            thread_locals: &frozen.statics.own_thread_locals(&frozen.capture),
+        };
         prove::compare(
-            Run::new(&frozen.capture, &frozen.data, &handles, 0),
-            Run::new(&second, &data, &[], 1),
+            Run::new(&frozen.capture, &frozen.data, &known, 0),
+            Run::new(&second, &data, &Known::default(), 1),
             self.binary.pie,
         )
     }

@@ -30,6 +30,7 @@ mod inspect;
 mod mark;
 mod plan;
 mod prove;
+mod report;
 mod run;
 
 mod completions;

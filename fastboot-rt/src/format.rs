@@ -308,11 +308,20 @@ pub enum TableKind {
     CarryReport = 5,
     /// [`digest`] of each page of the image data, the last one possibly shorter: eight bytes each. Not read at start.
     PageDigests = 6,
+    /// What the image is made of, for people: JSON text. Not read at start.
+    Report = 7,
 }
 
 impl TableKind {
-    const ALL: [Self; 6] =
-        [Self::Roots, Self::Strings, Self::StaticPointers, Self::Carried, Self::CarryReport, Self::PageDigests];
+    const ALL: [Self; 7] = [
+        Self::Roots,
+        Self::Strings,
+        Self::StaticPointers,
+        Self::Carried,
+        Self::CarryReport,
+        Self::PageDigests,
+        Self::Report,
+    ];
 
     fn from_number(number: u32) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| *kind as u32 == number)
@@ -327,6 +336,7 @@ impl TableKind {
             Self::Carried => "carried statics",
             Self::CarryReport => "carry report",
             Self::PageDigests => "page digests",
+            Self::Report => "report",
         }
     }
 
@@ -334,7 +344,7 @@ impl TableKind {
     pub fn entry_len(self) -> usize {
         match self {
             Self::Roots => ROOT_LEN,
-            Self::Strings | Self::CarryReport => 1,
+            Self::Strings | Self::CarryReport | Self::Report => 1,
             Self::StaticPointers => RELOCATION_LEN,
             Self::PageDigests => 8,
             Self::Carried => CARRIED_LEN,

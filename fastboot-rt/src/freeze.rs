@@ -10,14 +10,14 @@
 //! `main` never runs. The runtime only captures; what becomes of it is the tool's business.
 
 use crate::capture::{
-    CAPTURE_FILE, HOME_SHIFT, Mode, PLAN_FILE, Phase, REQUEST_FILE, Request, SCRATCH_LEN, STACK_LEN, STACK_TOP,
-    STATUS_BYTES, STATUS_DONE, STATUS_FILE, STATUS_LEN, STATUS_NAME, STATUS_PHASE, STATUS_TOTAL, Tag,
+    AGAIN, CAPTURE_FILE, HOME_SHIFT, Mode, PLAN_FILE, Phase, REQUEST_FILE, Request, SCRATCH_LEN, STACK_LEN, STACK_TOP,
+    STATUS_BYTES, STATUS_DONE, STATUS_FILE, STATUS_LEN, STATUS_NAME, STATUS_PHASE, STATUS_TOTAL, Tag, is_well_apart,
 };
 use crate::format::{HOME_WINDOW, PAGE};
 use crate::left::Open;
 use crate::roots::RootRecord;
 use crate::start::Placeholder;
-use crate::{alloc, arena, cpu, number, place, plan, roots, scratch, sys, thaw, wrap};
+use crate::{alloc, arena, c_heap, cpu, number, place, plan, roots, scratch, sys, thaw, wrap};
 use core::ffi::{CStr, c_void};
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -70,6 +70,10 @@ fn begin(folder: &Path, placeholder: &'static Placeholder) -> Result<core::conve
     let request = Request::decode(&text)?;
     if let Some(randomize) = request.randomize {
         execute_again(randomize);
+    }
+    let bias = sys::program_headers().map_or(0, |(_, bias)| bias as u64);
+    if request.apart.is_some_and(|other| !is_well_apart(bias.wrapping_sub(other))) {
+        sys::exit(AGAIN);
     }
     sys::die_with_parent();
     // Child processes of the build expressions may be fastboot programs too.
@@ -182,6 +186,18 @@ fn record_panics() {
     }));
 }
 
+/// What the executable's statics hold, and this thread's thread-locals: addresses and bytes.
+struct Copies {
+    statics: Vec<(usize, Vec<u8>)>,
+    thread_locals: (usize, Vec<u8>),
+}
+
+impl Copies {
+    fn now() -> Self {
+        Self { statics: copy_statics(), thread_locals: sys::copy_thread_locals() }
+    }
+}
+
 /// The statics of the executable, copied: address and bytes of each writable segment.
 fn copy_statics() -> Vec<(usize, Vec<u8>)> {
     let copy = |segment: Range<usize>| {
@@ -216,14 +232,16 @@ extern "C" fn freeze_thread(_: *mut c_void) -> *mut c_void {
         write_record(Tag::Refused, &[&string(&reason)]);
         sys::exit(FAILED);
     }
-    let before = copy_statics();
+    let before = Copies::now();
     let mut open = Open::now();
+    let mut c_blocks = Vec::new();
     alloc::set_freezing(true);
     for (index, record) in roots::all().chain(roots::warm_ups()).enumerate() {
         CURRENT.store(core::ptr::from_ref(record).cast_mut(), Ordering::Relaxed);
         PANICKED.store(false, Ordering::Relaxed);
         status_name(record.name());
         status_u32(STATUS_PHASE, Phase::Evaluating as u32);
+        let old_blocks = number::exempt(c_heap::in_use);
         scrub_stack();
         let began = sys::now();
         if panic::catch_unwind(AssertUnwindSafe(|| record.evaluate())).is_err() {
@@ -235,6 +253,8 @@ extern "C" fn freeze_thread(_: *mut c_void) -> *mut c_void {
         times.push(sys::now() - began);
         status_u32(STATUS_DONE, index as u32 + 1);
         number::exempt(|| {
+            let new = c_heap::in_use().into_iter().filter(|block| old_blocks.binary_search(block).is_err());
+            c_blocks.extend(new.map(|block| (record.name(), block)));
             let now = Open::settled(&open);
             for (kind, what) in now.since(&open) {
                 write_record(Tag::LeftBehind, &[&string(record.name()), &word(kind), &string(&what)]);
@@ -243,18 +263,20 @@ extern "C" fn freeze_thread(_: *mut c_void) -> *mut c_void {
         });
     }
     alloc::set_freezing(false);
-    let after = copy_statics();
+    let after = Copies::now();
+    let still = c_heap::in_use();
+    c_blocks.retain(|(_, block)| still.binary_search(block).is_ok());
     CURRENT.store(core::ptr::null_mut(), Ordering::Relaxed);
     status_name("");
     status_u32(STATUS_PHASE, Phase::Writing as u32);
-    if !write_capture(&times, &before, &after) {
+    if !write_capture(&times, &before, &after, &c_blocks) {
         sys::exit(FAILED);
     }
     status_u32(STATUS_PHASE, Phase::Done as u32);
     sys::exit(0)
 }
 
-fn write_capture(times: &[u64], before: &[(usize, Vec<u8>)], after: &[(usize, Vec<u8>)]) -> bool {
+fn write_capture(times: &[u64], before: &Copies, after: &Copies, c_blocks: &[(&str, c_heap::Block)]) -> bool {
     let home = HOME.load(Ordering::Relaxed);
     let base = sys::program_headers().map_or(0, |(_, base)| base);
     let mut written = write_record(
@@ -284,10 +306,15 @@ fn write_capture(times: &[u64], before: &[(usize, Vec<u8>)], after: &[(usize, Ve
             ],
         );
     }
-    for (tag, statics) in [(Tag::Before, before), (Tag::After, after)] {
-        for (address, bytes) in statics {
+    for (tag, copies) in [(Tag::Before, before), (Tag::After, after)] {
+        for (address, bytes) in &copies.statics {
             written &= write_record(tag, &[&word(*address as u64), bytes]);
         }
+    }
+    let [(address, before), (_, after)] = [&before.thread_locals, &after.thread_locals];
+    written &= write_record(Tag::ThreadLocals, &[&word(*address as u64), &word(before.len() as u64), before, after]);
+    for (root, (address, size)) in c_blocks {
+        written &= write_record(Tag::CBlock, &[&string(root), &word(*address), &word(*size)]);
     }
     if let Ok(maps) = std::fs::read_to_string("/proc/self/maps") {
         written &= write_record(Tag::Maps, &[&string(&maps)]);

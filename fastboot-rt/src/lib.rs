@@ -42,6 +42,8 @@ pub mod alloc;
 #[allow(unsafe_code)]
 mod arena;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod c_heap;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod check;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #[allow(unsafe_code)]

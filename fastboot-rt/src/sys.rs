@@ -166,6 +166,27 @@ pub(crate) fn thread_locals_start() -> usize {
     pointer - (header.p_memsz as usize).next_multiple_of((header.p_align as usize).max(1))
 }
 
+/// First address behind the heap of the C library.
+pub(crate) fn heap_end() -> usize {
+    // SAFETY: with an increment of zero `sbrk` changes nothing.
+    unsafe { libc::sbrk(0) }.addr()
+}
+
+/// The current thread's copy of the executable's thread-locals, as bytes, with the address of the first.
+pub(crate) fn copy_thread_locals() -> (usize, Vec<u8>) {
+    let start = thread_locals_start();
+    let (headers, _) = program_headers().unwrap_or((&[], 0));
+    let length =
+        headers.iter().find(|header| header.p_type == libc::PT_TLS).map_or(0, |header| header.p_memsz as usize);
+    let mut bytes = vec![0u8; length];
+    // SAFETY: the C library keeps this thread's copy of the segment there for as long as the thread runs: `length`
+    // readable bytes. Nothing but this thread writes to them, and they are not used as values.
+    unsafe {
+        ptr::copy_nonoverlapping(ptr::with_exposed_provenance::<u8>(start), bytes.as_mut_ptr(), length);
+    }
+    (start, bytes)
+}
+
 /// Reserves `length` bytes of address space at exactly `address`, without access and without cost.
 ///
 /// # Errors

@@ -193,3 +193,32 @@ fn inspect_knows_the_roots() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn inspect_knows_how_dense_an_image_is() -> Result<()> {
+    let built = Program::new("small").build()?;
+    let folder = tempfile::tempdir()?;
+    let snapshot = folder.path().join("verbatim.snap");
+    let mut freeze = fastboot()?;
+    freeze.current_dir(programs().join("small")).args(["freeze", "--verbatim", "--binary"]).arg(&built.cold);
+    succeed(freeze.arg("-o").arg(&snapshot))?;
+    let image = |path: &Path| -> Result<serde_json::Value> {
+        let json = succeed(fastboot()?.arg("inspect").arg(path).arg("--json"))?;
+        Ok(serde_json::from_slice::<serde_json::Value>(&json.stdout)?["image"].take())
+    };
+    let planned = image(&built.embedded)?;
+    // 10,000 words, their vector, the map, and what the other roots are made of.
+    let objects = planned["objects"].as_u64().context("no objects")?;
+    ensure!((10_006..10_020).contains(&objects), "{planned:#}");
+    ensure!(planned["planned"] == objects && planned["placed"] == objects, "not all were placed: {planned:#}");
+    ensure!(planned["overflowed"] == 0 && planned["strayed"] == 0, "{planned:#}");
+    let density = planned["density"].as_f64().context("no density")?;
+    ensure!((0.97..=1.0).contains(&density), "{density}");
+
+    let verbatim = image(&snapshot)?;
+    ensure!(verbatim["planned"].is_null() && verbatim["placed"].is_null(), "{verbatim:#}");
+    ensure!(verbatim["objects"].as_u64() >= Some(objects), "{verbatim:#}");
+    let sparse = verbatim["density"].as_f64().context("no density")?;
+    ensure!((0.2..=1.0).contains(&sparse), "{sparse}");
+    Ok(())
+}
