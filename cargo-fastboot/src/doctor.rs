@@ -240,7 +240,7 @@ fn build_probe(folder: &Path, link: LinkFlags, shell: &Shell) -> Result<Probe> {
     let told = || format!("cannot write into {}", folder.display());
     let script = folder.join("fastboot.ld");
     std::fs::write(folder.join("Cargo.toml"), PROBE_MANIFEST).with_context(told)?;
-    std::fs::write(folder.join("probe.rs"), PROBE).with_context(told)?;
+    std::fs::write(folder.join("probe.rs"), [PROBE, &wrappers()].concat()).with_context(told)?;
     std::fs::write(&script, fastboot_linker::SCRIPT).with_context(told)?;
 
     let mut command = Command::new(cargo::program());
@@ -270,6 +270,18 @@ fn build_probe(folder: &Path, link: LinkFlags, shell: &Shell) -> Result<Probe> {
         Ok(()) => Ok(Probe::Built { path, linker: linker_name(&stderr) }),
         Err(error) => Ok(Probe::Failed(format!("{}: {error:#}", linker_name(&stderr)))),
     }
+}
+
+/// The functions that `--wrap` leads calls to, each of which passes them on.
+fn wrappers() -> String {
+    let names = fastboot_linker::WRAP.iter().filter_map(|option| option.strip_prefix("--wrap="));
+    let each = |name| {
+        format!(
+            "std::arch::global_asm!(\".globl __wrap_{name}\", \".type __wrap_{name}, @function\", \"__wrap_{name}:\", \
+             \"jmp __real_{name}@PLT\");\n"
+        )
+    };
+    names.map(each).collect()
 }
 
 /// Whether the linker did what the linker script says.

@@ -1,11 +1,11 @@
 //! The program that `cargo fastboot doctor` builds, linked as `cargo fastboot build` links, and runs: it tries what the
-//! runtime does in a freeze run and at start, and prints a line for each attempt. It uses no crates.
+//! runtime does in a freeze run and at start, and prints a line for each attempt. It uses no crates. The functions that
+//! `--wrap` asks for are added at its end.
 //!
 //! Usage: probe [ADDRESS LENGTH]...    ranges of memory to reserve, in hexadecimal digits
 
-use std::ffi::{c_char, c_int, c_long, c_uint, c_ulong, c_void};
+use std::ffi::{c_int, c_long, c_uint, c_ulong, c_void};
 use std::io::{Error, Write};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Gets a segment of its own, as the image does.
 #[used]
@@ -24,16 +24,9 @@ unsafe extern "C" {
     fn personality(persona: c_ulong) -> c_int;
     fn sysconf(name: c_int) -> c_long;
     fn getrusage(who: c_int, usage: *mut [c_long; 18]) -> c_int;
+    fn syscall(number: c_long, ...) -> c_long;
     fn getrandom(buffer: *mut c_void, length: usize, flags: c_uint) -> isize;
-    fn __real_getrandom(buffer: *mut c_void, length: usize, flags: c_uint) -> isize;
-    fn __real_syscall(number: c_long, a: c_long, b: c_long, c: c_long, d: c_long, e: c_long, f: c_long) -> c_long;
-    fn __real_dlsym(handle: *mut c_void, name: *const c_char) -> *mut c_void;
-    fn __real_pthread_create(
-        thread: *mut c_void,
-        attributes: *const c_void,
-        main: *const c_void,
-        argument: *mut c_void,
-    ) -> c_int;
+    fn __wrap_getrandom(buffer: *mut c_void, length: usize, flags: c_uint) -> isize;
 }
 
 const PROT_NONE: c_int = 0;
@@ -51,53 +44,10 @@ const MINOR_FAULTS: usize = 8;
 const SYS_ARCH_PRCTL: c_long = 158;
 const ARCH_SET_CPUID: c_long = 0x1012;
 
-static WRAPPED: AtomicBool = AtomicBool::new(false);
-
-// What `--wrap` makes references to `getrandom` and so on lead to.
-
-#[unsafe(no_mangle)]
-unsafe extern "C" fn __wrap_getrandom(buffer: *mut c_void, length: usize, flags: c_uint) -> isize {
-    WRAPPED.store(true, Ordering::Relaxed);
-    // SAFETY: the caller's arguments, passed on.
-    unsafe { __real_getrandom(buffer, length, flags) }
-}
-
-#[unsafe(no_mangle)]
-unsafe extern "C" fn __wrap_syscall(
-    number: c_long,
-    a: c_long,
-    b: c_long,
-    c: c_long,
-    d: c_long,
-    e: c_long,
-    f: c_long,
-) -> c_long {
-    // SAFETY: the caller's arguments, passed on.
-    unsafe { __real_syscall(number, a, b, c, d, e, f) }
-}
-
-#[unsafe(no_mangle)]
-unsafe extern "C" fn __wrap_dlsym(handle: *mut c_void, name: *const c_char) -> *mut c_void {
-    // SAFETY: the caller's arguments, passed on.
-    unsafe { __real_dlsym(handle, name) }
-}
-
-#[unsafe(no_mangle)]
-unsafe extern "C" fn __wrap_pthread_create(
-    thread: *mut c_void,
-    attributes: *const c_void,
-    main: *const c_void,
-    argument: *mut c_void,
-) -> c_int {
-    // SAFETY: the caller's arguments, passed on.
-    unsafe { __real_pthread_create(thread, attributes, main, argument) }
-}
-
 fn main() -> std::io::Result<()> {
-    let mut byte = 0_u8;
-    // SAFETY: one byte is writable there.
-    unsafe { getrandom((&raw mut byte).cast(), 1, 0) };
-    println!("wrapped {}", if WRAPPED.load(Ordering::Relaxed) { "yes" } else { "no" });
+    // `--wrap` makes references to a function references to another one.
+    let wrapped = getrandom as *const () == __wrap_getrandom as *const ();
+    println!("wrapped {}", if wrapped { "yes" } else { "no" });
     // SAFETY: it only answers.
     println!("page {}", unsafe { sysconf(SC_PAGESIZE) });
 
@@ -140,10 +90,10 @@ fn randomization() -> String {
 /// Has `cpuid` trap, and not trap again.
 fn cpuid_faulting() -> String {
     // SAFETY: no `cpuid` is executed between the two calls.
-    let denied = unsafe { __real_syscall(SYS_ARCH_PRCTL, ARCH_SET_CPUID, 0, 0, 0, 0, 0) };
+    let denied = unsafe { syscall(SYS_ARCH_PRCTL, ARCH_SET_CPUID, 0 as c_long) };
     let error = Error::last_os_error();
     // SAFETY: the state that the process began with.
-    unsafe { __real_syscall(SYS_ARCH_PRCTL, ARCH_SET_CPUID, 1, 0, 0, 0, 0) };
+    unsafe { syscall(SYS_ARCH_PRCTL, ARCH_SET_CPUID, 1 as c_long) };
     if denied == 0 { "ok".to_owned() } else { error.to_string() }
 }
 
