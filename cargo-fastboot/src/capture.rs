@@ -2,11 +2,13 @@
 //! is made of it.
 
 use anyhow::{Context, Result, bail};
-use fastboot_rt::capture::{BLOCK_LEN, Payload, RECORD_HEADER_LEN, Tag};
+use fastboot_rt::capture::{BLOCK_LEN, InputKind, Payload, RECORD_HEADER_LEN, Tag};
 use memmap2::MmapMut;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -28,6 +30,8 @@ pub(crate) struct Capture {
     block_bytes: Option<Memory>,
     /// What roots left open in the system: root, kind as in [`Tag::LeftBehind`], description.
     pub(crate) left_behind: Vec<(String, u64, String)>,
+    /// What the roots' expressions read.
+    pub(crate) inputs: Vec<Input>,
     /// What was mapped at the end of the run.
     pub(crate) maps: Vec<Mapping>,
     /// Place run: threads that left the plan, allocations placed, allocations that overflowed.
@@ -63,6 +67,18 @@ pub(crate) struct Block {
     pub(crate) thread: u64,
     /// Which of that thread's allocations it was.
     pub(crate) index: u64,
+}
+
+/// Something that was read while roots were evaluated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Input {
+    /// The root that was being evaluated.
+    pub(crate) root: String,
+    pub(crate) kind: InputKind,
+    /// Whether the expression said so itself.
+    pub(crate) declared: bool,
+    /// An absolute path, or the name of a variable.
+    pub(crate) name: OsString,
 }
 
 /// A line of `/proc/PID/maps`.
@@ -163,6 +179,7 @@ impl Capture {
             blocks: Vec::new(),
             block_bytes: None,
             left_behind: Vec::new(),
+            inputs: Vec::new(),
             maps: Vec::new(),
             counts: [0; 3],
         };
@@ -260,6 +277,12 @@ impl Capture {
             Tag::LeftBehind => {
                 self.left_behind.push((fields.string()?, fields.number()?, fields.string()?));
             }
+            Tag::Input => self.inputs.push(Input {
+                root: fields.string()?,
+                kind: InputKind::from_number(fields.number()?)?,
+                declared: fields.number()? != 0,
+                name: OsStr::from_bytes(fields.bytes()?).to_owned(),
+            }),
             Tag::Counts => self.counts = [fields.number()?, fields.number()?, fields.number()?],
             Tag::Panic => {
                 *failure =

@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 const PADDING_VARIABLE: &str = "FASTBOOT_PADDING";
 
 /// Variables that set how many threads a library uses: rayon, OpenMP, tokio, polars.
-const THREAD_VARIABLES: [&str; 4] =
+pub(crate) const THREAD_VARIABLES: [&str; 4] =
     ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "TOKIO_WORKER_THREADS", "POLARS_MAX_THREADS"];
 
 /// Which of the runs this is.
