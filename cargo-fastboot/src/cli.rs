@@ -160,6 +160,9 @@ pub(crate) struct BuildFlags {
     /// Do not verify the finished binary
     #[arg(long, help_heading = OWN)]
     pub(crate) no_verify: bool,
+    /// Freeze anew even if neither the program nor its inputs changed
+    #[arg(long, help_heading = OWN)]
+    pub(crate) refreeze: bool,
     #[command(flatten)]
     pub(crate) how: FreezeHow,
     #[command(flatten, next_help_heading = "Package Selection")]

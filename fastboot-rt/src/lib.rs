@@ -22,7 +22,7 @@
 //!
 //! # Reading order
 //! A value's way through this crate: [`roots`] (declared) → `freeze`, [`alloc`] and `place` (evaluated, its memory
-//! captured) → [`capture`] (handed to the tool) → [`mod@format`] (what the tool makes of it) → `thaw` (back at start).
+//! captured) and `watch` (what it reads, noted) → [`capture`] (handed to the tool) → [`mod@format`] (what the tool makes of it) → `thaw` (back at start).
 //!
 //! # Invariants
 //! - Without an image the program behaves the same, only slower.
@@ -33,6 +33,7 @@
 #![deny(unsafe_code)]
 
 mod cold;
+mod input;
 #[allow(unsafe_code)]
 pub mod roots;
 
@@ -78,6 +79,9 @@ mod sys;
 mod thaw;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #[allow(unsafe_code)]
+mod watch;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[allow(unsafe_code)]
 mod wrap;
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -85,6 +89,7 @@ mod wrap;
 mod start;
 
 pub use alloc::FastbootAlloc;
+pub use input::{input, input_env};
 pub use roots::{Checked, Frozen, Source};
 
 /// What the macros need. Not for use by hand.

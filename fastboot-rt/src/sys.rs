@@ -286,6 +286,24 @@ pub(crate) fn map_file(file: &std::fs::File) -> Option<&'static [u8]> {
     Some(unsafe { core::slice::from_raw_parts(got.cast::<u8>(), length) })
 }
 
+/// The current folder, written to the beginning of `to`: its length in bytes.
+pub(crate) fn current_folder(to: &mut [u8]) -> Option<usize> {
+    // SAFETY: `to` is writable, and its length is passed with it.
+    let got = unsafe { libc::getcwd(to.as_mut_ptr().cast(), to.len()) };
+    (!got.is_null()).then(|| to.iter().position(|byte| *byte == 0)).flatten()
+}
+
+/// The path of what a descriptor refers to, written to the beginning of `to`: its length in bytes.
+pub(crate) fn opened_path(descriptor: c_int, to: &mut [u8]) -> Option<usize> {
+    use std::io::Write;
+    let mut link = [0u8; 32];
+    // Short enough for the array, and zeros behind it.
+    write!(&mut link[..], "/proc/self/fd/{descriptor}").ok()?;
+    // SAFETY: `link` ends with a zero; `to` is writable, and its length is passed with it.
+    let length = unsafe { libc::readlink(link.as_ptr().cast(), to.as_mut_ptr().cast(), to.len()) };
+    usize::try_from(length).ok()
+}
+
 /// Gives the memory of pages back; they are zero when they are touched again.
 pub(crate) fn forget_pages(address: usize, length: usize) {
     // SAFETY: callers pass pages of a slot that was just freed: nobody reads them before writing.
