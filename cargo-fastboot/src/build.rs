@@ -50,7 +50,8 @@ pub(crate) fn run(flags: &RunFlags, shell: &Shell) -> Result<Infallible> {
 pub(crate) fn freeze_alone(flags: &FreezeFlags, shell: &Shell) -> Result<()> {
     let platform = Platform::load_to_run(flags.target.as_deref())?;
     let options = freeze_options(&flags.how, platform.runner);
-    let (image, _) = freeze(&flags.binary, &options, shell)?;
+    let (mut image, _) = freeze(&flags.binary, &options, shell)?;
+    flags.image.apply(&mut image);
     image.save(&flags.output_path)?;
     let path = flags.output_path.display();
     shell.status("Finished", format_args!("froze {}, in {path}", summary(image.root_count(), image.len())));
@@ -148,7 +149,7 @@ fn finish_in_place(
     options: &FreezeOptions,
     shell: &Shell,
 ) -> Result<Record> {
-    let store = Store::new(cold, built.stripped, options)?;
+    let store = Store::new(cold, built.stripped, flags.place, flags.image, options)?;
     let found = if flags.refreeze { Err(None) } else { store.find(options) };
     let mut record = match found {
         Ok(record) => {
@@ -159,7 +160,7 @@ fn finish_in_place(
             if let Some(reason) = reason {
                 shell.verbose(format_args!("to be frozen: {reason}"));
             }
-            freeze_and_embed(cold, built.stripped, &store, options, shell)?
+            freeze_and_embed(cold, built.stripped, &store, flags, options, shell)?
         }
     };
     let profile = flags.compilation.profile.as_deref();
@@ -183,18 +184,20 @@ fn freeze_and_embed(
     cold: &Path,
     stripped: bool,
     store: &Store,
+    flags: &BuildFlags,
     options: &FreezeOptions,
     shell: &Shell,
 ) -> Result<Record> {
     store.forget()?;
-    let (image, inputs) = freeze(cold, options, shell)?;
+    let (mut image, inputs) = freeze(cold, options, shell)?;
+    flags.image.apply(&mut image);
     shell.status("Embedding", megabytes(image.len()));
     let mut binary = Binary::read(cold)?;
     if stripped {
         let stripped = strip::strip(&binary.bytes).with_context(|| format!("cannot strip {}", cold.display()))?;
         binary = Binary::parse(cold, stripped).with_context(|| format!("cannot use {}, stripped", cold.display()))?;
     }
-    embed::embed_into(binary, &image, &store.finished)?;
+    embed::embed_into(binary, &image, flags.place.place(), &store.finished)?;
     let record = store.describe(&image, inputs)?;
     store.keep(&record)?;
     Ok(record)

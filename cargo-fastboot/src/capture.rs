@@ -55,6 +55,8 @@ pub(crate) struct Counts {
     pub(crate) objects: u64,
     /// Their bytes.
     pub(crate) live: u64,
+    /// The largest alignment in bytes of what may be in the image.
+    pub(crate) largest_alignment: u64,
 }
 
 /// A writable segment of the executable, as it was loaded: its statics.
@@ -336,6 +338,7 @@ impl Capture {
                     overflowed: fields.number()?,
                     objects: fields.number()?,
                     live: fields.number()?,
+                    largest_alignment: fields.number()?,
                 };
             }
             Tag::Input => self.inputs.push(Input {

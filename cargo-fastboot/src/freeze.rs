@@ -14,7 +14,7 @@ use crate::image::{self, Image, Parts};
 use crate::inputs::Inputs;
 use crate::mark::{self, Heap, Seed};
 use crate::plan::Plan;
-use crate::prove::{self, Known, Proof, Region, Run, Suspect};
+use crate::prove::{self, Known, Proof, Region, Run, Suspect, Unclear};
 use crate::report::Report;
 use crate::run::{Purpose, run};
 use crate::shell::Shell;
@@ -178,10 +178,13 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
     let planned = frozen.plan.as_ref().map(|(plan, _)| plan.len());
     let carried = statics.carried();
     let carried_bytes = carried.iter().map(|range| range.length).sum();
+    let in_image = |offsets: &[u64]| offsets.iter().map(|offset| offset + PAGE as u64).collect::<Vec<_>>();
+    let image_pointers = freezing.is_relocatable(&frozen, &proof).then(|| in_image(&proof.image_pointers));
     let parts = Parts {
         data: &frozen.data,
         verbatim: frozen.plan.is_none(),
-        static_pointers: &proof.static_pointers.iter().map(|offset| offset + PAGE as u64).collect::<Vec<_>>(),
+        static_pointers: &in_image(&proof.static_pointers),
+        image_pointers: image_pointers.as_deref(),
         carried: &carried,
         decisions: &statics.report().collect::<Vec<_>>(),
         report: &Report::new(frozen.capture.counts, planned, carried_bytes),
@@ -401,6 +404,21 @@ impl Freezing<'_> {
             self.shell.warn(warning);
         }
         Ok(())
+    }
+
+    /// Whether the image can be used at another address: if every pointer in it is known to be one, and no object needs an
+    /// alignment that another address may not have.
+    fn is_relocatable(&self, frozen: &Frozen, proof: &Proof) -> bool {
+        let alignment = frozen.capture.counts.largest_alignment;
+        let why = match proof.unclear.iter().find(|unclear| unclear.region == Region::Image) {
+            Some(Unclear { offset, .. }) => {
+                format!("the word at offset {offset:#x} of its data may be a pointer or not")
+            }
+            None if alignment > PAGE as u64 => format!("something in it is aligned to {alignment} bytes"),
+            None => return true,
+        };
+        self.shell.verbose(format_args!("the image can only be used at its home address: {why}"));
+        false
     }
 
     /// Says what the proof found that is not as it should be, and refuses what cannot be right.

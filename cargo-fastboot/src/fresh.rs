@@ -9,6 +9,7 @@
 //! is missing, damaged, or of another version means no more than that everything is made again.
 
 use crate::binary::hex;
+use crate::cli::{ImageFlags, PlaceFlags};
 use crate::freeze::FreezeOptions;
 use crate::image::Image;
 use crate::inputs::Inputs;
@@ -69,12 +70,19 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// For the cold binary at `cold`; `stripped` if the finished one is to be stripped.
-    pub(crate) fn new(cold: &Path, stripped: bool, options: &FreezeOptions) -> Result<Self> {
+    /// For the cold binary at `cold`; `stripped` if the finished one is to be stripped; `place` and `image` say what else
+    /// becomes of it.
+    pub(crate) fn new(
+        cold: &Path,
+        stripped: bool,
+        place: PlaceFlags,
+        image: ImageFlags,
+        options: &FreezeOptions,
+    ) -> Result<Self> {
         Ok(Self {
             finished: cold.with_extension("embedded"),
             record: cold.with_extension("inputs"),
-            key: Key::new(cold, stripped, options)?,
+            key: Key::new(cold, stripped, place, image, options)?,
             reusable: !options.real_random,
         })
     }
@@ -138,7 +146,7 @@ impl Store {
 }
 
 impl Key {
-    fn new(cold: &Path, stripped: bool, options: &FreezeOptions) -> Result<Self> {
+    fn new(cold: &Path, stripped: bool, place: PlaceFlags, image: ImageFlags, options: &FreezeOptions) -> Result<Self> {
         let told = || format!("cannot read {}", cold.display());
         let bytes = fs::read(cold).with_context(told)?;
         // Whoever adds an option decides here whether another image comes of it.
@@ -157,8 +165,10 @@ impl Key {
             environment,
         } = options;
         let how = format!(
-            "{stripped} {home} {real_random} {keep_threads} {verbatim} {choices:?} {deny:?} {allow_foreign:?} {runner:?} \
+            "{stripped} {:?} {:?} {home} {real_random} {keep_threads} {verbatim} {choices:?} {deny:?} {allow_foreign:?} {runner:?} \
              {directory:?} {environment:?} {:x}",
+            place,
+            image,
             fastboot_rt::cpu::features()
         );
         Ok(Self {
@@ -205,7 +215,7 @@ mod tests {
     fn store(folder: &Path, cold: &[u8], options: &FreezeOptions) -> Store {
         let path = folder.join("app.cold");
         fs::write(&path, cold).unwrap();
-        Store::new(&path, false, options).unwrap()
+        Store::new(&path, false, PlaceFlags { footer: false }, ImageFlags { read_only: false }, options).unwrap()
     }
 
     fn finished(store: &Store) -> Record {

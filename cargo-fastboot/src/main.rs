@@ -74,9 +74,10 @@ fn execute(command: &Command, shell: &Shell) -> anyhow::Result<()> {
         Command::Run(flags) => build::run(flags, shell).map(|never| match never {}),
         Command::Freeze(flags) => build::freeze_alone(flags, shell),
         Command::Embed(flags) => {
-            let image = image::Image::load(&flags.snapshot)?;
+            let mut image = image::Image::load(&flags.snapshot)?;
+            flags.image.apply(&mut image);
             shell.status("Embedding", shell::megabytes(image.len()));
-            embed::embed(&flags.binary, &image, &flags.output_path)
+            embed::embed(&flags.binary, &image, flags.place.place(), &flags.output_path)
                 .with_context(|| format!("cannot embed {}", flags.snapshot.display()))?;
             shell.status("Finished", format_args!("embedded, in {}", flags.output_path.display()));
             Ok(())

@@ -285,7 +285,7 @@ pub enum Tag {
     /// The same for after.
     After = 12,
     /// `u64` threads that left the plan, `u64` objects placed as planned, `u64` allocations that overflowed; `u64` objects
-    /// in the image that were not freed, `u64` their bytes.
+    /// in the image that were not freed, `u64` their bytes, `u64` largest alignment of what may be in the image.
     Counts = 13,
     /// Something a root left open: the root, `u64` kind (1 file descriptor, 2 mapped file, 3 thread, 4 signal handlers,
     /// 5 child process), what it is.

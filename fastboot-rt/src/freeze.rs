@@ -17,8 +17,9 @@ use crate::capture::{
 use crate::format::{HOME_WINDOW, PAGE};
 use crate::left::Open;
 use crate::roots::RootRecord;
+use crate::section::Program;
 use crate::start::Placeholder;
-use crate::{alloc, arena, c_heap, cpu, number, place, plan, roots, scratch, sys, thaw, watch, wrap};
+use crate::{alloc, arena, c_heap, cpu, number, place, plan, roots, scratch, sys, watch, wrap};
 use core::ffi::{CStr, c_void};
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -42,7 +43,7 @@ static STATUS: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
 static HOME: AtomicUsize = AtomicUsize::new(0);
 /// Highest address of the stack for expressions.
 static STACK: AtomicUsize = AtomicUsize::new(STACK_TOP[0] as usize);
-/// Where the `fastboot` section was linked.
+/// Address of the `fastboot` section's segment, 0 if it has none of its own.
 static SECTION: AtomicUsize = AtomicUsize::new(0);
 /// Whether this is a plan run.
 static PLANNING: AtomicBool = AtomicBool::new(false);
@@ -92,10 +93,11 @@ fn begin(folder: &Path, placeholder: &'static Placeholder) -> Result<core::conve
     }
     status_u32(STATUS_TOTAL, roots::all().chain(roots::warm_ups()).count() as u32);
 
-    if thaw::is_embedded(placeholder) {
+    let program = Program::find(placeholder).map_err(|reason| reason.to_string())?;
+    if program.is_embedded() {
         return Err("it is embedded already; freeze the cold binary it was made from".to_owned());
     }
-    SECTION.store(placeholder.address(), Ordering::Relaxed);
+    SECTION.store(program.segment.map_or(0, |segment| segment.address), Ordering::Relaxed);
     reserve(&request, folder)?;
     STACK.store(request.stack as usize, Ordering::Relaxed);
     wrap::set_random(request.seed);
@@ -216,7 +218,7 @@ fn copy_statics() -> Vec<(usize, Vec<u8>)> {
         }
         (segment.start, bytes)
     };
-    sys::writable_segments(SECTION.load(Ordering::Relaxed)).map(copy).collect()
+    sys::writable_segments(Some(SECTION.load(Ordering::Relaxed))).map(copy).collect()
 }
 
 /// Overwrites what earlier calls left on the stack below. Unused parts of objects keep what stood there, and what differs

@@ -19,3 +19,6 @@ pub const WRAP: [&str; 12] = [
     "--wrap=opendir",
     "--wrap=getenv",
 ];
+
+/// What the script's `EXTERN` says, as options: for linking without the script, with linkers that know no scripts.
+pub const UNDEFINED: [&str; 3] = ["--undefined=pthread_create", "--undefined=dlsym", "--undefined=getrandom"];
