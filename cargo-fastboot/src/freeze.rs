@@ -21,7 +21,7 @@ use crate::shell::Shell;
 use crate::statics::Choices;
 use crate::strip;
 use anyhow::{Context, Result, bail};
-use fastboot_rt::format::PAGE;
+use fastboot_rt::format::{HOME_ALIGN, PAGE};
 use memmap2::MmapMut;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -414,7 +414,7 @@ impl Freezing<'_> {
             Some(Unclear { offset, .. }) => {
                 format!("the word at offset {offset:#x} of its data may be a pointer or not")
             }
-            None if alignment > PAGE as u64 => format!("something in it is aligned to {alignment} bytes"),
+            None if alignment > HOME_ALIGN => format!("something in it is aligned to {alignment} bytes"),
             None => return true,
         };
         self.shell.verbose(format_args!("the image can only be used at its home address: {why}"));
