@@ -50,7 +50,7 @@ pub const FLAG_PIE: u64 = 1;
 /// [`Header::flags`]: made by a verbatim freeze, so it holds dead objects too.
 pub const FLAG_VERBATIM: u64 = 2;
 /// [`Header::flags`]: [`TableKind::ImagePointers`] lists every pointer of the image into itself, and no object needs more
-/// than the alignment of a page, so that the image can be used at another address than its home.
+/// than an alignment of [`HOME_ALIGN`], so that the image can be used at another address than its home.
 pub const FLAG_RELOCATABLE: u64 = 4;
 /// [`Header::flags`]: to be mapped without permission to write.
 pub const FLAG_READ_ONLY: u64 = 8;
