@@ -211,7 +211,7 @@ fn link(
     let mut command = Command::new(program());
     command.arg("rustc").args(cargo_arguments(choice, choices, flags));
     command.arg("--message-format").arg(&messages.format);
-    command.arg("--").args(rustc_arguments(flags.link, script));
+    command.arg("--").args(rustc_arguments(flags.link, (!flags.place.footer).then_some(script)));
     if symbols {
         command.args(["-C", "strip=none"]);
     }
@@ -299,8 +299,9 @@ impl Arguments {
     }
 }
 
-/// The flags of rustc that make a binary cold: addresses settled by the linker, the placeholder in a segment of its own.
-pub(crate) fn rustc_arguments(link: LinkFlags, script: &Path) -> Vec<OsString> {
+/// The flags of rustc that make a binary cold: addresses settled by the linker, and, with the script, the placeholder in a
+/// segment of its own.
+pub(crate) fn rustc_arguments(link: LinkFlags, script: Option<&Path>) -> Vec<OsString> {
     let mut arguments = Arguments::default();
     match (link.pie, link.static_libc) {
         (false, _) => arguments.pair("-C", "relocation-model=static"),
@@ -311,11 +312,14 @@ pub(crate) fn rustc_arguments(link: LinkFlags, script: &Path) -> Vec<OsString> {
     if link.static_libc {
         arguments.pair("-C", "target-feature=+crt-static");
     }
-    // One argument to the linker, however many spaces there are in the path.
-    let mut script_argument = OsString::from("link-arg=-T");
-    script_argument.push(script);
-    arguments.pair("-C", script_argument);
-    for option in fastboot_linker::WRAP {
+    if let Some(script) = script {
+        // One argument to the linker, however many spaces there are in the path.
+        let mut script_argument = OsString::from("link-arg=-T");
+        script_argument.push(script);
+        arguments.pair("-C", script_argument);
+    }
+    let undefined = fastboot_linker::UNDEFINED.iter().filter(|_| script.is_none());
+    for option in fastboot_linker::WRAP.iter().chain(undefined) {
         arguments.pair("-C", format!("link-arg=-Wl,{option}"));
     }
     arguments.0
@@ -388,7 +392,7 @@ mod tests {
     use super::*;
 
     fn rustc(pie: bool, static_libc: bool) -> String {
-        let arguments = rustc_arguments(LinkFlags { pie, static_libc }, Path::new("/a b/ü.ld"));
+        let arguments = rustc_arguments(LinkFlags { pie, static_libc }, Some(Path::new("/a b/ü.ld")));
         arguments.join(OsStr::new("|")).into_string().expect("UTF-8")
     }
 
@@ -400,6 +404,17 @@ mod tests {
         assert_eq!(rustc(false, true), format!("-C|relocation-model=static|-C|target-feature=+crt-static|{script}"));
         assert_eq!(rustc(true, false), script);
         assert_eq!(rustc(true, true), format!("-C|relocation-model=pie|-C|target-feature=+crt-static|{script}"));
+    }
+
+    #[test]
+    fn without_a_script_the_linker_is_told_what_the_script_says() {
+        let arguments = rustc_arguments(LinkFlags { pie: true, static_libc: false }, None);
+        let arguments = arguments.join(OsStr::new("|")).into_string().expect("UTF-8");
+        assert!(!arguments.contains("-T"), "{arguments}");
+        for name in ["pthread_create", "dlsym", "getrandom"] {
+            assert!(arguments.contains(&format!("link-arg=-Wl,--undefined={name}")), "{arguments}");
+            assert!(fastboot_linker::SCRIPT.contains(name), "{name}");
+        }
     }
 
     #[test]

@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use anstream::ColorChoice;
 use clap::{ArgAction, Args, Parser, Subcommand};
+use fastboot_rt::format::FLAG_READ_ONLY;
 
+use crate::embed::Place;
+use crate::image::Image;
 use crate::shell::Verbosity;
 
 /// The heading that fastboot's own flags stand under in help texts.
@@ -148,6 +151,10 @@ pub(crate) struct BuildFlags {
     pub(crate) output: OutputFlags,
     #[command(flatten)]
     pub(crate) link: LinkFlags,
+    #[command(flatten)]
+    pub(crate) place: PlaceFlags,
+    #[command(flatten)]
+    pub(crate) image: ImageFlags,
     /// Also put the finished binaries in this folder
     #[arg(long, value_name = "DIR", help_heading = OWN)]
     pub(crate) out_dir: Option<PathBuf>,
@@ -160,6 +167,9 @@ pub(crate) struct BuildFlags {
     /// Do not verify the finished binary
     #[arg(long, help_heading = OWN)]
     pub(crate) no_verify: bool,
+    /// Freeze anew even if neither the program nor its inputs changed
+    #[arg(long, help_heading = OWN)]
+    pub(crate) refreeze: bool,
     #[command(flatten)]
     pub(crate) how: FreezeHow,
     #[command(flatten, next_help_heading = "Package Selection")]
@@ -197,6 +207,39 @@ pub(crate) struct LinkFlags {
     /// Link the C library statically: half the start-up cost of a process
     #[arg(long = "static", help_heading = OWN)]
     pub(crate) static_libc: bool,
+}
+
+/// Where in the file the image goes.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct PlaceFlags {
+    /// Append the image to the executable's file instead of making it a segment: for linkers without scripts, such as
+    /// mold, and for binaries that are linked already
+    #[arg(long, help_heading = OWN)]
+    pub(crate) footer: bool,
+}
+
+impl PlaceFlags {
+    /// The same, as `embed` has it.
+    pub(crate) fn place(self) -> Place {
+        if self.footer { Place::Footer } else { Place::Section }
+    }
+}
+
+/// How the image is used.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct ImageFlags {
+    /// Map the image without permission to write: a value that is changed, or a reference count, ends the program
+    #[arg(long, help_heading = OWN)]
+    pub(crate) read_only: bool,
+}
+
+impl ImageFlags {
+    /// Sets the flags in the header of an image.
+    pub(crate) fn apply(self, image: &mut Image) {
+        if self.read_only {
+            image.change_flags(FLAG_READ_ONLY, 0);
+        }
+    }
 }
 
 /// How to freeze, and what it may take.
@@ -360,6 +403,8 @@ pub(crate) struct FreezeFlags {
     #[arg(long, value_name = "TRIPLE")]
     pub(crate) target: Option<String>,
     #[command(flatten)]
+    pub(crate) image: ImageFlags,
+    #[command(flatten)]
     pub(crate) how: FreezeHow,
     #[command(flatten)]
     pub(crate) output: OutputFlags,
@@ -380,6 +425,10 @@ pub(crate) struct EmbedFlags {
     /// Where to put the embedded binary
     #[arg(short = 'o', long = "output", value_name = "PATH")]
     pub(crate) output_path: PathBuf,
+    #[command(flatten)]
+    pub(crate) place: PlaceFlags,
+    #[command(flatten)]
+    pub(crate) image: ImageFlags,
     #[command(flatten)]
     pub(crate) output: OutputFlags,
 }

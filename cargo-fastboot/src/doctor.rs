@@ -252,7 +252,7 @@ fn build_probe(folder: &Path, link: LinkFlags, shell: &Shell) -> Result<Probe> {
         "--manifest-path",
     ]);
     command.arg(folder.join("Cargo.toml")).arg("--target-dir").arg(folder.join("target"));
-    command.arg("--").args(cargo::rustc_arguments(link, &script));
+    command.arg("--").args(cargo::rustc_arguments(link, Some(&script)));
     // The linker says which one it is, and rustc passes that on.
     command.args(["-C", "link-arg=-Wl,-v", "-W", "linker-messages"]);
     shell.verbose(format_args!("running {command:?}"));

@@ -11,18 +11,19 @@ use crate::binary::Binary;
 use crate::capture::{Capture, Counts};
 use crate::carry::Statics;
 use crate::image::{self, Image, Parts};
+use crate::inputs::Inputs;
 use crate::mark::{self, Heap, Seed};
 use crate::plan::Plan;
-use crate::prove::{self, Known, Proof, Region, Run, Suspect};
+use crate::prove::{self, Known, Proof, Region, Run, Suspect, Unclear};
 use crate::report::Report;
 use crate::run::{Purpose, run};
 use crate::shell::Shell;
 use crate::statics::Choices;
 use crate::strip;
 use anyhow::{Context, Result, bail};
-use fastboot_rt::format::PAGE;
+use fastboot_rt::format::{HOME_ALIGN, PAGE};
 use memmap2::MmapMut;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -38,6 +39,8 @@ pub(crate) enum Deny {
     Nondeterminism,
     /// Addresses of memory that is not in the image.
     Foreign,
+    /// Files and environment variables that were read without being declared.
+    Undeclared,
 }
 
 /// How a binary is frozen.
@@ -99,10 +102,16 @@ impl FreezeOptions {
         }
         command
     }
+
+    /// The value that an environment variable has in a run.
+    pub(crate) fn variable(&self, name: &OsStr) -> Option<OsString> {
+        let given = self.environment.iter().rev().find(|(given, _)| given == name);
+        given.map(|(_, value)| value.clone()).or_else(|| std::env::var_os(name))
+    }
 }
 
-/// Freezes a cold binary.
-pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Result<Image> {
+/// Freezes a cold binary. Returns the image, and what its roots' expressions read, as it was after the first run.
+pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Result<(Image, Inputs)> {
     let path = std::path::absolute(path).with_context(|| format!("cannot find {}", path.display()))?;
     let binary = Binary::read(&path)?;
     let folder = working_folder(&path)?;
@@ -136,9 +145,10 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
         Some(placed) => placed,
         None => {
             let capture = freezing.first(Purpose::Verbatim, "verbatim")?;
+            let inputs = Inputs::of(&capture.inputs, options, &path);
             let mut statics = Statics::find(&binary, &capture, &options.choices)?;
             statics.lay_out(capture.memory_len(capture.process.home + PAGE as u64));
-            Frozen { data: image_data(&capture, &statics)?, capture, statics, plan: None }
+            Frozen { data: image_data(&capture, &statics)?, capture, inputs, statics, plan: None }
         }
     };
     let told = || format!("cannot freeze {}", path.display());
@@ -147,6 +157,7 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
     statics.drop_those_that_reach_outside(&mut proof);
     statics.check_references(&binary, &frozen.capture, &frozen.data, &proof)?;
     freezing.judge(&frozen, &proof).with_context(told)?;
+    freezing.judge_inputs(&frozen.inputs)?;
     let statics = &frozen.statics;
     for name in statics.doubtful_dispatch_caches(&frozen.capture) {
         shell.warn(format_args!(
@@ -167,16 +178,20 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
     let planned = frozen.plan.as_ref().map(|(plan, _)| plan.len());
     let carried = statics.carried();
     let carried_bytes = carried.iter().map(|range| range.length).sum();
+    let in_image = |offsets: &[u64]| offsets.iter().map(|offset| offset + PAGE as u64).collect::<Vec<_>>();
+    let image_pointers = freezing.is_relocatable(&frozen, &proof).then(|| in_image(&proof.image_pointers));
     let parts = Parts {
         data: &frozen.data,
         verbatim: frozen.plan.is_none(),
-        static_pointers: &proof.static_pointers.iter().map(|offset| offset + PAGE as u64).collect::<Vec<_>>(),
+        static_pointers: &in_image(&proof.static_pointers),
+        image_pointers: image_pointers.as_deref(),
         carried: &carried,
         decisions: &statics.report().collect::<Vec<_>>(),
         report: &Report::new(frozen.capture.counts, planned, carried_bytes),
     };
-    Image::build(&binary, &frozen.capture, parts)
-        .with_context(|| format!("cannot make an image for {}", path.display()))
+    let image = Image::build(&binary, &frozen.capture, parts)
+        .with_context(|| format!("cannot make an image for {}", path.display()))?;
+    Ok((image, frozen.inputs))
 }
 
 /// A folder for the files of the runs: beside the binary, because a capture is as big as the image and `/tmp` is often
@@ -202,6 +217,7 @@ struct Freezing<'a> {
 /// Image data, not yet proved.
 struct Frozen {
     capture: Capture,
+    inputs: Inputs,
     statics: Statics,
     data: MmapMut,
     /// The plan and the file with it; `None` for a verbatim freeze.
@@ -276,6 +292,7 @@ impl Freezing<'_> {
     /// Runs 1 and 2. `None` when something that is reachable did not come to lie in the image.
     fn plan_and_place(&self, attempt: &str) -> Result<Option<Frozen>> {
         let planned = self.first(Purpose::Plan, &format!("plan{attempt}"))?;
+        let inputs = Inputs::of(&planned.inputs, self.options, &self.binary.path);
         let bytes = planned.read_blocks()?;
         let Some(heap) = Heap::new(&planned.blocks, &bytes) else { bail!("the capture of the plan run is damaged") };
         let mut seeds: Vec<Seed<'_>> = planned.roots.iter().map(|root| Seed::Address(root.value)).collect();
@@ -315,7 +332,7 @@ impl Freezing<'_> {
             ));
             return Ok(None);
         }
-        Ok(Some(Frozen { capture, data, statics, plan: Some((plan, path)) }))
+        Ok(Some(Frozen { capture, inputs, data, statics, plan: Some((plan, path)) }))
     }
 
     /// Run 3, and the comparison.
@@ -372,6 +389,36 @@ impl Freezing<'_> {
             Run::new(&second, &data, &Known::default(), 1),
             self.binary.pie,
         )
+    }
+
+    /// Warns of inputs that were not declared, or refuses them.
+    fn judge_inputs(&self, inputs: &Inputs) -> Result<()> {
+        self.shell.verbose(format_args!("{} inputs", inputs.len()));
+        let warnings = inputs.warnings(self.shell.is_verbose());
+        if self.options.deny.contains(&Deny::Undeclared)
+            && let Some(first) = warnings.first()
+        {
+            bail!("{first}");
+        }
+        for warning in warnings {
+            self.shell.warn(warning);
+        }
+        Ok(())
+    }
+
+    /// Whether the image can be used at another address: if every pointer in it is known to be one, and no object needs an
+    /// alignment that another address may not have.
+    fn is_relocatable(&self, frozen: &Frozen, proof: &Proof) -> bool {
+        let alignment = frozen.capture.counts.largest_alignment;
+        let why = match proof.unclear.iter().find(|unclear| unclear.region == Region::Image) {
+            Some(Unclear { offset, .. }) => {
+                format!("the word at offset {offset:#x} of its data may be a pointer or not")
+            }
+            None if alignment > HOME_ALIGN => format!("something in it is aligned to {alignment} bytes"),
+            None => return true,
+        };
+        self.shell.verbose(format_args!("the image can only be used at its home address: {why}"));
+        false
     }
 
     /// Says what the proof found that is not as it should be, and refuses what cannot be right.

@@ -178,6 +178,9 @@ pub(crate) fn compare(first: Run<'_>, second: Run<'_>, pie: bool) -> Result<Proo
             );
         }
         proof.nondeterministic = first.data.len().abs_diff(second.data.len()).div_ceil(WORD) as u64;
+        // The end of the longer one was compared with nothing.
+        let offset = first.data.len().min(second.data.len()) as u64;
+        proof.unclear.push(Unclear { offset, region: Region::Image, in_both: false });
     }
     let distances = distances(first, second);
     if pie && !is_well_apart(distances[Region::Executable as usize]) {
@@ -455,6 +458,24 @@ mod tests {
         let second = Run { maps: &there, ..run(&second, 1, FIRST) };
         let proof = compare(first, second, false).unwrap();
         assert_eq!((proof.suspects, proof.nondeterministic), (Vec::new(), 1));
+    }
+
+    #[test]
+    fn what_may_be_a_pointer_or_not_keeps_an_image_where_it_is() {
+        let of = |first: &[u8], second: &[u8]| compare(run(first, 0, FIRST), run(second, 1, FIRST), false).unwrap();
+        // Another object in the other run, or none.
+        for (a, b) in [(IMAGE[0] + 8, IMAGE[1] + 16), (IMAGE[0] + 8, 5)] {
+            let unclear = of(&words(&[1, a, 2]), &words(&[1, b, 2])).unclear;
+            assert!(unclear.iter().any(|one| one.offset == 8 && one.region == Region::Image), "{a:#x} {b:#x}");
+            let shifted = |word: u64| [vec![0; 3], words(&[word, 2])].concat();
+            assert!(of(&shifted(a), &shifted(b)).is_unclear(Region::Image), "unaligned {a:#x} {b:#x}");
+        }
+        assert!(!of(&words(&[5]), &words(&[IMAGE[1]])).is_unclear(Region::Image), "what is kept is no address");
+        // Pointers, data, and numbers that differ, beside a pointer or not.
+        let first = words(&[IMAGE[0], 5, 0x1234_5678_9abc_def0, IMAGE[0] + 8]);
+        let second = words(&[IMAGE[1], 5, 0x0fed_cba9_8765_4321, IMAGE[1] + 8]);
+        assert!(!of(&first, &second).is_unclear(Region::Image));
+        assert!(of(&first, &second[..24]).is_unclear(Region::Image), "another length");
     }
 
     #[test]

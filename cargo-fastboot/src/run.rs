@@ -26,7 +26,7 @@ const MOST_LOADS: u32 = 60;
 const PADDING_VARIABLE: &str = "FASTBOOT_PADDING";
 
 /// Variables that set how many threads a library uses: rayon, OpenMP, tokio, polars.
-const THREAD_VARIABLES: [&str; 4] =
+pub(crate) const THREAD_VARIABLES: [&str; 4] =
     ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "TOKIO_WORKER_THREADS", "POLARS_MAX_THREADS"];
 
 /// Makes glibc keep all blocks of its heap in one place, none of them in a cache, so that the runtime can tell which are

@@ -285,7 +285,7 @@ pub enum Tag {
     /// The same for after.
     After = 12,
     /// `u64` threads that left the plan, `u64` objects placed as planned, `u64` allocations that overflowed; `u64` objects
-    /// in the image that were not freed, `u64` their bytes.
+    /// in the image that were not freed, `u64` their bytes, `u64` largest alignment of what may be in the image.
     Counts = 13,
     /// Something a root left open: the root, `u64` kind (1 file descriptor, 2 mapped file, 3 thread, 4 signal handlers,
     /// 5 child process), what it is.
@@ -298,12 +298,32 @@ pub enum Tag {
     CBlock = 17,
     /// The mappings of the process, as `/proc/self/maps` had them at the end: a string.
     Maps = 14,
+    /// Something that the expressions read: the root, `u64` [`InputKind`], `u64` 1 if it was declared, else 0, its name: the
+    /// absolute path of a file or folder, the name of a variable; a `u32` length and as many bytes.
+    Input = 18,
+}
+
+/// What an input is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum InputKind {
+    /// A file or a folder.
+    File = 1,
+    /// An environment variable.
+    Variable = 2,
+}
+
+impl InputKind {
+    /// The kind with this number.
+    pub fn from_number(number: u64) -> Option<Self> {
+        [Self::File, Self::Variable].into_iter().find(|kind| *kind as u64 == number)
+    }
 }
 
 impl Tag {
     /// The tag with this number.
     pub fn from_number(number: u32) -> Option<Self> {
-        const ALL: [Tag; 17] = [
+        const ALL: [Tag; 18] = [
             Tag::Process,
             Tag::Root,
             Tag::Memory,
@@ -321,6 +341,7 @@ impl Tag {
             Tag::LeftBehind,
             Tag::ThreadLocals,
             Tag::CBlock,
+            Tag::Input,
         ];
         ALL.into_iter().find(|tag| *tag as u32 == number)
     }
@@ -345,12 +366,17 @@ impl<'a> Payload<'a> {
         Some(u64::from_le_bytes(*first))
     }
 
+    /// The next field, bytes behind their `u32` length.
+    pub fn bytes(&mut self) -> Option<&'a [u8]> {
+        let (length, rest) = self.rest.split_first_chunk::<4>()?;
+        let (bytes, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        self.rest = rest;
+        Some(bytes)
+    }
+
     /// The next field, a string; bytes that are not UTF-8 are replaced.
     pub fn string(&mut self) -> Option<String> {
-        let (length, rest) = self.rest.split_first_chunk::<4>()?;
-        let (text, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-        self.rest = rest;
-        Some(String::from_utf8_lossy(text).into_owned())
+        Some(String::from_utf8_lossy(self.bytes()?).into_owned())
     }
 }
 

@@ -4,7 +4,7 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::ops::Deref;
 use core::ptr;
-use core::sync::atomic::{AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 
 /// Declares statics whose values are evaluated when the program is built with `cargo fastboot build`, and on first use
 /// when it is not.
@@ -194,6 +194,10 @@ pub enum Source {
     Evaluated,
     /// It was thawed from the `fastboot` section of the executable.
     Section,
+    /// It was thawed from the footer of the executable.
+    Footer,
+    /// It was thawed from a snapshot.
+    Snapshot,
 }
 
 impl fmt::Display for Source {
@@ -202,8 +206,24 @@ impl fmt::Display for Source {
             Self::Unevaluated => "unevaluated",
             Self::Evaluated => "evaluated",
             Self::Section => "section",
+            Self::Footer => "footer",
+            Self::Snapshot => "snapshot",
         })
     }
+}
+
+/// Which source the image was thawed from: the number of a [`Source`]. Written before there is a second thread.
+static THAWED_FROM: AtomicU8 = AtomicU8::new(Source::Section as u8);
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub(crate) fn set_thawed_from(source: Source) {
+    THAWED_FROM.store(source as u8, Ordering::Relaxed);
+}
+
+fn thawed_from() -> Source {
+    let number = THAWED_FROM.load(Ordering::Relaxed);
+    let of_files = [Source::Footer, Source::Snapshot].into_iter().find(|source| *source as u8 == number);
+    of_files.unwrap_or(Source::Section)
 }
 
 /// A root: a value that was evaluated when the program was built, or is evaluated on first use.
@@ -260,7 +280,7 @@ impl<T: Send + Sync + 'static> Frozen<T> {
         if value.is_null() {
             Source::Unevaluated
         } else if crate::alloc::has_image() && (crate::alloc::in_image(value) || size_of::<T>() == 0) {
-            Source::Section
+            thawed_from()
         } else {
             Source::Evaluated
         }
