@@ -35,8 +35,11 @@ fn program() -> Program {
     Program::without_section(exe_base)
 }
 
+/// Part of an image: a table, or header and directory, and where it is.
+type Part = (Option<TableKind>, Range<usize>);
+
 /// An image, and where in it the bytes are that a thaw checks: header and directory, then each table.
-fn image(flags: u64) -> (Vec<u8>, Vec<(Option<TableKind>, Range<usize>)>) {
+fn image(flags: u64) -> (Vec<u8>, Vec<Part>) {
     let program = program();
     let mut pointers = Vec::new();
     encode_relocations([POINTER.1 as u64], PAGE as u64, |byte| pointers.push(byte));
