@@ -402,6 +402,9 @@ pub(crate) struct FreezeFlags {
     /// Target triple whose runner, if cargo has one configured, runs the binary
     #[arg(long, value_name = "TRIPLE")]
     pub(crate) target: Option<String>,
+    /// Protect the snapshot with fs-verity: it cannot be changed any more, and is used only while that holds
+    #[arg(long, help_heading = OWN)]
+    pub(crate) fs_verity: bool,
     #[command(flatten)]
     pub(crate) image: ImageFlags,
     #[command(flatten)]

@@ -35,10 +35,10 @@ fn program() -> Program {
     Program::without_section(exe_base)
 }
 
-/// Part of an image: a table, or header and directory, and where it is.
+/// Part of an image: a table, or, without a kind, header and directory.
 type Part = (Option<TableKind>, Range<usize>);
 
-/// An image, and where in it the bytes are that a thaw checks: header and directory, then each table.
+/// An image, and where in it its parts are.
 fn image(flags: u64) -> (Vec<u8>, Vec<Part>) {
     let program = program();
     let mut pointers = Vec::new();
