@@ -322,6 +322,9 @@ pub struct RootRecord {
     type_name: fn() -> &'static str,
     size: usize,
     align: usize,
+    /// Makes every record one that could be written to, which none is. Otherwise those of the last crate, whose addresses
+    /// are settled, would be read-only and the others not; mold makes two sections of that.
+    writable: [AtomicU8; 0],
 }
 
 impl RootRecord {
@@ -341,13 +344,23 @@ impl RootRecord {
             type_name: core::any::type_name::<T>,
             size: size_of::<T>(),
             align: align_of::<T>(),
+            writable: [],
         }
     }
 
     /// For [`warm!`](crate::warm) only: something to evaluate that is no root.
     #[doc(hidden)]
     pub const fn __warm(evaluate: fn(), name: &'static str) -> Self {
-        Self { slot: None, evaluate, check: || Checked::NotComparable, name, type_name: || "()", size: 0, align: 1 }
+        Self {
+            slot: None,
+            evaluate,
+            check: || Checked::NotComparable,
+            name,
+            type_name: || "()",
+            size: 0,
+            align: 1,
+            writable: [],
+        }
     }
 
     /// The root's path, such as `mycrate::INDEX`.
@@ -420,6 +433,7 @@ mod registry {
         type_name: || "",
         size: 0,
         align: 1,
+        writable: [],
     };
 
     // The linker's symbols: only their addresses mean something.
