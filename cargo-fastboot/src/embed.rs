@@ -19,7 +19,7 @@ use crate::binary::{Binary, Elf, hex};
 use crate::image::Image;
 use crate::output;
 use anyhow::{Context, Result, bail, ensure};
-use fastboot_rt::format::{HOME_ALIGN, PAGE, TableKind};
+use fastboot_rt::format::{FLAG_VERITY, HOME_ALIGN, PAGE, TableKind};
 use goblin::elf::Elf as Reread;
 use object::elf::{self, ProgramHeader64, SectionHeader64, Sym64};
 use object::{LittleEndian as LE, U32, U64, pod};
@@ -53,7 +53,9 @@ pub(crate) enum Place {
 }
 
 /// Embeds `image` into the binary at `from`, cold or embedded before, and puts the result in place of `out`.
-pub(crate) fn embed(from: &Path, image: &Image, place: Place, out: &Path) -> Result<()> {
+pub(crate) fn embed(from: &Path, image: &mut Image, place: Place, out: &Path) -> Result<()> {
+    // Of a file of its own.
+    image.change_flags(0, FLAG_VERITY);
     embed_into(Binary::read(from)?, image, place, out)
 }
 

@@ -77,7 +77,7 @@ fn execute(command: &Command, shell: &Shell) -> anyhow::Result<()> {
             let mut image = image::Image::load(&flags.snapshot)?;
             flags.image.apply(&mut image);
             shell.status("Embedding", shell::megabytes(image.len()));
-            embed::embed(&flags.binary, &image, flags.place.place(), &flags.output_path)
+            embed::embed(&flags.binary, &mut image, flags.place.place(), &flags.output_path)
                 .with_context(|| format!("cannot embed {}", flags.snapshot.display()))?;
             shell.status("Finished", format_args!("embedded, in {}", flags.output_path.display()));
             Ok(())

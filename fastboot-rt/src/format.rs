@@ -829,4 +829,6 @@ impl Footer {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

@@ -322,8 +322,8 @@ pub struct RootRecord {
     type_name: fn() -> &'static str,
     size: usize,
     align: usize,
-    /// Makes every record one that could be written to, which none is. Otherwise those of the last crate, whose addresses
-    /// are settled, would be read-only and the others not; mold makes two sections of that.
+    /// No bytes, but something that can change: so every record is writable data, also in a crate that is compiled for a
+    /// fixed address. Where some are and some are not, mold makes two sections of the one.
     writable: [AtomicU8; 0],
 }
 
@@ -351,16 +351,8 @@ impl RootRecord {
     /// For [`warm!`](crate::warm) only: something to evaluate that is no root.
     #[doc(hidden)]
     pub const fn __warm(evaluate: fn(), name: &'static str) -> Self {
-        Self {
-            slot: None,
-            evaluate,
-            check: || Checked::NotComparable,
-            name,
-            type_name: || "()",
-            size: 0,
-            align: 1,
-            writable: [],
-        }
+        let check = || Checked::NotComparable;
+        Self { slot: None, evaluate, check, name, type_name: || "()", size: 0, align: 1, writable: [] }
     }
 
     /// The root's path, such as `mycrate::INDEX`.

@@ -29,11 +29,17 @@ pub(crate) enum Location {
 
 impl Location {
     /// The path as it was given.
-    pub(crate) fn given(&self) -> &'static [u8] {
+    fn given(&self) -> &'static [u8] {
         match self {
             Self::Variable(path) => path.to_bytes(),
             Self::Program(path) => path.as_bytes(),
         }
+    }
+
+    /// As much of the end of it as is worth showing.
+    pub(crate) fn shown(&self) -> impl core::fmt::Display {
+        let given = self.given();
+        given.get(given.len().saturating_sub(256)..).unwrap_or(given).escape_ascii()
     }
 
     /// The path of the folder and the name of the file in it.
@@ -47,6 +53,9 @@ impl Location {
             folder.length = folder.bytes[..executable].iter().rposition(|byte| *byte == b'/').map_or(0, |at| at + 1);
         }
         let (parents, file) = given.split_at(given.iter().rposition(|byte| *byte == b'/').map_or(0, |at| at + 1));
+        if file.is_empty() {
+            return Err(Reason::File { call: "use its path", errno: libc::EISDIR });
+        }
         folder.push(parents).and_then(|()| name.push(file))?;
         if folder.length == 0 {
             folder.push(b".")?;
@@ -79,8 +88,8 @@ impl Path {
     /// The path, without what a link that was read left behind it.
     fn as_c_str(&mut self) -> Result<&CStr, Reason> {
         self.bytes[self.length] = 0;
-        // A zero in the middle is an error, and so is an empty name.
-        let path = CStr::from_bytes_with_nul(&self.bytes[..=self.length]).ok().filter(|path| !path.is_empty());
+        // A zero in the middle is an error.
+        let path = CStr::from_bytes_with_nul(&self.bytes[..=self.length]).ok();
         path.ok_or(Reason::File { call: "use its path", errno: libc::EINVAL })
     }
 }

@@ -138,6 +138,7 @@ impl fmt::Display for Errno {
             libc::ENOMEM => "not enough memory or address space",
             libc::EPERM | libc::ENOSYS => "system call refused",
             libc::EACCES => "permission denied",
+            libc::EISDIR => "it is a folder",
             libc::ENAMETOOLONG => "its path is too long",
             errno => return write!(f, "errno {errno}"),
         })
@@ -201,14 +202,14 @@ impl fmt::Display for Skipped<'_> {
             // Nothing anywhere: the section is where it would be.
             return self.0.skipped.iter().flatten().take(1).try_for_each(|(_, reason)| write!(f, "{reason}"));
         };
-        // The section alone needs no name: it is what everybody has.
-        if *first == Source::Section && self.present().count() == 1 {
+        // The section alone needs no name in a cold start: it is what everybody has.
+        if *first == Source::Section && self.present().count() == 1 && self.0.thawed.is_none() {
             return write!(f, "{reason}");
         }
         for (index, (source, reason)) in self.present().enumerate() {
             write!(f, "{}{source}", if index == 0 { "" } else { "; " })?;
             if let (Source::Snapshot, Some(location)) = (source, &self.0.snapshot) {
-                write!(f, " {}", location.given().escape_ascii())?;
+                write!(f, " {}", location.shown())?;
             }
             write!(f, ": {reason}")?;
         }
@@ -386,3 +387,6 @@ unsafe fn publish(image: &Mapped) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
