@@ -77,29 +77,6 @@ fn stages_on_machines_of_their_own() -> Result<()> {
 }
 
 #[test]
-fn linkers_that_take_no_scripts_make_binaries_for_footers() -> Result<()> {
-    for (linker, tool) in [("gold", "ld.gold"), ("mold", "mold")] {
-        let Some(_) = tools::find(tool) else { return Ok(()) };
-        for pie in [false, true] {
-            let target = TargetFolder::lock()?;
-            let mut build = target.fastboot_build()?;
-            build.args(["--package", "small", "--release", "--footer"]).args(pie.then_some("--pie"));
-            let flags = format!("-Clink-arg=-fuse-ld={linker}");
-            succeed(build.env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS", flags))?;
-            let built = target.path().join("release/small");
-            let cold = Run::of(runs::program(&built).env("FASTBOOT", "off"))?;
-            cold.require_cold()?;
-            let thawed = Run::of(runs::program(&built).env("FASTBOOT_LOG", "1"))?;
-            let line = format!("fastboot: thawed {} root", cold.sources().len());
-            ensure!(thawed.stderr.contains(&line) && thawed.stderr.contains(" from footer, "), "{}", thawed.stderr);
-            ensure!(thawed.evaluated().is_empty(), "{}", thawed.stderr);
-            runs::require_same(&cold.stdout, &thawed.stdout).with_context(|| format!("{linker}, PIE: {pie}"))?;
-        }
-    }
-    Ok(())
-}
-
-#[test]
 fn where_addresses_are_not_randomised_the_proof_has_them_randomised() -> Result<()> {
     let Some(mut setarch) = tools::find("setarch") else { return Ok(()) };
     // Without it, a PIE is refused.
