@@ -4,7 +4,7 @@
 use crate::binary::{Binary, Elf};
 use crate::capture::Capture;
 use crate::prove::Proof;
-use crate::statics::{self, Choices, Decision, Dump, Static};
+use crate::statics::{self, Choices, Decision, Dump, Static, ThreadLocal, ThreadLocals};
 use anyhow::{Context, Result, bail};
 use fastboot_rt::format::{Carried, PAGE};
 use object::LittleEndian as LE;
@@ -18,6 +18,9 @@ const WORD: u64 = 8;
 /// The statics that changed while the roots were evaluated.
 pub(crate) struct Statics {
     found: Vec<Static>,
+    thread_locals: ThreadLocals,
+    /// Those that changed.
+    changed_thread_locals: Vec<ThreadLocal>,
     /// For each range that is carried: index of its static, addresses as in the file, offset of its bytes in the image
     /// data.
     ranges: Vec<(usize, Range<u64>, u64)>,
@@ -40,7 +43,12 @@ impl Statics {
         let executable = base + first..capture.process.exe_end;
         let found = statics::attribute(&elf, &binary.bytes, &dumps, &roots, executable, choices)
             .context("cannot tell which statics changed")?;
-        let mut statics = Self { found, ranges: Vec::new() };
+        let segment = &capture.thread_locals;
+        let thread_locals = ThreadLocals::read(&elf, &binary.bytes)?;
+        let changed = thread_locals.changed(&segment.before, &segment.after);
+        let changed = changed.filter(|one| one.crate_name.as_deref() != Some("fastboot_rt")).cloned();
+        let changed_thread_locals = changed.collect();
+        let mut statics = Self { found, thread_locals, changed_thread_locals, ranges: Vec::new() };
         statics.lay_out(0);
         Ok(statics)
     }
@@ -67,12 +75,18 @@ impl Statics {
 
     /// The bytes of each carried range as a run left them.
     pub(crate) fn carried_bytes<'a>(&'a self, capture: &'a Capture) -> impl Iterator<Item = &'a [u8]> {
+        self.carried_as_left(capture).map(|(_, bytes)| bytes)
+    }
+
+    /// The same, each with the name of its static.
+    pub(crate) fn carried_as_left<'a>(&'a self, capture: &'a Capture) -> impl Iterator<Item = (&'a str, &'a [u8])> {
         let base = capture.process.exe_base;
-        self.ranges.iter().filter_map(move |(_, range, _)| {
-            capture.statics.iter().find_map(|dump| {
+        self.ranges.iter().filter_map(move |(index, range, _)| {
+            let bytes = capture.statics.iter().find_map(|dump| {
                 let start = usize::try_from(range.start.checked_sub(dump.address - base)?).ok()?;
                 dump.after.get(start..start + (range.end - range.start) as usize)
-            })
+            });
+            Some((self.found.get(*index)?.name.as_str(), bytes?))
         })
     }
 
@@ -116,6 +130,8 @@ impl Statics {
 
     /// Requires that every static the image points at is as it was loaded, or is carried.
     ///
+    /// A cache of what the CPU can do is right as it was loaded, too: it is filled anew.
+    ///
     /// In a position-independent binary the proof says which words are static pointers. In others a word may be a number
     /// that looks like one. References to one static hit it at one or two addresses; numbers that run through the
     /// addresses of the executable hit it at many, or hit what lies next to it too.
@@ -126,10 +142,15 @@ impl Statics {
         data: &[u8],
         proof: &Proof,
     ) -> Result<()> {
+        let asked_anew = |found: &Static| {
+            let cache = matches!(&found.decision, Decision::Skip(reason)
+                if [statics::DISPATCH_CACHE, statics::CPU_CACHE].contains(&reason.as_ref()));
+            cache && !capture.declares_roots(found.crate_name.as_deref())
+        };
         let skipped: Vec<&Static> = self
             .found
             .iter()
-            .filter(|found| matches!(found.decision, Decision::Skip(_)))
+            .filter(|found| matches!(found.decision, Decision::Skip(_)) && !asked_anew(found))
             .filter(|found| found.crate_name.as_deref().is_some_and(|name| name != "fastboot_rt"))
             .collect();
         let span = match (skipped.first(), skipped.last()) {
@@ -188,29 +209,42 @@ impl Statics {
     }
 
     /// Statics of the crates that declare roots that were taken for dispatch caches: they may well be something else.
-    pub(crate) fn doubtful_dispatch_caches(&self, capture: &Capture) -> impl Iterator<Item = &str> {
-        let declaring: BTreeSet<String> =
-            capture.roots.iter().filter_map(|root| Some(root.name.split_once("::")?.0.to_owned())).collect();
+    pub(crate) fn doubtful_dispatch_caches<'a>(&'a self, capture: &'a Capture) -> impl Iterator<Item = &'a str> {
         let taken =
             |found: &&Static| matches!(&found.decision, Decision::Skip(reason) if reason == statics::DISPATCH_CACHE);
-        let own = move |found: &&Static| found.crate_name.as_ref().is_some_and(|name| declaring.contains(name));
+        let own = move |found: &&Static| capture.declares_roots(found.crate_name.as_deref());
         self.found.iter().filter(taken).filter(own).map(|found| found.name.as_str())
     }
 
-    /// Every static that changed, with what was decided; without fastboot's own, the roots among them.
+    /// Thread-locals of the crates that declare roots that changed: the roots may rely on what they hold.
+    pub(crate) fn doubtful_thread_locals<'a>(&'a self, capture: &'a Capture) -> impl Iterator<Item = &'a str> {
+        let own = move |one: &&ThreadLocal| capture.declares_roots(one.crate_name.as_deref());
+        self.changed_thread_locals.iter().filter(own).map(|one| one.name.as_str())
+    }
+
+    /// Addresses and names of the thread-locals of the crates that declare roots.
+    pub(crate) fn own_thread_locals(&self, capture: &Capture) -> Vec<(Range<u64>, String)> {
+        let base = capture.thread_locals.address;
+        let own = self.thread_locals.iter().filter(|one| capture.declares_roots(one.crate_name.as_deref()));
+        own.map(|one| (base + one.range.start..base + one.range.end, one.name.clone())).collect()
+    }
+
+    /// Every static and thread-local that changed, with what was decided; without fastboot's own, the roots among them.
     pub(crate) fn report(&self) -> impl Iterator<Item = (String, String)> {
         let mut seen = BTreeSet::new();
         let own = |found: &&Static| {
             let root = matches!(&found.decision, Decision::Skip(reason) if reason == statics::A_ROOT);
             root || found.crate_name.as_deref() == Some("fastboot_rt")
         };
-        self.found.iter().filter(move |found| !own(found)).filter_map(move |found| {
+        let statics = self.found.iter().filter(move |found| !own(found)).filter_map(move |found| {
             let decision = match &found.decision {
                 Decision::Carry(reason) => format!("carried, {} bytes: {reason}", changed_len(found)),
                 Decision::Skip(reason) => format!("not carried: {reason}"),
             };
             seen.insert((found.name.clone(), decision.clone())).then_some((found.name.clone(), decision))
-        })
+        });
+        let thread_local = |one: &ThreadLocal| (one.name.clone(), "not carried: every thread has its own".to_owned());
+        statics.chain(self.changed_thread_locals.iter().map(thread_local))
     }
 }
 
