@@ -226,17 +226,6 @@ pub(crate) fn reserve(address: usize, length: usize) -> Result<(), i32> {
     Ok(())
 }
 
-/// Reserves `length` bytes of address space wherever the kernel likes, without access and without cost.
-///
-/// # Errors
-/// The `errno`.
-pub(crate) fn reserve_anywhere(length: usize) -> Result<usize, i32> {
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-    // SAFETY: a new mapping that replaces none.
-    let got = unsafe { libc::mmap(ptr::null_mut(), length, libc::PROT_NONE, flags, -1, 0) };
-    if got == libc::MAP_FAILED { Err(errno()) } else { Ok(got.expose_provenance()) }
-}
-
 /// Gives back what [`reserve`] reserved, or [`map_private`] mapped.
 pub(crate) fn release(address: usize, length: usize) {
     // SAFETY: callers pass a range that they got themselves and that nothing refers to.

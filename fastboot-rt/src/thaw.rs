@@ -9,7 +9,7 @@
 //!
 //! No allocation, no panic, and no write to anything but the image itself before every check has passed.
 
-use crate::format::{self, FLAG_PIE, FLAG_VERITY, FormatError, Header, TableKind};
+use crate::format::{self, FLAG_PIE, FLAG_RELOCATABLE, FLAG_VERITY, FormatError, Header, TableKind};
 use crate::relocate::{Mapped, Stored};
 use crate::roots::{self, Source};
 use crate::section::{self, Program};
@@ -70,8 +70,9 @@ pub(crate) enum Reason {
     Untrusted(&'static str),
     /// The system refuses to map the image.
     Map { length: u64, errno: i32 },
-    /// Something is at the home address, or the system refuses it, and the image cannot be used anywhere else.
-    Home { home: u64, errno: i32 },
+    /// Something is at the home address, or the system refuses it, and the image cannot be used anywhere else, or nowhere
+    /// else either.
+    Home { home: u64, errno: i32, relocatable: bool },
     /// The system refuses to make the image writable, or read-only.
     Protect { errno: i32 },
     /// The processor lacks features the values were built with.
@@ -83,6 +84,11 @@ pub(crate) enum Reason {
 }
 
 impl Reason {
+    /// None of the places of an image is to be had; `errno` is why home is not.
+    pub(crate) fn home(header: &Header, errno: i32) -> Self {
+        Self::Home { home: header.home, errno, relocatable: header.flags & FLAG_RELOCATABLE != 0 }
+    }
+
     /// Whether there is simply nothing there.
     fn is_absence(&self) -> bool {
         matches!(self, Self::NoSegment | Self::NoFooter | Self::NotStamped | Self::Format(FormatError::Cold))
@@ -111,8 +117,9 @@ impl fmt::Display for Reason {
             Self::File { call, errno } => write!(f, "cannot {call}: {}", Errno(errno)),
             Self::Untrusted(why) => f.write_str(why),
             Self::Map { length, errno } => write!(f, "cannot map {length} bytes: {}", Errno(errno)),
-            Self::Home { home, errno } => {
-                write!(f, "home address {home:#x} not available ({}), and the image cannot be relocated", Errno(errno))
+            Self::Home { home, errno, relocatable } => {
+                let elsewhere = if relocatable { "nor its other places" } else { "and the image cannot be relocated" };
+                write!(f, "home address {home:#x} not available ({}), {elsewhere}", Errno(errno))
             }
             Self::Protect { errno } => write!(f, "cannot change its protection: {}", Errno(errno)),
             Self::Cpu { missing } => {
@@ -252,14 +259,13 @@ fn from_section(program: &Program) -> Result<Thawed, Reason> {
     // Without names of types: what was embedded by identity has the types of this binary, and reading the names of all of
     // them costs page faults.
     check(&image, program, false)?;
-    let mut refused = 0;
     if image.distance() != 0 {
         // SAFETY: nothing refers to the segment: slices made of it are gone, and the placeholder static is only ever used
         // for its address.
-        refused = unsafe { image.move_home() }.err().unwrap_or(0);
+        unsafe { image.move_home() }?;
     }
     // SAFETY: the image passed `check`, and is that of this program, because the two are one file.
-    unsafe { use_it(&mut image, program, Source::Section, refused) }
+    unsafe { use_it(&mut image, program, Source::Section) }
 }
 
 fn from_file(source: Source, stored: &Stored, identity: [u8; 32], program: &Program) -> Result<Thawed, Reason> {
@@ -274,7 +280,7 @@ fn from_file(source: Source, stored: &Stored, identity: [u8; 32], program: &Prog
     let mut image = stored.map(page)?;
     let used = check(&image, program, true).and_then(|()| {
         // SAFETY: the image passed `check`, and it has the identity of this program.
-        unsafe { use_it(&mut image, program, source, libc::EEXIST) }
+        unsafe { use_it(&mut image, program, source) }
     });
     if used.is_err() {
         image.unmap();
@@ -334,10 +340,10 @@ fn check(image: &Mapped, program: &Program, type_names: bool) -> Result<(), Reas
 /// Makes the image's pointers right, restores the statics, and gives every root its value.
 ///
 /// # Safety
-/// The image is that of this program and passed [`check`]; nothing refers to its data.
-unsafe fn use_it(image: &mut Mapped, program: &Program, source: Source, refused: i32) -> Result<Thawed, Reason> {
+/// The image is that of this program, passed [`check`], and is in one of its places; nothing refers to its data.
+unsafe fn use_it(image: &mut Mapped, program: &Program, source: Source) -> Result<Thawed, Reason> {
     // SAFETY: the caller's promise.
-    unsafe { image.relocate(program, refused) }?;
+    unsafe { image.relocate(program) }?;
     // SAFETY: its pointers are right now, and it stays mapped.
     unsafe {
         restore(image, program.exe_base);

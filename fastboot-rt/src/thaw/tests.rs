@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::format::{
-    Carried, DEFAULT_HOME, FLAG_READ_ONLY, FLAG_RELOCATABLE, HEADER_LEN, PAGE, TABLE_LEN, Table, encode_relocations,
+    Carried, DEFAULT_HOME, FLAG_READ_ONLY, FLAG_RELOCATABLE, HEADER_LEN, HOME_STEP, PAGE, TABLE_LEN, Table,
+    encode_relocations,
 };
 use core::ffi::CStr;
 use std::ffi::CString;
@@ -145,7 +146,7 @@ fn a_snapshot_is_used_at_home_and_elsewhere() {
         let damaged = thaw_and(&snapshot, look);
         sys::release(DEFAULT_HOME as usize, PAGE);
         let (address, relocated, word) = elsewhere.unwrap();
-        assert!(relocated && address != DEFAULT_HOME);
+        assert!(relocated && address == DEFAULT_HOME + HOME_STEP);
         assert_eq!(word - address, POINTER.0 - DEFAULT_HOME);
         assert!(matches!(damaged, Err(Reason::Format(FormatError::Digest { part: "image pointer table", .. }))));
     }
@@ -153,7 +154,27 @@ fn a_snapshot_is_used_at_home_and_elsewhere() {
     sys::reserve(DEFAULT_HOME as usize, PAGE).unwrap();
     let elsewhere = thaw_and(&snapshot, |_| ());
     sys::release(DEFAULT_HOME as usize, PAGE);
-    assert!(matches!(elsewhere, Err(Reason::Home { home: DEFAULT_HOME, errno: libc::EEXIST })), "{elsewhere:?}");
+    assert!(matches!(elsewhere, Err(Reason::Home { relocatable: false, .. })), "{elsewhere:?}");
+    thaw_and(&snapshot, |_| ()).unwrap();
+}
+
+#[test]
+fn the_next_place_is_tried_until_there_is_none() {
+    let _turn = turn();
+    let snapshot = Snapshot::new("places", &image(FLAG_RELOCATABLE).0);
+    for step in 0..5 {
+        let place = DEFAULT_HOME + step * HOME_STEP;
+        match thaw_and(&snapshot, |thawed| thawed.address as u64) {
+            Ok(address) => assert!(step < 4 && address == place, "{step}: {address:#x}"),
+            Err(reason) => assert!(step == 4 && matches!(reason, Reason::Home { relocatable: true, .. }), "{reason}"),
+        }
+        // Only the fifth byte of an address is another one.
+        assert_eq!((place ^ DEFAULT_HOME) & !(0xff << 32), 0, "{place:#x}");
+        if step < 4 {
+            sys::reserve(place as usize, PAGE).unwrap();
+        }
+    }
+    (0..4).for_each(|step| sys::release((DEFAULT_HOME + step * HOME_STEP) as usize, PAGE));
     thaw_and(&snapshot, |_| ()).unwrap();
 }
 
