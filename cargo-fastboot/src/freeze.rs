@@ -449,6 +449,10 @@ impl Freezing<'_> {
                 format!("the word at offset {offset:#x} of its data may be a pointer or not")
             }
             None if alignment > HOME_ALIGN => format!("something in it is aligned to {alignment} bytes"),
+            // Only there may an address be stored in another form: every object is kept, not just those that are found.
+            None if frozen.plan.is_none() && proof.nondeterministic != 0 => {
+                "it is verbatim, and words in it that differ from run to run may be addresses in disguise".to_owned()
+            }
             None => return true,
         };
         self.shell.verbose(format_args!("the image can only be used at its home address: {why}"));
