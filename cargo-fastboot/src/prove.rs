@@ -157,8 +157,10 @@ impl<'a> Run<'a> {
 
     /// Whether the word is among what a stack frame left: there are addresses of the stack beside it.
     fn is_among_remains(&self, at: usize) -> bool {
+        // Thread-locals begin where the stack ends.
+        let (start, end) = self.regions[Region::Stack as usize];
         let near = (at.saturating_sub(REMAINS)..=at + REMAINS).step_by(WORD);
-        near.filter_map(|near| self.word(near)).any(|word| self.contains(Region::Stack, word & ADDRESS))
+        near.filter_map(|near| self.word(near)).any(|word| (start..end).contains(&(word & ADDRESS)))
     }
 
     fn mapping(&self, address: u64) -> Option<&'a Mapping> {
@@ -247,6 +249,10 @@ pub(crate) fn compare(first: Run<'_>, second: Run<'_>, pie: bool) -> Result<Proo
     }
     proof.static_pointers.sort_unstable();
     proof.image_pointers.sort_unstable();
+    // The handle of a thread says more than what comes with it, such as the memory that the standard library has for it.
+    proof.suspects.sort_by_key(|suspect| {
+        !first.word(suspect.offset as usize).is_some_and(|word| first.known.handles.contains(&word))
+    });
     Ok(proof)
 }
 
@@ -517,12 +523,13 @@ mod tests {
         let mut certain: Vec<_> = proof.suspects.iter().filter(|s| s.certain).map(|s| s.offset).collect();
         certain.sort_unstable();
         assert_eq!((certain, proof.suspects.len()), (vec![0, 16, 24], 4));
+        assert_eq!(proof.suspects[0].offset, 16, "the thread comes first");
     }
 
     #[test]
     fn what_lies_between_addresses_of_the_stack_is_not_certain() {
-        let local = |place: usize| STACK_TOP[place] - 64;
-        let frame = |place: usize| STACK_TOP[place] - 0x10_0000;
+        let local = |place: usize| STACK_TOP[place] - 4096;
+        let frame = |place: usize| local(place) - 8;
         let thread_locals = [(local(0)..local(0) + 8, "a::LOCAL".to_owned())];
         let known = Known { thread_locals: &thread_locals, ..NOTHING };
         for (zeros, certain) in [(0, false), (3, false), (4, true)] {
@@ -537,6 +544,9 @@ mod tests {
             let suspect = proof.suspects.first().unwrap();
             assert_eq!((suspect.what.as_str(), suspect.certain), ("the thread-local `a::LOCAL`", certain), "{zeros}");
         }
+        let (a, b) = (words(&[local(0), local(0)]), words(&[local(1), local(1)]));
+        let proof = compare(Run { known: &known, ..run(&a, 0, FIRST) }, run(&b, 1, SECOND), true).unwrap();
+        assert!(proof.suspects.iter().all(|suspect| suspect.certain), "they are no addresses of the stack themselves");
     }
 
     #[test]
