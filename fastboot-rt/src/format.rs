@@ -43,12 +43,10 @@ pub const HOME_WINDOW: core::ops::Range<u64> = 0x5500_0000_0000..0x5555_5555_400
 pub const DEFAULT_HOME: u64 = 0x5500_0000_0000;
 /// Alignment in bytes that a home address must have: what one page-table entry of the second level maps.
 pub const HOME_ALIGN: u64 = 2 << 20;
-/// A relocatable image is used at its home address or at this distance from it, once, twice or three times. Also how far
-/// apart the two images are whose comparison tells what is a pointer, and the most that an image can have.
+/// A relocatable image is used at its home address or at this distance from it, once, twice or three times.
 ///
-/// It changes one byte of an address, the fifth, and so do its multiples. Hence a word that moved with the image may be an
-/// address of which other bytes were overwritten: such as a number of four bytes, with what is left of an address behind it.
-/// At another distance the number would become another one.
+/// It changes one byte of an address, the fifth, and so do its multiples: should a word that moved with the image in its
+/// proof hold something else in its lower bytes, that stays what it is.
 pub const HOME_STEP: u64 = 0x18_0000_0000;
 
 /// [`Header::flags`]: the executable is position-independent, so words listed in
