@@ -21,6 +21,7 @@ use anyhow::{Result, bail};
 use fastboot_rt::capture::{SCRATCH, SCRATCH_LEN, STACK_LEN, STACK_TOP, is_well_apart};
 use fastboot_rt::format::HOME_WINDOW;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::Range;
 
 /// What the comparison of two runs says of their image data.
@@ -93,13 +94,23 @@ impl Known<'_> {
             return Some("a running thread, that is, its handle".to_owned());
         }
         let block = self.c_blocks.iter().find(|block| block.address == address)?;
-        Some(format!("{} bytes that C code allocated with `malloc` while `{}` was evaluated", block.size, block.root))
+        Some(block.to_string())
     }
 
-    /// The thread-local at this address.
-    fn thread_local_at(&self, address: u64) -> Option<String> {
-        let name = self.thread_locals.iter().find(|(range, _)| range.contains(&address));
-        name.map(|(_, name)| format!("the thread-local `{name}`"))
+    /// What this address lies in: a thread-local, or a block, where it may mean something only if no frame left it.
+    fn around(&self, address: u64) -> Option<String> {
+        if let Some((_, name)) = self.thread_locals.iter().find(|(range, _)| range.contains(&address)) {
+            return Some(format!("the thread-local `{name}`"));
+        }
+        let block =
+            self.c_blocks.iter().find(|block| (block.address..block.address + block.size).contains(&address))?;
+        Some(format!("a place in {block}"))
+    }
+}
+
+impl fmt::Display for CBlock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes that C code allocated with `malloc` while `{}` was evaluated", self.size, self.root)
     }
 }
 
@@ -299,7 +310,7 @@ fn foreign(
     known: &Known<'_>,
     libraries: &mut Libraries,
 ) -> Option<(String, bool)> {
-    if let Some(what) = known.held_at(a).or_else(|| known.thread_local_at(a)) {
+    if let Some(what) = known.held_at(a).or_else(|| known.around(a)) {
         return Some((what, true));
     }
     let offset = here.offset + (a - here.range.start);
@@ -378,7 +389,7 @@ impl Proof {
             Region::Executable => self.static_pointers.push(at),
             Region::Scratch | Region::Stack => self.dead += 1,
             Region::ThreadLocals => {
-                let known = first.word(at as usize).and_then(|word| first.known.thread_local_at(word));
+                let known = first.word(at as usize).and_then(|word| first.known.around(word));
                 let certain = known.is_some() && !first.is_among_remains(at as usize);
                 let what = known.unwrap_or_else(|| "a thread-local".to_owned());
                 self.suspects.push(Suspect { offset: at, what, certain });
@@ -516,13 +527,13 @@ mod tests {
         let heap =
             |start| Mapping { range: start..start + 0x2000_0000, executable: false, offset: 0, name: String::new() };
         let (here, there) = ([heap(0x6000_0000)], [heap(0x9000_0000)]);
-        let a = words(&[0x6000_0010, 0x6000_0020, 0x7000_0000, STACK_TOP[0] - 64]);
-        let b = words(&[0x9000_0010, 0x9000_0020, 0xa000_0000, STACK_TOP[1] - 64]);
+        let a = words(&[0x6000_0010, 0x6000_0030, 0x7000_0000, STACK_TOP[0] - 64, 0x6000_0020]);
+        let b = words(&[0x9000_0010, 0x9000_0030, 0xa000_0000, STACK_TOP[1] - 64, 0x9000_0020]);
         let first = Run { maps: &here, known: &known, ..run(&a, 0, FIRST) };
         let proof = compare(first, Run { maps: &there, ..run(&b, 1, SECOND) }, true).unwrap();
         let mut certain: Vec<_> = proof.suspects.iter().filter(|s| s.certain).map(|s| s.offset).collect();
         certain.sort_unstable();
-        assert_eq!((certain, proof.suspects.len()), (vec![0, 16, 24], 4));
+        assert_eq!((certain, proof.suspects.len()), (vec![0, 16, 24, 32], 5));
         assert_eq!(proof.suspects[0].offset, 16, "the thread comes first");
     }
 
