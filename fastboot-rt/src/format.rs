@@ -637,11 +637,13 @@ impl HeaderPage {
         let mut tables: [Option<Table>; MAX_TABLES] = [None; MAX_TABLES];
         for (index, entry) in directory.as_chunks::<TABLE_LEN>().0.iter().enumerate() {
             let table = Table::decode(entry, &header)?;
-            if tables.iter().flatten().any(|other| other.kind == table.kind) {
-                return field("table kind", table.kind as u64);
-            }
-            if tables.iter().flatten().any(|other| other.overlaps(&table)) {
-                return field("table offset", table.offset);
+            for other in tables.iter().take(index).flatten() {
+                if other.kind == table.kind {
+                    return field("table kind", table.kind as u64);
+                }
+                if other.overlaps(&table) {
+                    return field("table offset", table.offset);
+                }
             }
             if let Some(slot) = tables.get_mut(index) {
                 *slot = Some(table);

@@ -109,6 +109,8 @@ impl Mapped {
     }
 
     /// The same, and that every entry of a relocation table lies in the image data.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn verify_relocations(&self, kind: TableKind) -> Result<(), Reason> {
         self.verify(kind)?;
         match format::relocations(self.table(kind), &self.page.header).find_map(Result::err) {
@@ -121,6 +123,7 @@ impl Mapped {
     ///
     /// # Safety
     /// Nothing refers to where it is now.
+    #[cold]
     pub(crate) unsafe fn move_home(&mut self) -> Result<(), Reason> {
         let mut refused = None;
         for place in places(&self.page.header) {
@@ -156,10 +159,25 @@ impl Mapped {
     ///
     /// # Safety
     /// The image belongs to this program and is in one of its places, and nothing refers to its data.
+    #[inline]
     pub(crate) unsafe fn relocate(&mut self, program: &Program) -> Result<(), Reason> {
-        let read_only = self.page.header.flags & FLAG_READ_ONLY != 0;
         let slide = (program.exe_base as u64).wrapping_sub(self.page.header.exe_base);
         let distance = self.distance();
+        if slide == 0 && distance == 0 {
+            return self.set_writable(self.page.header.flags & FLAG_READ_ONLY == 0);
+        }
+        // SAFETY: the caller's promise.
+        unsafe { self.relocate_by(slide, distance) }
+    }
+
+    /// Adds `slide` to the static pointers, and `distance` to those into the image.
+    ///
+    /// # Safety
+    /// That of [`Mapped::relocate`].
+    #[cold]
+    #[inline(never)]
+    unsafe fn relocate_by(&mut self, slide: u64, distance: u64) -> Result<(), Reason> {
+        let read_only = self.page.header.flags & FLAG_READ_ONLY != 0;
         if distance != 0 {
             self.verify_relocations(TableKind::ImagePointers)?;
         }

@@ -236,21 +236,25 @@ pub(crate) fn thaw(placeholder: &'static Placeholder, files: bool, snapshot: Opt
             return outcome;
         }
     };
-    if outcome.take(Source::Section, from_section(&program)) || !files {
-        return outcome;
-    }
-    let Some(identity) = program.identity() else {
-        outcome.skip(Source::Footer, Reason::NotStamped);
-        return outcome;
-    };
-    let from_file = |source, stored: Result<Stored, Reason>| from_file(source, &stored?, identity, &program);
-    if outcome.take(Source::Footer, from_file(Source::Footer, footer::image())) {
-        return outcome;
-    }
-    if let Some(location) = snapshot {
-        outcome.take(Source::Snapshot, from_file(Source::Snapshot, snapshot::image(location)));
+    if !outcome.take(Source::Section, from_section(&program)) && files {
+        look_at_files(&mut outcome, &program);
     }
     outcome
+}
+
+/// Looks for an image in the files that may have one. Out of line, as all that an embedded program has no use for, so that
+/// its start touches little code.
+#[cold]
+#[inline(never)]
+fn look_at_files(outcome: &mut Outcome, program: &Program) {
+    let Some(identity) = program.identity() else { return outcome.skip(Source::Footer, Reason::NotStamped) };
+    let from_file = |source, stored: Result<Stored, Reason>| from_file(source, &stored?, identity, program);
+    if outcome.take(Source::Footer, from_file(Source::Footer, footer::image())) {
+        return;
+    }
+    if let Some(location) = outcome.snapshot {
+        outcome.take(Source::Snapshot, from_file(Source::Snapshot, snapshot::image(location)));
+    }
 }
 
 fn from_section(program: &Program) -> Result<Thawed, Reason> {
@@ -306,7 +310,9 @@ fn check(image: &Mapped, program: &Program, type_names: bool) -> Result<(), Reas
     let header = &image.page.header;
     image.verify(TableKind::Roots)?;
     image.verify(TableKind::Carried)?;
-    image.verify_relocations(TableKind::StaticPointers)?;
+    if image.page.entry(TableKind::StaticPointers).is_some() {
+        image.verify_relocations(TableKind::StaticPointers)?;
+    }
     let entries = image.table(TableKind::Roots);
     let mut expected = 0;
     for (index, record) in roots::all().enumerate() {
