@@ -18,7 +18,7 @@ use crate::format::{HOME_WINDOW, PAGE};
 use crate::left::Open;
 use crate::roots::RootRecord;
 use crate::start::Placeholder;
-use crate::{alloc, arena, c_heap, cpu, number, place, plan, roots, scratch, sys, thaw, watch, wrap};
+use crate::{alloc, arena, c_heap, cold, cpu, number, place, plan, roots, scratch, sys, thaw, watch, wrap};
 use core::ffi::{CStr, c_void};
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -234,6 +234,7 @@ extern "C" fn freeze_thread(_: *mut c_void) -> *mut c_void {
         write_record(Tag::Refused, &[&string(&reason)]);
         sys::exit(FAILED);
     }
+    cold::reserve();
     let before = Copies::now();
     let mut open = Open::now();
     let mut c_blocks = Vec::new();
