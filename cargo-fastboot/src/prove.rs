@@ -9,7 +9,8 @@
 //! - differs by the distance between the two executables, and lies in the executable: a static pointer;
 //! - differs by the distance between two scratch heaps or stacks: the address of something that is gone, a *dead word*;
 //!   so is an address of which some bytes were overwritten;
-//! - lies in the same shared library at the same place, in C's heap, in a thread-local: a *suspect*;
+//! - lies in the same shared library at the same place, in C's heap, in a thread-local: a *suspect*; but among dead words
+//!   most likely one of them;
 //! - anything else: nondeterminism.
 //!
 //! Nothing is concluded from a range alone. A word that differs, that could be an address which moves, and that moved with
@@ -70,6 +71,8 @@ pub(crate) struct Suspect {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Run<'a> {
     data: &'a [u8],
+    /// How many bytes of the data are objects; behind them are carried statics.
+    objects: usize,
     /// First address and end of each [`Region`].
     regions: [(u64, u64); 5],
     maps: &'a [Mapping],
@@ -88,23 +91,21 @@ pub(crate) struct Known<'a> {
 }
 
 impl Known<'_> {
-    /// What at this address nobody has given back. C code keeps the first address of a block.
-    fn held_at(&self, address: u64) -> Option<String> {
+    /// What this address means.
+    fn at(&self, address: u64) -> Option<Foreign> {
         if self.handles.contains(&address) {
-            return Some("a running thread, that is, its handle".to_owned());
+            return Some(Foreign::Held("a running thread, that is, its handle".to_owned()));
         }
-        let block = self.c_blocks.iter().find(|block| block.address == address)?;
-        Some(block.to_string())
-    }
-
-    /// What this address lies in: a thread-local, or a block, where it may mean something only if no frame left it.
-    fn around(&self, address: u64) -> Option<String> {
         if let Some((_, name)) = self.thread_locals.iter().find(|(range, _)| range.contains(&address)) {
-            return Some(format!("the thread-local `{name}`"));
+            return Some(Foreign::Named(format!("the thread-local `{name}`")));
         }
         let block =
             self.c_blocks.iter().find(|block| (block.address..block.address + block.size).contains(&address))?;
-        Some(format!("a place in {block}"))
+        // C code keeps the first address of a block.
+        Some(match address == block.address {
+            true => Foreign::Held(block.to_string()),
+            false => Foreign::Named(format!("a place in {block}")),
+        })
     }
 }
 
@@ -138,6 +139,7 @@ impl<'a> Run<'a> {
         let image = process.home + fastboot_rt::format::PAGE as u64;
         Self {
             data,
+            objects: capture.memory_len(image) as usize,
             regions: [
                 (image, image + data.len() as u64),
                 (process.exe_base, process.exe_end),
@@ -166,12 +168,21 @@ impl<'a> Run<'a> {
         HOME_WINDOW.contains(&address) && !self.contains(Region::ThreadLocals, address)
     }
 
-    /// Whether the word is among what a stack frame left: there are addresses of the stack beside it.
+    /// Whether the word is among what a stack frame left in an object: beside it there are addresses of the stack, or of
+    /// temporaries.
     fn is_among_remains(&self, at: usize) -> bool {
-        // Thread-locals begin where the stack ends.
-        let (start, end) = self.regions[Region::Stack as usize];
+        if at >= self.objects {
+            return false;
+        }
+        let gone = |address: u64| {
+            [Region::Stack, Region::Scratch].into_iter().any(|region| {
+                // Thread-locals begin where the stack ends.
+                let (start, end) = self.regions[region as usize];
+                (start..end).contains(&address)
+            })
+        };
         let near = (at.saturating_sub(REMAINS)..=at + REMAINS).step_by(WORD);
-        near.filter_map(|near| self.word(near)).any(|word| (start..end).contains(&(word & ADDRESS)))
+        near.filter_map(|near| self.word(near)).any(|word| gone(word & ADDRESS))
     }
 
     fn mapping(&self, address: u64) -> Option<&'a Mapping> {
@@ -273,10 +284,9 @@ fn explain(at: usize, first: Run<'_>, second: Run<'_>, pie: bool, libraries: &mu
         && ![(first, a), (second, b)].into_iter().any(|(run, address)| run.is_known(address))
         && let Some((here, there)) = first.mapping(a).zip(second.mapping(b))
         && here.name == there.name
-        && let Some((what, certain)) = foreign(here, a, there, b, first.known, libraries)
+        && let Some(foreign) = foreign(here, a, there, b, first.known, libraries)
     {
-        let certain = certain && (first.known.held_at(a).is_some() || !first.is_among_remains(at));
-        proof.suspects.push(Suspect { offset: at as u64, what, certain });
+        foreign.judge(at, first, proof);
         return;
     }
     let window: Range<usize> = at.saturating_sub(WORD - 1)..at + WORD;
@@ -301,7 +311,35 @@ fn explain(at: usize, first: Run<'_>, second: Run<'_>, pie: bool, libraries: &mu
     proof.first_difference.get_or_insert((at as u64, values.0, values.1));
 }
 
-/// What two addresses in mappings of the same name mean, and whether that is certain.
+/// What an address is the address of.
+#[derive(Debug, PartialEq, Eq)]
+enum Foreign {
+    /// Something that is known to be in use, and whose only purpose is to be referred to.
+    Held(String),
+    /// Something that has a name.
+    Named(String),
+    /// Whatever is there.
+    Other(String),
+}
+
+impl Foreign {
+    /// What the word at an offset of the image data is if it is this address, next to what it stands.
+    fn judge(self, at: usize, first: Run<'_>, proof: &mut Proof) {
+        let remains = first.is_among_remains(at);
+        let (what, certain) = match self {
+            Self::Held(what) => (what, true),
+            Self::Named(what) => (what, !remains),
+            Self::Other(_) if remains => {
+                proof.dead += 1;
+                return;
+            }
+            Self::Other(what) => (what, false),
+        };
+        proof.suspects.push(Suspect { offset: at as u64, what, certain });
+    }
+}
+
+/// What two addresses in mappings of the same name mean.
 fn foreign(
     here: &Mapping,
     a: u64,
@@ -309,22 +347,21 @@ fn foreign(
     b: u64,
     known: &Known<'_>,
     libraries: &mut Libraries,
-) -> Option<(String, bool)> {
-    if let Some(what) = known.held_at(a).or_else(|| known.around(a)) {
-        return Some((what, true));
+) -> Option<Foreign> {
+    if let Some(what) = known.at(a) {
+        return Some(what);
     }
     let offset = here.offset + (a - here.range.start);
     match here.name.as_str() {
         name if name.starts_with("[stack") => None,
-        "" | "[heap]" => Some(("memory of the C library".to_owned(), false)),
+        "" | "[heap]" => Some(Foreign::Other("memory of the C library".to_owned())),
         // Libraries move as a whole.
         _ if offset != there.offset + (b - there.range.start) => None,
-        name => match libraries.symbol_at(here, a) {
-            Some(symbol) => Some((format!("`{symbol}` in {name}"), true)),
-            // A return address that a stack frame left in an object, most of the time.
-            None if here.executable => Some((format!("code in {name}"), false)),
-            None => Some((name.to_owned(), false)),
-        },
+        name => Some(match libraries.symbol_at(here, a) {
+            Some(symbol) => Foreign::Named(format!("`{symbol}` in {name}")),
+            None if here.executable => Foreign::Other(format!("code in {name}")),
+            None => Foreign::Other(name.to_owned()),
+        }),
     }
 }
 
@@ -389,10 +426,8 @@ impl Proof {
             Region::Executable => self.static_pointers.push(at),
             Region::Scratch | Region::Stack => self.dead += 1,
             Region::ThreadLocals => {
-                let known = first.word(at as usize).and_then(|word| first.known.around(word));
-                let certain = known.is_some() && !first.is_among_remains(at as usize);
-                let what = known.unwrap_or_else(|| "a thread-local".to_owned());
-                self.suspects.push(Suspect { offset: at, what, certain });
+                let known = first.word(at as usize).and_then(|word| first.known.at(word));
+                known.unwrap_or_else(|| Foreign::Other("a thread-local".to_owned())).judge(at as usize, first, self);
             }
         }
     }
@@ -443,7 +478,7 @@ mod tests {
             (STACK_TOP[place] - STACK_LEN, STACK_TOP[place] - 4096),
             (STACK_TOP[place] - 4096, STACK_TOP[place]),
         ];
-        Run { data, regions, maps: &[], known: &NOTHING }
+        Run { data, objects: data.len(), regions, maps: &[], known: &NOTHING }
     }
 
     fn pie(first: &[u8], second: &[u8]) -> Result<Proof> {
@@ -555,6 +590,12 @@ mod tests {
             let suspect = proof.suspects.first().unwrap();
             assert_eq!((suspect.what.as_str(), suspect.certain), ("the thread-local `a::LOCAL`", certain), "{zeros}");
         }
+        let (a, b) = (words(&[frame(0), local(0)]), words(&[frame(1), local(1)]));
+        let proof = pie(&a, &b).unwrap();
+        assert_eq!((proof.suspects, proof.dead), (Vec::new(), 2), "what has no name is like its neighbours");
+        let in_static = Run { objects: 0, ..run(&a, 0, FIRST) };
+        let proof = compare(in_static, run(&b, 1, SECOND), true).unwrap();
+        assert_eq!((proof.suspects.len(), proof.dead), (1, 1), "no frame leaves anything in a static");
         let (a, b) = (words(&[local(0), local(0)]), words(&[local(1), local(1)]));
         let proof = compare(Run { known: &known, ..run(&a, 0, FIRST) }, run(&b, 1, SECOND), true).unwrap();
         assert!(proof.suspects.iter().all(|suspect| suspect.certain), "they are no addresses of the stack themselves");

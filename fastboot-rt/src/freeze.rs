@@ -19,7 +19,7 @@ use crate::left::Open;
 use crate::roots::RootRecord;
 use crate::section::Program;
 use crate::start::Placeholder;
-use crate::{alloc, arena, c_heap, mask, number, place, plan, roots, scratch, sys, watch, wrap};
+use crate::{alloc, arena, c_heap, cold, mask, number, place, plan, roots, scratch, sys, watch, wrap};
 use core::ffi::{CStr, c_void};
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -245,6 +245,7 @@ extern "C" fn freeze_thread(_: *mut c_void) -> *mut c_void {
         write_record(Tag::Refused, &[&string(&reason)]);
         sys::exit(FAILED);
     }
+    cold::reserve();
     let before = Copies::now();
     let mut open = Open::now();
     let mut c_blocks = Vec::new();
