@@ -223,6 +223,7 @@ fn freeze_options(how: &FreezeHow, runner: Vec<OsString>) -> FreezeOptions {
         timeout: how.freeze_timeout,
         memory_limit: how.freeze_memory,
         verbatim: how.verbatim,
+        trace: how.trace,
         keep_threads: how.keep_threads,
         cpu: how.cpu,
         real_random: how.real_random,

@@ -254,6 +254,9 @@ pub(crate) struct FreezeHow {
     /// Keep every object that the roots ever allocated, in one run: larger images, without a plan
     #[arg(long, help_heading = OWN)]
     pub(crate) verbatim: bool,
+    /// Record which function made each object, for `inspect` and in findings: takes longer, changes nothing else
+    #[arg(long, conflicts_with = "verbatim", help_heading = OWN)]
+    pub(crate) trace: bool,
     /// Let libraries use many threads while freezing (RAYON_NUM_THREADS and its like are 1 otherwise)
     #[arg(long, help_heading = OWN)]
     pub(crate) keep_threads: bool,
@@ -445,6 +448,7 @@ pub(crate) struct EmbedFlags {
 Examples:
   cargo fastboot inspect target/release/app
   cargo fastboot inspect app.snap --json
+  cargo fastboot inspect target/release/app --html app.html
   cargo fastboot inspect pages.defer --verify")]
 pub(crate) struct InspectFlags {
     /// A cold binary, an embedded binary, a snapshot, or a deferred file
@@ -452,6 +456,9 @@ pub(crate) struct InspectFlags {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+    /// Write a page with a map of the image into this file, for a browser
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "verify"])]
+    pub(crate) html: Option<PathBuf>,
     /// Read all of a deferred file and report every damage
     #[arg(long)]
     pub(crate) verify: bool,

@@ -158,6 +158,7 @@ impl Key {
             keep_threads,
             cpu,
             verbatim,
+            trace,
             choices,
             deny,
             allow_foreign,
@@ -166,8 +167,8 @@ impl Key {
             environment,
         } = options;
         let how = format!(
-            "{stripped} {:?} {:?} {home} {real_random} {keep_threads} {verbatim} {choices:?} {deny:?} {allow_foreign:?} {runner:?} \
-             {directory:?} {environment:?} {:x}",
+            "{stripped} {:?} {:?} {home} {real_random} {keep_threads} {verbatim} {trace} {choices:?} {deny:?} \
+             {allow_foreign:?} {runner:?} {directory:?} {environment:?} {:x}",
             place,
             image,
             fastboot_rt::cpu::features() & cpu

@@ -84,6 +84,7 @@ pub(crate) fn run(
         limit,
         randomize: if elsewhere && !options.runner.is_empty() { None } else { Some(elsewhere) },
         apart: other.filter(|_| binary.pie).map(|other| other.process.exe_base),
+        trace: options.trace,
         seed,
         cpu: options.cpu,
     };

@@ -17,7 +17,8 @@ mod thread_local;
 
 use crate::binary::Elf;
 use anyhow::{Context, Result, bail};
-use name::{Name, is_part};
+pub(crate) use name::Name;
+use name::is_part;
 use object::LittleEndian as LE;
 use object::elf;
 use object::read::elf::ProgramHeader as _;

@@ -19,7 +19,7 @@ use crate::left::Open;
 use crate::roots::RootRecord;
 use crate::section::Program;
 use crate::start::Placeholder;
-use crate::{alloc, arena, c_heap, cold, mask, number, place, plan, roots, scratch, sys, watch, wrap};
+use crate::{alloc, arena, c_heap, cold, mask, number, place, plan, roots, scratch, sys, trace, watch, wrap};
 use core::ffi::{CStr, c_void};
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -47,6 +47,8 @@ static STACK: AtomicUsize = AtomicUsize::new(STACK_TOP[0] as usize);
 static SECTION: AtomicUsize = AtomicUsize::new(0);
 /// Whether this is a plan run.
 static PLANNING: AtomicBool = AtomicBool::new(false);
+/// Whether it is to record who made each allocation.
+static TRACING: AtomicBool = AtomicBool::new(false);
 /// The root being evaluated: its record, or null.
 static CURRENT: AtomicPtr<RootRecord> = AtomicPtr::new(core::ptr::null_mut());
 /// Arena bytes that may be used, for the message when they are used up.
@@ -146,6 +148,7 @@ fn reserve(request: &Request, folder: &Path) -> Result<(), String> {
     LIMIT.store(limit as u64, Ordering::Relaxed);
     HOME.store(home, Ordering::Relaxed);
     PLANNING.store(request.mode == Mode::Plan, Ordering::Relaxed);
+    TRACING.store(request.mode == Mode::Plan && request.trace, Ordering::Relaxed);
     let mut placed_end = PAGE;
     if request.mode == Mode::Place {
         let path = folder.join(PLAN_FILE);
@@ -240,7 +243,7 @@ fn scrub_stack() {
 extern "C" fn freeze_thread(_: *mut c_void) -> *mut c_void {
     // None of what is allocated here can be in an image: the allocator does not freeze yet, or no longer.
     let mut times = Vec::with_capacity(roots::all().chain(roots::warm_ups()).count());
-    if let Err(errno) = number::begin(PLANNING.load(Ordering::Relaxed)) {
+    if let Err(errno) = number::begin(PLANNING.load(Ordering::Relaxed), TRACING.load(Ordering::Relaxed)) {
         let reason = format!("cannot count allocations: {}", io::Error::from_raw_os_error(errno));
         write_record(Tag::Refused, &[&string(&reason)]);
         sys::exit(FAILED);
@@ -356,21 +359,29 @@ fn write_capture(times: &[u64], before: &Copies, after: &Copies, c_blocks: &[(&s
 
 /// Writes the live blocks of the scratch heap, and what they hold if that is wanted.
 fn write_blocks(with_bytes: bool) -> bool {
-    let (mut blocks, mut total) = (Vec::new(), 0u64);
+    let (mut blocks, mut traces, mut total) = (Vec::new(), Vec::new(), 0u64);
+    let tracing = TRACING.load(Ordering::Relaxed);
     scratch::for_each_live(|block| {
         total += block.size.next_multiple_of(8);
         let number = block.number;
         for word in [block.address as u64, block.size, u64::from(block.align), u64::from(number.thread), number.index] {
             blocks.extend_from_slice(&word.to_le_bytes());
         }
+        if tracing {
+            traces.extend_from_slice(&number.trace.to_le_bytes());
+        }
     });
-    let written = write_record(Tag::Blocks, &[&blocks]);
+    let mut written = write_record(Tag::Blocks, &[&blocks]);
+    if tracing {
+        let words: Vec<u8> = trace::words().iter().flat_map(|word| word.to_le_bytes()).collect();
+        written &= write_record(Tag::Traces, &[&traces]) && write_record(Tag::TraceWords, &[&words]);
+    }
     if !with_bytes {
         return written;
     }
     let Some(file) = CAPTURE.get() else { return false };
     let mut out = BufWriter::with_capacity(1 << 20, file);
-    let mut written = written && out.write_all(&record_head(Tag::BlockBytes, total as usize)).is_ok();
+    written &= out.write_all(&record_head(Tag::BlockBytes, total as usize)).is_ok();
     for block in blocks.as_chunks::<{ crate::capture::BLOCK_LEN }>().0 {
         let mut fields = crate::capture::Payload::new(block);
         let (Some(address), Some(size)) = (fields.number(), fields.number()) else { return false };
