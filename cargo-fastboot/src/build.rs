@@ -119,6 +119,7 @@ fn finish(
     options.choices.carry.extend(metadata_names(choice.package, "carry")?);
     options.choices.skip.extend(metadata_names(choice.package, "skip")?);
     options.allow_foreign.extend(metadata_names(choice.package, "allow-foreign")?);
+    options.allow_nondeterminism.extend(metadata_names(choice.package, "allow-nondeterminism")?);
     let record = finish_in_place(&cold, &built, flags, &options, shell).with_context(|| {
         let path = shown(executable);
         format!(
@@ -229,6 +230,7 @@ fn freeze_options(how: &FreezeHow, runner: Vec<OsString>) -> FreezeOptions {
         real_random: how.real_random,
         deny: how.deny.clone(),
         allow_foreign: how.allow_foreign.clone(),
+        allow_nondeterminism: how.allow_nondeterminism.clone(),
         choices: Choices { carry: how.carry.clone(), skip: how.skip.clone() },
         runner,
         ..FreezeOptions::default()

@@ -272,6 +272,9 @@ pub(crate) struct FreezeHow {
     /// Let this root or carried static hold addresses of memory outside of the image, as garbage that nothing reads
     #[arg(long, value_name = "NAME", help_heading = OWN)]
     pub(crate) allow_foreign: Vec<String>,
+    /// Let this root or carried static differ from run to run
+    #[arg(long, value_name = "NAME", help_heading = OWN)]
+    pub(crate) allow_nondeterminism: Vec<String>,
     /// Make a finding an error rather than a warning
     #[arg(long, value_name = "FINDING", value_enum, help_heading = OWN)]
     pub(crate) deny: Vec<crate::freeze::Deny>,

@@ -7,6 +7,8 @@
 //! ```
 //! If placing does not work out, one verbatim run takes the place of the first two.
 
+mod judge;
+
 use crate::binary::Binary;
 use crate::capture::{Capture, Counts};
 use crate::carry::Statics;
@@ -16,7 +18,7 @@ use crate::makers::Makers;
 use crate::mark::{self, Heap, Seed};
 use crate::objects::{Kinship, Layout, Objects, Origin};
 use crate::plan::Plan;
-use crate::prove::{self, Known, Proof, Region, Run, Suspect, Unclear};
+use crate::prove::{self, Known, Proof, Region, Run, Unclear};
 use crate::report::{Facts, Report};
 use crate::run::{Purpose, run};
 use crate::shell::Shell;
@@ -30,9 +32,6 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
-
-/// How many findings of a kind are listed for those who asked with `-v`.
-const LISTED: usize = 10;
 
 /// How often an image is proved at most. In a PIE, garbage may hold an old address of the executable in one run and
 /// something else in the other.
@@ -74,6 +73,8 @@ pub(crate) struct FreezeOptions {
     pub(crate) deny: Vec<Deny>,
     /// Roots and carried statics that may hold addresses of memory outside of the image.
     pub(crate) allow_foreign: Vec<String>,
+    /// Roots and carried statics that may differ from run to run.
+    pub(crate) allow_nondeterminism: Vec<String>,
     /// The program that runs the binary, with its arguments; empty to run it directly.
     pub(crate) runner: Vec<OsString>,
     /// Working directory of the run.
@@ -96,6 +97,7 @@ impl Default for FreezeOptions {
             choices: Choices::default(),
             deny: Vec::new(),
             allow_foreign: Vec::new(),
+            allow_nondeterminism: Vec::new(),
             runner: Vec::new(),
             directory: None,
             environment: Vec::new(),
@@ -314,31 +316,6 @@ impl Freezing<'_> {
         Ok(capture)
     }
 
-    /// Refuses what a root left open and cannot be in an image: a value that refers to it would refer to nothing.
-    fn judge_left_behind(&self, capture: &Capture) -> Result<()> {
-        for (root, kind, what) in &capture.left_behind {
-            let (thing, remedy) = match kind {
-                1 => ("the file descriptor", "close it, or open it where it is used"),
-                2 => ("the mapped file", "read the file instead, or map it where it is used"),
-                5 => ("the child process", "wait for it"),
-                3 => {
-                    self.shell.warn(format_args!(
-                        "root `{root}` left the thread {what} running; it does not exist in the embedded program"
-                    ));
-                    continue;
-                }
-                _ => {
-                    self.shell.warn(format_args!(
-                        "root `{root}` installed signal handlers (mask now {what}); the embedded program has none of them"
-                    ));
-                    continue;
-                }
-            };
-            bail!("root `{root}` left {thing} {what} open, which does not exist in the embedded program; {remedy}");
-        }
-        Ok(())
-    }
-
     /// Runs 1 and 2. `None` when something that is reachable did not come to lie in the image.
     fn plan_and_place(&self, attempt: &str) -> Result<Option<Frozen>> {
         let planned = self.first(Purpose::Plan, &format!("plan{attempt}"))?;
@@ -427,7 +404,7 @@ impl Freezing<'_> {
             proof.image_pointers.len(),
             proof.static_pointers.len(),
             proof.dead,
-            proof.nondeterministic
+            proof.differences.len()
         ));
         Ok(proof)
     }
@@ -452,21 +429,6 @@ impl Freezing<'_> {
         )
     }
 
-    /// Warns of inputs that were not declared, or refuses them.
-    fn judge_inputs(&self, inputs: &Inputs) -> Result<()> {
-        self.shell.verbose(format_args!("{} inputs", inputs.len()));
-        let warnings = inputs.warnings(self.shell.is_verbose());
-        if self.options.deny.contains(&Deny::Undeclared)
-            && let Some(first) = warnings.first()
-        {
-            bail!("{first}");
-        }
-        for warning in warnings {
-            self.shell.warn(warning);
-        }
-        Ok(())
-    }
-
     /// Whether the image can be used at another address: if every pointer in it is known to be one, and no object needs an
     /// alignment that another address may not have.
     fn is_relocatable(&self, frozen: &Frozen, proof: &Proof, objects: Option<&Objects<'_>>) -> bool {
@@ -477,74 +439,12 @@ impl Freezing<'_> {
             }
             None if alignment > HOME_ALIGN => format!("something in it is aligned to {alignment} bytes"),
             // Only there may an address be stored in another form: every object is kept, not just those that are found.
-            None if frozen.plan.is_none() && proof.nondeterministic != 0 => {
+            None if frozen.plan.is_none() && !proof.differences.is_empty() => {
                 "it is verbatim, and words in it that differ from run to run may be addresses in disguise".to_owned()
             }
             None => return true,
         };
         self.shell.verbose(format_args!("the image can only be used at its home address: {why}"));
         false
-    }
-
-    /// Says what the proof found that is not as it should be, and refuses what cannot be right.
-    fn judge(&self, frozen: &Frozen, proof: &Proof, objects: Option<&Objects<'_>>) -> Result<()> {
-        let way = |offset| way(objects, offset);
-        let origin = |offset| objects.and_then(|objects| objects.origin(offset));
-        let allowed = |offset: u64| {
-            let names = &self.options.allow_foreign;
-            !names.is_empty()
-                && origin(offset).is_some_and(|origin| {
-                    let last = origin.rsplit("::").next().unwrap_or_default();
-                    names.iter().any(|name| name == origin || name == last)
-                })
-        };
-        let foreign: Vec<_> = proof.suspects.iter().filter(|suspect| !allowed(suspect.offset)).collect();
-        // Verbatim images and the overflow are full of garbage, which proves nothing.
-        let placed = |offset: u64| frozen.plan.as_ref().is_some_and(|(plan, _)| offset + (PAGE as u64) < plan.end);
-        // What a stack frame left behind lies in unused parts, but hardly at the very beginning of a root's value.
-        let is_value = |offset: u64| {
-            let address = frozen.capture.process.home + PAGE as u64 + offset;
-            frozen.capture.roots.iter().any(|root| root.value == address && root.size >= 8)
-        };
-        let certain = |suspect: &&&Suspect| suspect.certain || is_value(suspect.offset);
-        let certain = foreign.iter().find(|suspect| certain(suspect) && placed(suspect.offset));
-        if self.shell.is_verbose() {
-            for Suspect { offset, what, .. } in foreign.iter().take(LISTED) {
-                self.shell.verbose(format_args!("the address of {what} in {}", way(*offset)));
-            }
-        }
-        if let Some(worst) = certain.or(foreign.first()) {
-            let found = format!(
-                "the image holds the address of {} (in {}{}), which the embedded program does not have there",
-                worst.what,
-                way(worst.offset),
-                if foreign.len() == 1 { String::new() } else { format!("; {} such words in all", foreign.len()) },
-            );
-            let name = origin(worst.offset).unwrap_or("NAME");
-            let remedy = format!(
-                "if it is garbage that nothing reads, allow it: `--allow-foreign {name}`, or \
-                 `allow-foreign = [\"{name}\"]` in [package.metadata.fastboot]"
-            );
-            if certain.is_some() || self.options.deny.contains(&Deny::Foreign) {
-                bail!("{found}; keep it out of the root, or, {remedy}");
-            }
-            if frozen.plan.is_some() {
-                self.shell.warn(format_args!("{found}; {remedy}"));
-            } else {
-                self.shell.verbose(found);
-            }
-        }
-        if let Some((offset, a, b)) = proof.first_difference {
-            let found = format!(
-                "{} words of the image differ from run to run, the first in {}: {a:#x}, then {b:#x}",
-                proof.nondeterministic,
-                way(offset)
-            );
-            if self.options.deny.contains(&Deny::Nondeterminism) {
-                bail!("{found}; look for clocks, randomness and threads in the root's expression");
-            }
-            self.shell.verbose(found);
-        }
-        Ok(())
     }
 }

@@ -162,13 +162,14 @@ impl Key {
             choices,
             deny,
             allow_foreign,
+            allow_nondeterminism,
             runner,
             directory,
             environment,
         } = options;
         let how = format!(
             "{stripped} {:?} {:?} {home} {real_random} {keep_threads} {verbatim} {trace} {choices:?} {deny:?} \
-             {allow_foreign:?} {runner:?} {directory:?} {environment:?} {:x}",
+             {allow_foreign:?} {allow_nondeterminism:?} {runner:?} {directory:?} {environment:?} {:x}",
             place,
             image,
             fastboot_rt::cpu::features() & cpu

@@ -36,12 +36,19 @@ pub(crate) struct Proof {
     pub(crate) dead: u64,
     /// The words that are addresses of memory outside of image and executable, as far as can be told.
     pub(crate) suspects: Vec<Suspect>,
-    /// How many words differ but are no addresses: clocks, random numbers.
-    pub(crate) nondeterministic: u64,
-    /// Offset of the first of those, and both values.
-    pub(crate) first_difference: Option<(u64, u64, u64)>,
+    /// The words that differ but are no addresses: clocks, random numbers. Not more than a million of them.
+    pub(crate) differences: Vec<Difference>,
     /// Words of which it is not known whether they move.
     pub(crate) unclear: Vec<Unclear>,
+}
+
+/// A word that is another one in the other run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Difference {
+    /// Offset of the word in the image data.
+    pub(crate) offset: u64,
+    /// What it was in the two runs.
+    pub(crate) values: [u64; 2],
 }
 
 /// A word that could be an address in the image that is kept, differs in the other run, and moved with nothing.
@@ -127,6 +134,8 @@ pub(crate) enum Region {
 
 const REGIONS: [Region; 5] = [Region::Image, Region::Executable, Region::Scratch, Region::ThreadLocals, Region::Stack];
 const WORD: usize = 8;
+/// How many words that differ are kept.
+const MOST_DIFFERENCES: usize = 1 << 20;
 /// How far from a word what belongs to the same stack frame is looked for, in bytes.
 const REMAINS: usize = 4 * WORD;
 /// The bits of a word that an address has: above them may be a tag, which moves with the address.
@@ -211,10 +220,10 @@ pub(crate) fn compare(first: Run<'_>, second: Run<'_>, pie: bool) -> Result<Proo
                 second.data.len()
             );
         }
-        proof.nondeterministic = first.data.len().abs_diff(second.data.len()).div_ceil(WORD) as u64;
-        // The end of the longer one was compared with nothing.
-        let offset = first.data.len().min(second.data.len()) as u64;
-        proof.unclear.push(Unclear { offset, region: Region::Image, in_both: false });
+        // The end of the longer one is compared with nothing.
+        let end = first.data.len().min(second.data.len());
+        proof.differ(end, first, second);
+        proof.unclear.push(Unclear { offset: end as u64, region: Region::Image, in_both: false });
     }
     let distances = distances(first, second);
     if pie && !is_well_apart(distances[Region::Executable as usize]) {
@@ -306,9 +315,7 @@ fn explain(at: usize, first: Run<'_>, second: Run<'_>, pie: bool, libraries: &mu
         proof.dead += 1;
         return;
     }
-    proof.nondeterministic += 1;
-    let values = (first.word(at).unwrap_or(0), second.word(at).unwrap_or(0));
-    proof.first_difference.get_or_insert((at as u64, values.0, values.1));
+    proof.differ(at, first, second);
 }
 
 /// What an address is the address of.
@@ -422,6 +429,13 @@ impl Proof {
         }
     }
 
+    fn differ(&mut self, at: usize, first: Run<'_>, second: Run<'_>) {
+        if self.differences.len() < MOST_DIFFERENCES {
+            let values = [first, second].map(|run| run.word(at).unwrap_or(0));
+            self.differences.push(Difference { offset: at as u64, values });
+        }
+    }
+
     fn take(&mut self, region: Region, at: u64, first: Run<'_>) {
         match region {
             Region::Image => self.image_pointers.push(at),
@@ -524,7 +538,7 @@ mod tests {
             let first = Run { maps: &here, ..run(&first, 0, FIRST) };
             let second = Run { maps: &there, ..run(&second, 1, FIRST) };
             let proof = compare(first, second, false).unwrap();
-            assert_eq!((proof.suspects, proof.nondeterministic), (Vec::new(), 1), "{a:#x}");
+            assert_eq!((proof.suspects, proof.differences.len()), (Vec::new(), 1), "{a:#x}");
         }
     }
 
@@ -613,8 +627,8 @@ mod tests {
     #[test]
     fn random_numbers_are_nondeterminism() {
         let proof = pie(&words(&[0x1234_5678_9abc_def0]), &words(&[0x0fed_cba9_8765_4321])).unwrap();
-        assert_eq!(proof.nondeterministic, 1);
-        assert_eq!(proof.first_difference, Some((0, 0x1234_5678_9abc_def0, 0x0fed_cba9_8765_4321)));
+        let values = [0x1234_5678_9abc_def0, 0x0fed_cba9_8765_4321];
+        assert_eq!(proof.differences, [Difference { offset: 0, values }]);
     }
 
     #[test]
@@ -629,7 +643,7 @@ mod tests {
             let proof = pie(&first, &second).unwrap();
             let (at, next) = (shift as u64, shift as u64 + 8);
             assert_eq!((proof.static_pointers, proof.image_pointers), (vec![at], vec![next]), "shift {shift}");
-            assert_eq!(proof.nondeterministic, 0);
+            assert_eq!(proof.differences, []);
         }
     }
 
@@ -686,7 +700,7 @@ mod tests {
         for (a, b) in [(0x8123, 0x8124), (0x8124, 0x8123), (7, 8), (0x1_0000_0007, 0x2_0000_0007)] {
             let (a, b) = (words(&[5, a, 5]), words(&[5, b, 5]));
             let proof = compare(run(&a, 0, FIRST), run(&b, 1, FIRST), false).unwrap();
-            assert_eq!((proof.nondeterministic, proof.dead), (1, 0));
+            assert_eq!((proof.differences.len(), proof.dead), (1, 0));
         }
     }
 
@@ -702,6 +716,6 @@ mod tests {
     fn runs_of_different_length_are_an_error_for_a_pie() {
         assert!(pie(&words(&[1, 2]), &words(&[1])).is_err());
         let (first, second) = (words(&[1, 2]), words(&[1]));
-        assert_eq!(compare(run(&first, 0, FIRST), run(&second, 1, FIRST), false).unwrap().nondeterministic, 1);
+        assert_eq!(compare(run(&first, 0, FIRST), run(&second, 1, FIRST), false).unwrap().differences.len(), 1);
     }
 }

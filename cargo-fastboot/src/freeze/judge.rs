@@ -1,0 +1,129 @@
+//! Judge: what the runs and the proof found that is not as it should be, as a warning or as an error, each with the way from
+//! its root and with what to do about it.
+
+use super::{Deny, Freezing, Frozen, way};
+use crate::capture::Capture;
+use crate::inputs::Inputs;
+use crate::objects::Objects;
+use crate::prove::{Difference, Proof, Suspect};
+use anyhow::{Result, bail};
+use fastboot_rt::format::PAGE;
+
+/// How many findings of a kind are listed for those who asked with `-v`.
+const LISTED: usize = 10;
+
+impl Freezing<'_> {
+    /// Refuses what a root left open and cannot be in an image: a value that refers to it would refer to nothing.
+    pub(super) fn judge_left_behind(&self, capture: &Capture) -> Result<()> {
+        for (root, kind, what) in &capture.left_behind {
+            let (thing, remedy) = match kind {
+                1 => ("the file descriptor", "close it, or open it where it is used"),
+                2 => ("the mapped file", "read the file instead, or map it where it is used"),
+                5 => ("the child process", "wait for it"),
+                3 => {
+                    self.shell.warn(format_args!(
+                        "root `{root}` left the thread {what} running; it does not exist in the embedded program"
+                    ));
+                    continue;
+                }
+                _ => {
+                    self.shell.warn(format_args!(
+                        "root `{root}` installed signal handlers (mask now {what}); the embedded program has none of them"
+                    ));
+                    continue;
+                }
+            };
+            bail!("root `{root}` left {thing} {what} open, which does not exist in the embedded program; {remedy}");
+        }
+        Ok(())
+    }
+
+    /// Warns of inputs that were not declared, or refuses them.
+    pub(super) fn judge_inputs(&self, inputs: &Inputs) -> Result<()> {
+        self.shell.verbose(format_args!("{} inputs", inputs.len()));
+        let warnings = inputs.warnings(self.shell.is_verbose());
+        if self.options.deny.contains(&Deny::Undeclared)
+            && let Some(first) = warnings.first()
+        {
+            bail!("{first}");
+        }
+        for warning in warnings {
+            self.shell.warn(warning);
+        }
+        Ok(())
+    }
+
+    /// Says what the proof found that is not as it should be, and refuses what cannot be right.
+    pub(super) fn judge(&self, frozen: &Frozen, proof: &Proof, objects: Option<&Objects<'_>>) -> Result<()> {
+        let way = |offset| way(objects, offset);
+        let origin = |offset| objects.and_then(|objects| objects.origin(offset));
+        let allowed = |names: &[String], offset: u64| {
+            !names.is_empty()
+                && origin(offset).is_some_and(|origin| {
+                    let last = origin.rsplit("::").next().unwrap_or_default();
+                    names.iter().any(|name| name == origin || name == last)
+                })
+        };
+        let is_foreign = |suspect: &&Suspect| !allowed(&self.options.allow_foreign, suspect.offset);
+        let foreign: Vec<_> = proof.suspects.iter().filter(is_foreign).collect();
+        // Verbatim images and the overflow are full of garbage, which proves nothing.
+        let placed = |offset: u64| frozen.plan.as_ref().is_some_and(|(plan, _)| offset + (PAGE as u64) < plan.end);
+        // What a stack frame left behind lies in unused parts, but hardly at the very beginning of a root's value.
+        let is_value = |offset: u64| {
+            let address = frozen.capture.process.home + PAGE as u64 + offset;
+            frozen.capture.roots.iter().any(|root| root.value == address && root.size >= 8)
+        };
+        let certain = |suspect: &&&Suspect| suspect.certain || is_value(suspect.offset);
+        let certain = foreign.iter().find(|suspect| certain(suspect) && placed(suspect.offset));
+        if self.shell.is_verbose() {
+            for Suspect { offset, what, .. } in foreign.iter().take(LISTED) {
+                self.shell.verbose(format_args!("the address of {what} in {}", way(*offset)));
+            }
+        }
+        if let Some(worst) = certain.or(foreign.first()) {
+            let found = format!(
+                "the image holds the address of {} (in {}{}), which the embedded program does not have there",
+                worst.what,
+                way(worst.offset),
+                if foreign.len() == 1 { String::new() } else { format!("; {} such words in all", foreign.len()) },
+            );
+            let name = origin(worst.offset).unwrap_or("NAME");
+            let remedy = format!(
+                "if it is garbage that nothing reads, allow it: `--allow-foreign {name}`, or \
+                 `allow-foreign = [\"{name}\"]` in [package.metadata.fastboot]"
+            );
+            if certain.is_some() || self.options.deny.contains(&Deny::Foreign) {
+                bail!("{found}; keep it out of the root, or, {remedy}");
+            }
+            if frozen.plan.is_some() {
+                self.shell.warn(format_args!("{found}; {remedy}"));
+            } else {
+                self.shell.verbose(found);
+            }
+        }
+        let is_new = |difference: &&Difference| !allowed(&self.options.allow_nondeterminism, difference.offset);
+        let mut differences = proof.differences.iter().filter(is_new);
+        if let Some(Difference { offset, values: [a, b] }) = differences.next() {
+            let found = format!(
+                "{} words of the image differ from run to run, the first in {}: {a:#x}, then {b:#x}",
+                1 + differences.count(),
+                way(*offset)
+            );
+            if self.options.deny.contains(&Deny::Nondeterminism) {
+                bail!("{found}; look for clocks, randomness and threads in the root's expression");
+            }
+            // Who asked for real random bytes, or for images with garbage in them, knows.
+            if placed(*offset) && !self.options.real_random {
+                let name = origin(*offset).unwrap_or("NAME");
+                self.shell.warn(format_args!(
+                    "{found}; two builds will not be equal. Look for clocks, randomness and threads in the root's \
+                     expression, or allow it: `--allow-nondeterminism {name}`, or `allow-nondeterminism = [\"{name}\"]` \
+                     in [package.metadata.fastboot]"
+                ));
+            } else {
+                self.shell.verbose(found);
+            }
+        }
+        Ok(())
+    }
+}
