@@ -2,7 +2,7 @@
 //! identity.
 
 use anyhow::{Context, Result, bail};
-use fastboot_rt::format::{HOME_WINDOW, Header, IDENTITY_OFFSET};
+use fastboot_rt::format::{FOOTER_LEN, Footer, HEADER_LEN, HOME_WINDOW, Header, IDENTITY_OFFSET};
 use object::LittleEndian as LE;
 use object::elf::{self, FileHeader64, ProgramHeader64, SectionHeader64};
 use object::read::elf::{FileHeader as _, ProgramHeader as _, SectionHeader as _};
@@ -23,24 +23,26 @@ pub(crate) struct Binary {
     /// Has an interpreter, that is, uses shared libraries.
     pub(crate) dynamic: bool,
     pub(crate) section: Section,
+    /// Where an image is appended, if one is.
+    pub(crate) footer: Option<Footer>,
     /// SHA-256 of every loaded byte except what embedding and `strip` change.
     pub(crate) identity: [u8; 32],
 }
 
-/// The `fastboot` section and its segment.
+/// The `fastboot` section, and its segment if it has one of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Section {
     /// Index in the section header table.
     pub(crate) index: usize,
-    /// Index of its PT_LOAD in the program header table.
-    pub(crate) segment: usize,
+    /// Index of its PT_LOAD in the program header table; `None` if it was linked without fastboot.ld.
+    pub(crate) segment: Option<usize>,
     /// `sh_addr`, which is `p_vaddr`.
     pub(crate) address: u64,
     /// `sh_offset`, which is `p_offset`.
     pub(crate) offset: u64,
     /// `sh_size`, which is `p_filesz`.
     pub(crate) size: u64,
-    /// `p_align`.
+    /// `p_align`; 0 if it has no segment of its own.
     pub(crate) align: u64,
 }
 
@@ -89,7 +91,7 @@ impl<'a> Elf<'a> {
         start..start + size_of_val(self.segments)
     }
 
-    fn fastboot_section(&self, file_length: usize) -> Result<Section> {
+    pub(crate) fn fastboot_section(&self, file_length: usize) -> Result<Section> {
         let Some((index, header)) = self.section_named(SECTION) else {
             bail!(
                 "it has no `{SECTION}` section; \
@@ -103,32 +105,40 @@ impl<'a> Elf<'a> {
         {
             bail!("its `{SECTION}` section lies outside of the file: the file is truncated or damaged");
         }
-        let own = |segment: &&ProgramHeader64<LE>| {
+        let own = |segment: &ProgramHeader64<LE>| {
             segment.p_type(LE) == elf::PT_LOAD && segment.p_vaddr(LE) == address && segment.p_offset(LE) == offset
         };
-        let segment = self.segments.iter().position(|segment| own(&segment));
-        let Some((segment, headers)) = segment.map(|index| (index, &self.segments[index])) else {
-            bail!(
-                "its `{SECTION}` section has no segment of its own, because it was not linked with fastboot.ld; \
-                 build it with `cargo fastboot build`"
-            );
-        };
-        if headers.p_filesz(LE) != size {
-            bail!("its `{SECTION}` section shares a segment; build it with `cargo fastboot build` and no other script");
-        }
+        let segment = self.segments.iter().position(own).filter(|index| self.segments[*index].p_filesz(LE) == size);
         let higher = |other: &ProgramHeader64<LE>| other.p_type(LE) == elf::PT_LOAD && other.p_vaddr(LE) > address;
-        if self.segments.iter().any(higher) {
+        if segment.is_some() && self.segments.iter().any(higher) {
             bail!(
                 "its `{SECTION}` segment is not the last one; build it with `cargo fastboot build` and no other script"
             );
         }
-        Ok(Section { index, segment, address, offset, size, align: headers.p_align(LE) })
+        let align = segment.map_or(0, |index| self.segments[index].p_align(LE));
+        Ok(Section { index, segment, address, offset, size, align })
+    }
+
+    /// Where the contents of the file end, as far as they end before `limit`; `without` is no part of them.
+    pub(crate) fn contents_end(&self, limit: u64, without: Option<&Section>) -> u64 {
+        let sections = self.sections.iter().enumerate().filter(|(index, header)| {
+            without.is_none_or(|section| section.index != *index) && header.sh_type(LE) != elf::SHT_NOBITS
+        });
+        let segments = self.segments.iter().enumerate();
+        let segments = segments.filter(|(index, _)| without.is_none_or(|section| section.segment != Some(*index)));
+        let headers = self.header.e_shoff.get(LE) + (self.sections.len() * size_of::<SectionHeader64<LE>>()) as u64;
+        let ends = sections
+            .map(|(_, header)| header.sh_offset(LE).saturating_add(header.sh_size(LE)))
+            .chain(segments.map(|(_, header)| header.p_offset(LE).saturating_add(header.p_filesz(LE))))
+            .chain([headers]);
+        ends.filter(|end| *end <= limit).max().unwrap_or(limit)
     }
 
     /// Every loaded byte outside of the section. What embedding and `strip` change is left out: the ELF header, the
-    /// program header table (but not what it says of the other segments), symbols of the section, the build-id.
+    /// program header table (but not what it says of the other segments), symbols of the section, the build-id, and the
+    /// section itself.
     fn identity(&self, bytes: &[u8], section: &Section) -> Result<[u8; 32]> {
-        let mut left_out = vec![0..size_of::<FileHeader64<LE>>(), self.program_header_range()];
+        let mut left_out = vec![0..size_of::<FileHeader64<LE>>(), self.program_header_range(), section.file_range()];
         if let Some((_, note)) = self.section_named(".note.gnu.build-id") {
             let start = note.sh_offset(LE) as usize;
             left_out.push(start..start.saturating_add(note.sh_size(LE) as usize));
@@ -136,7 +146,7 @@ impl<'a> Elf<'a> {
         left_out.extend(self.symbols_of(section.index, bytes, elf::SHT_DYNSYM)?.map(|(_, range)| range));
         let mut hash = Sha256::new();
         for (index, segment) in self.segments.iter().enumerate() {
-            if segment.p_type(LE) != elf::PT_LOAD || index == section.segment {
+            if segment.p_type(LE) != elf::PT_LOAD || Some(index) == section.segment {
                 continue;
             }
             let (offset, length) = (segment.p_offset(LE), segment.p_filesz(LE));
@@ -207,27 +217,55 @@ impl Binary {
         let pie = elf.header.e_type.get(LE) == elf::ET_DYN;
         let dynamic = elf.segments.iter().any(|segment| segment.p_type(LE) == elf::PT_INTERP);
         let identity = elf.identity(&bytes, &section)?;
-        Ok(Self { path: path.to_owned(), pie, dynamic, section, identity, bytes })
+        let footer = match bytes.last_chunk::<FOOTER_LEN>() {
+            Some(last) => Footer::decode(last, bytes.len() as u64)?,
+            None => None,
+        };
+        Ok(Self { path: path.to_owned(), pie, dynamic, section, footer, identity, bytes })
     }
 
-    /// Whether an image was embedded. Its bytes may still be damaged.
+    /// Whether an image was embedded in the section. Its bytes may still be damaged.
     pub(crate) fn is_embedded(&self) -> bool {
-        self.section.size > fastboot_rt::format::HEADER_LEN as u64 || HOME_WINDOW.contains(&self.section.address)
+        self.section.size > HEADER_LEN as u64 || HOME_WINDOW.contains(&self.section.address)
     }
 
     /// The bytes of the `fastboot` section.
     pub(crate) fn section_bytes(&self) -> &[u8] {
         &self.bytes[self.section.file_range()]
     }
+
+    /// The image that a start looks at first, as bytes that may still be damaged, and where it is: in the section, else
+    /// behind the executable.
+    pub(crate) fn image_bytes(&self) -> Option<(&'static str, &[u8])> {
+        if self.is_embedded() {
+            return Some(("section", self.section_bytes()));
+        }
+        // `parse` found the footer to describe a part of the file.
+        let footer = self.footer?;
+        let start = footer.offset as usize;
+        Some(("footer", &self.bytes[start..start + footer.length as usize]))
+    }
+
+    /// Writes its identity into the section's header, so that the running program knows itself without hashing anything.
+    pub(crate) fn stamp(&mut self) {
+        let at = self.section.file_range().start + IDENTITY_OFFSET;
+        self.bytes[at..at + self.identity.len()].copy_from_slice(&self.identity);
+    }
+
+    /// Cuts an appended image off, and what was put between it and the end of the executable's own contents.
+    pub(crate) fn remove_footer(&mut self) -> Result<()> {
+        if let Some(footer) = self.footer.take() {
+            let end = Elf::parse(&self.bytes)?.contents_end(footer.offset, None);
+            self.bytes.truncate(usize::try_from(end)?);
+        }
+        Ok(())
+    }
 }
 
-/// Writes the binary to `out` with its identity in the placeholder, so that the running program knows itself without
-/// hashing anything.
+/// Writes the binary to `out`, stamped.
 pub(crate) fn stamp(binary: &Path, out: &Path) -> Result<()> {
     let mut stamped = Binary::read(binary)?;
-    let at = stamped.section.file_range().start + IDENTITY_OFFSET;
-    let identity = stamped.identity;
-    stamped.bytes[at..at + identity.len()].copy_from_slice(&identity);
+    stamped.stamp();
     crate::output::replace(out, Some(binary), |file| {
         use std::io::Write;
         Ok(file.write_all(&stamped.bytes)?)

@@ -2,11 +2,13 @@
 //! is made of it.
 
 use anyhow::{Context, Result, bail};
-use fastboot_rt::capture::{BLOCK_LEN, Payload, RECORD_HEADER_LEN, Tag};
+use fastboot_rt::capture::{BLOCK_LEN, InputKind, Payload, RECORD_HEADER_LEN, Tag};
 use memmap2::MmapMut;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -32,6 +34,8 @@ pub(crate) struct Capture {
     pub(crate) c_blocks: Vec<CBlock>,
     /// The freeze thread's thread-locals.
     pub(crate) thread_locals: ThreadLocals,
+    /// What the roots' expressions read.
+    pub(crate) inputs: Vec<Input>,
     /// What was mapped at the end of the run.
     pub(crate) maps: Vec<Mapping>,
     /// How the plan fitted, and what came to lie in the image.
@@ -51,6 +55,8 @@ pub(crate) struct Counts {
     pub(crate) objects: u64,
     /// Their bytes.
     pub(crate) live: u64,
+    /// The largest alignment in bytes of what may be in the image.
+    pub(crate) largest_alignment: u64,
 }
 
 /// A writable segment of the executable, as it was loaded: its statics.
@@ -100,6 +106,18 @@ pub(crate) struct Block {
     pub(crate) thread: u64,
     /// Which of that thread's allocations it was.
     pub(crate) index: u64,
+}
+
+/// Something that was read while roots were evaluated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Input {
+    /// The root that was being evaluated.
+    pub(crate) root: String,
+    pub(crate) kind: InputKind,
+    /// Whether the expression said so itself.
+    pub(crate) declared: bool,
+    /// An absolute path, or the name of a variable.
+    pub(crate) name: OsString,
 }
 
 /// A line of `/proc/PID/maps`.
@@ -202,6 +220,7 @@ impl Capture {
             left_behind: Vec::new(),
             c_blocks: Vec::new(),
             thread_locals: ThreadLocals::default(),
+            inputs: Vec::new(),
             maps: Vec::new(),
             counts: Counts::default(),
         };
@@ -319,8 +338,15 @@ impl Capture {
                     overflowed: fields.number()?,
                     objects: fields.number()?,
                     live: fields.number()?,
+                    largest_alignment: fields.number()?,
                 };
             }
+            Tag::Input => self.inputs.push(Input {
+                root: fields.string()?,
+                kind: InputKind::from_number(fields.number()?)?,
+                declared: fields.number()? != 0,
+                name: OsStr::from_bytes(fields.bytes()?).to_owned(),
+            }),
             Tag::Panic => {
                 *failure =
                     Failure::Panic { root: fields.string()?, message: fields.string()?, location: fields.string()? };

@@ -4,14 +4,14 @@
 //! alone: setting it would rebuild every dependency and hide the user's own.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use cargo_metadata::{Message, Metadata, MetadataCommand, PackageId};
 
-use crate::cli::{BuildFlags, LinkFlags};
+use crate::cli::{BuildFlags, LinkFlags, NewFlags};
 use crate::select::{Choice, features_for};
 use crate::shell::Shell;
 
@@ -33,7 +33,7 @@ pub(crate) fn program() -> OsString {
 }
 
 /// What cargo's configuration says about running a program of the target.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Platform {
     /// The program that runs programs of the target, with its arguments; empty if they run by themselves.
     pub(crate) runner: Vec<OsString>,
@@ -86,6 +86,15 @@ impl Platform {
     }
 }
 
+impl Platform {
+    /// As [`Platform::load`], for a binary that is there already. It may be on a machine without Rust, where it simply runs.
+    pub(crate) fn load_to_run(target: Option<&str>) -> Result<Self> {
+        let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+        let missing = Command::new(rustc).arg("-vV").output().is_err_and(|error| error.kind() == ErrorKind::NotFound);
+        if missing && target.is_none() { Ok(Self::default()) } else { Self::load(target) }
+    }
+}
+
 /// Packages and targets of the workspace, as cargo sees them from here.
 pub(crate) fn metadata(flags: &BuildFlags) -> Result<Metadata> {
     let manifest = &flags.manifest;
@@ -108,6 +117,20 @@ pub(crate) fn metadata(flags: &BuildFlags) -> Result<Metadata> {
     }
     let text = std::str::from_utf8(&output.stdout).context("`cargo metadata` printed something that is not UTF-8")?;
     MetadataCommand::parse(text).context("cannot read what `cargo metadata` printed")
+}
+
+/// `cargo new`, which says itself what it makes and what is wrong with a name.
+pub(crate) fn new_package(flags: &NewFlags) -> Result<()> {
+    let mut arguments = Arguments::default();
+    arguments.flag("--bin", true);
+    arguments.pairs("--name", flags.name.as_ref());
+    arguments.pairs("--vcs", flags.vcs.as_ref());
+    arguments.flag("--quiet", flags.output.quiet);
+    arguments.pairs("--color", flags.output.color_name());
+    let mut command = Command::new(program());
+    command.arg("new").args(arguments.0).arg("--").arg(&flags.path);
+    let status = command.status().with_context(|| cannot_start(command.get_program()))?;
+    if status.success() { Ok(()) } else { Err(CargoFailed(exit_code(status)).into()) }
 }
 
 /// What came of one `cargo rustc`.
@@ -188,7 +211,7 @@ fn link(
     let mut command = Command::new(program());
     command.arg("rustc").args(cargo_arguments(choice, choices, flags));
     command.arg("--message-format").arg(&messages.format);
-    command.arg("--").args(rustc_arguments(flags.link, script));
+    command.arg("--").args(rustc_arguments(flags.link, (!flags.place.footer).then_some(script)));
     if symbols {
         command.args(["-C", "strip=none"]);
     }
@@ -276,8 +299,9 @@ impl Arguments {
     }
 }
 
-/// The flags of rustc that make a binary cold: addresses settled by the linker, the placeholder in a segment of its own.
-fn rustc_arguments(link: LinkFlags, script: &Path) -> Vec<OsString> {
+/// The flags of rustc that make a binary cold: addresses settled by the linker, and, with the script, the placeholder in a
+/// segment of its own.
+pub(crate) fn rustc_arguments(link: LinkFlags, script: Option<&Path>) -> Vec<OsString> {
     let mut arguments = Arguments::default();
     match (link.pie, link.static_libc) {
         (false, _) => arguments.pair("-C", "relocation-model=static"),
@@ -288,11 +312,15 @@ fn rustc_arguments(link: LinkFlags, script: &Path) -> Vec<OsString> {
     if link.static_libc {
         arguments.pair("-C", "target-feature=+crt-static");
     }
-    // One argument to the linker, however many spaces there are in the path.
-    let mut script_argument = OsString::from("link-arg=-T");
-    script_argument.push(script);
-    arguments.pair("-C", script_argument);
-    for option in fastboot_linker::WRAP {
+    if let Some(script) = script {
+        // One argument to the linker, however many spaces there are in the path.
+        let mut script_argument = OsString::from("link-arg=-T");
+        script_argument.push(script);
+        arguments.pair("-C", script_argument);
+    }
+    let undefined = fastboot_linker::UNDEFINED.iter().filter(|_| script.is_none());
+    let of_static = fastboot_linker::UNDEFINED_STATIC.iter().filter(|_| link.static_libc);
+    for option in fastboot_linker::WRAP.iter().chain(undefined).chain(of_static) {
         arguments.pair("-C", format!("link-arg=-Wl,{option}"));
     }
     arguments.0
@@ -365,7 +393,7 @@ mod tests {
     use super::*;
 
     fn rustc(pie: bool, static_libc: bool) -> String {
-        let arguments = rustc_arguments(LinkFlags { pie, static_libc }, Path::new("/a b/ü.ld"));
+        let arguments = rustc_arguments(LinkFlags { pie, static_libc }, Some(Path::new("/a b/ü.ld")));
         arguments.join(OsStr::new("|")).into_string().expect("UTF-8")
     }
 
@@ -374,9 +402,24 @@ mod tests {
         let wraps: String = fastboot_linker::WRAP.iter().map(|wrap| format!("|-C|link-arg=-Wl,{wrap}")).collect();
         let script = format!("-C|link-arg=-T/a b/ü.ld{wraps}");
         assert_eq!(rustc(false, false), format!("-C|relocation-model=static|{script}"));
-        assert_eq!(rustc(false, true), format!("-C|relocation-model=static|-C|target-feature=+crt-static|{script}"));
+        let leaf = "|-C|link-arg=-Wl,--undefined=__x86_get_cpuid_feature_leaf";
+        assert_eq!(
+            rustc(false, true),
+            format!("-C|relocation-model=static|-C|target-feature=+crt-static|{script}{leaf}")
+        );
         assert_eq!(rustc(true, false), script);
-        assert_eq!(rustc(true, true), format!("-C|relocation-model=pie|-C|target-feature=+crt-static|{script}"));
+        assert_eq!(rustc(true, true), format!("-C|relocation-model=pie|-C|target-feature=+crt-static|{script}{leaf}"));
+    }
+
+    #[test]
+    fn without_a_script_the_linker_is_told_what_the_script_says() {
+        let arguments = rustc_arguments(LinkFlags { pie: true, static_libc: false }, None);
+        let arguments = arguments.join(OsStr::new("|")).into_string().expect("UTF-8");
+        assert!(!arguments.contains("-T"), "{arguments}");
+        for name in ["pthread_create", "dlsym", "getrandom"] {
+            assert!(arguments.contains(&format!("link-arg=-Wl,--undefined={name}")), "{arguments}");
+            assert!(fastboot_linker::SCRIPT.contains(name), "{name}");
+        }
     }
 
     #[test]

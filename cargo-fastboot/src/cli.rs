@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use anstream::ColorChoice;
 use clap::{ArgAction, Args, Parser, Subcommand};
+use fastboot_rt::format::FLAG_READ_ONLY;
 
+use crate::embed::Place;
+use crate::image::Image;
 use crate::shell::Verbosity;
 
 /// The heading that fastboot's own flags stand under in help texts.
@@ -23,6 +26,10 @@ Examples:
   cargo fastboot build --release             build, freeze and embed this package's binary
   cargo fastboot run --release -- QUERY      the same, then run it
   cargo fastboot inspect target/release/app  show what is embedded in a binary
+
+To begin with:
+  cargo fastboot doctor                      whether this machine has what building needs
+  cargo fastboot new demo                    a small program whose data is frozen
 
 The stages of `build`, one by one:
   cargo fastboot freeze --binary target/release/fastboot/app.cold -o app.snap
@@ -61,6 +68,10 @@ impl Cli {
             Command::Embed(embed) => &embed.output,
             Command::Inspect(inspect) => &inspect.output,
             Command::Verify(verify) => &verify.output,
+            Command::New(new) => &new.output,
+            Command::Doctor(doctor) => &doctor.output,
+            Command::Completions(completions) => &completions.output,
+            Command::Man(man) => &man.output,
         }
     }
 }
@@ -91,6 +102,15 @@ pub(crate) enum Command {
     Inspect(InspectFlags),
     /// Check that an embedded binary starts with the values it would have evaluated
     Verify(VerifyFlags),
+    /// Make a new program whose data is frozen
+    New(NewFlags),
+    /// Say whether this machine has what building needs, and what to do where it has not
+    Doctor(DoctorFlags),
+    /// Print completions of the command line for a shell
+    Completions(CompletionsFlags),
+    /// Write the manual pages, for those who package this tool
+    #[command(hide = true)]
+    Man(ManFlags),
 }
 
 /// Flags of `verify`.
@@ -131,15 +151,25 @@ pub(crate) struct BuildFlags {
     pub(crate) output: OutputFlags,
     #[command(flatten)]
     pub(crate) link: LinkFlags,
+    #[command(flatten)]
+    pub(crate) place: PlaceFlags,
+    #[command(flatten)]
+    pub(crate) image: ImageFlags,
     /// Also put the finished binaries in this folder
     #[arg(long, value_name = "DIR", help_heading = OWN)]
     pub(crate) out_dir: Option<PathBuf>,
+    /// Stop before freezing: leave the cold binary, with its symbols, for `freeze` and `embed`
+    #[arg(long, conflicts_with_all = ["verify", "no_verify"], help_heading = OWN)]
+    pub(crate) cold: bool,
     /// Verify the finished binary (done anyway with --release)
     #[arg(long, conflicts_with = "no_verify", help_heading = OWN)]
     pub(crate) verify: bool,
     /// Do not verify the finished binary
     #[arg(long, help_heading = OWN)]
     pub(crate) no_verify: bool,
+    /// Freeze anew even if neither the program nor its inputs changed
+    #[arg(long, help_heading = OWN)]
+    pub(crate) refreeze: bool,
     #[command(flatten)]
     pub(crate) how: FreezeHow,
     #[command(flatten, next_help_heading = "Package Selection")]
@@ -179,6 +209,39 @@ pub(crate) struct LinkFlags {
     pub(crate) static_libc: bool,
 }
 
+/// Where in the file the image goes.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct PlaceFlags {
+    /// Append the image to the executable's file instead of making it a segment: for linkers without scripts, such as
+    /// mold, and for binaries that are linked already
+    #[arg(long, help_heading = OWN)]
+    pub(crate) footer: bool,
+}
+
+impl PlaceFlags {
+    /// The same, as `embed` has it.
+    pub(crate) fn place(self) -> Place {
+        if self.footer { Place::Footer } else { Place::Section }
+    }
+}
+
+/// How the image is used.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct ImageFlags {
+    /// Map the image without permission to write: a value that is changed, or a reference count, ends the program
+    #[arg(long, help_heading = OWN)]
+    pub(crate) read_only: bool,
+}
+
+impl ImageFlags {
+    /// Sets the flags in the header of an image.
+    pub(crate) fn apply(self, image: &mut Image) {
+        if self.read_only {
+            image.change_flags(FLAG_READ_ONLY, 0);
+        }
+    }
+}
+
 /// How to freeze, and what it may take.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct FreezeHow {
@@ -194,14 +257,17 @@ pub(crate) struct FreezeHow {
     /// Let libraries use many threads while freezing (RAYON_NUM_THREADS and its like are 1 otherwise)
     #[arg(long, help_heading = OWN)]
     pub(crate) keep_threads: bool,
+    /// Freeze for processors of this level and above: x86-64-v2, x86-64-v3, x86-64-v4, native
+    #[arg(long, value_name = "LEVEL", value_parser = parse_cpu, default_value = "native", hide_default_value = true, help_heading = OWN)]
+    pub(crate) cpu: u64,
     /// Carry this static, or the statics of this crate, whatever the table of rules says
     #[arg(long, value_name = "NAME", help_heading = OWN)]
     pub(crate) carry: Vec<String>,
     /// Do not carry this static, or the statics of this crate
     #[arg(long, value_name = "NAME", help_heading = OWN)]
     pub(crate) skip: Vec<String>,
-    /// Let this root hold addresses of memory outside of the image, as garbage that nothing reads
-    #[arg(long, value_name = "ROOT", help_heading = OWN)]
+    /// Let this root or carried static hold addresses of memory outside of the image, as garbage that nothing reads
+    #[arg(long, value_name = "NAME", help_heading = OWN)]
     pub(crate) allow_foreign: Vec<String>,
     /// Make a finding an error rather than a warning
     #[arg(long, value_name = "FINDING", value_enum, help_heading = OWN)]
@@ -339,6 +405,11 @@ pub(crate) struct FreezeFlags {
     /// Target triple whose runner, if cargo has one configured, runs the binary
     #[arg(long, value_name = "TRIPLE")]
     pub(crate) target: Option<String>,
+    /// Protect the snapshot with fs-verity: it cannot be changed any more, and is used only while that holds
+    #[arg(long, help_heading = OWN)]
+    pub(crate) fs_verity: bool,
+    #[command(flatten)]
+    pub(crate) image: ImageFlags,
     #[command(flatten)]
     pub(crate) how: FreezeHow,
     #[command(flatten)]
@@ -361,6 +432,10 @@ pub(crate) struct EmbedFlags {
     #[arg(short = 'o', long = "output", value_name = "PATH")]
     pub(crate) output_path: PathBuf,
     #[command(flatten)]
+    pub(crate) place: PlaceFlags,
+    #[command(flatten)]
+    pub(crate) image: ImageFlags,
+    #[command(flatten)]
     pub(crate) output: OutputFlags,
 }
 
@@ -382,6 +457,71 @@ pub(crate) struct InspectFlags {
     pub(crate) verify: bool,
     #[command(flatten)]
     pub(crate) output: OutputFlags,
+}
+
+/// Flags of `new`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cargo fastboot new demo
+  cd demo && cargo fastboot run --release -- France")]
+pub(crate) struct NewFlags {
+    /// The folder of the new package
+    #[arg(value_name = "PATH")]
+    pub(crate) path: PathBuf,
+    /// The package's name, if it is not that of the folder
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Version control, as in `cargo new`
+    #[arg(long, value_name = "VCS")]
+    pub(crate) vcs: Option<String>,
+    /// Use the crate fastboot-rt in this folder instead of the published one
+    #[arg(long, value_name = "DIR", help_heading = OWN)]
+    pub(crate) fastboot_rt_path: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: OutputFlags,
+}
+
+/// Flags of `doctor`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+It builds and runs a small program of its own, three times, linked as `build` links. In the folder of a package it also
+looks at that package, and at the file system that its binaries are on.
+
+The exit status is 0 if building works, whatever is worth a warning.")]
+pub(crate) struct DoctorFlags {
+    #[command(flatten)]
+    pub(crate) output: OutputFlags,
+}
+
+/// Flags of `completions`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+They complete `cargo fastboot ..` and `cargo-fastboot ..`:
+  bash  cargo fastboot completions bash > ~/.local/share/bash-completion/completions/cargo-fastboot
+        and, for `cargo fastboot`, in ~/.bashrc: source <(cargo fastboot completions bash)
+  zsh   cargo fastboot completions zsh > DIR/_cargo-fastboot, with DIR in $fpath
+  fish  cargo fastboot completions fish > ~/.config/fish/conf.d/cargo-fastboot.fish")]
+pub(crate) struct CompletionsFlags {
+    /// The shell
+    #[arg(value_name = "SHELL", value_enum)]
+    pub(crate) shell: crate::completions::Shell,
+    #[command(flatten)]
+    pub(crate) output: OutputFlags,
+}
+
+/// Flags of `man`.
+#[derive(Debug, Args)]
+pub(crate) struct ManFlags {
+    /// The folder to write cargo-fastboot.1, cargo-fastboot-build.1 and so on into
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+    #[command(flatten)]
+    pub(crate) output: OutputFlags,
+}
+
+fn parse_cpu(text: &str) -> Result<u64, String> {
+    fastboot_rt::cpu::level(text).ok_or_else(|| "give x86-64-v2, x86-64-v3, x86-64-v4, or native".to_owned())
 }
 
 fn parse_seconds(text: &str) -> Result<Duration, String> {

@@ -1,7 +1,8 @@
-//! Embed: writes an image into the `fastboot` section of the binary it was frozen from.
+//! Embed: writes an image into the binary it was frozen from: into its `fastboot` section, or behind it, as a footer.
 //!
-//! The image is appended to the file, and about a dozen old words change: one program header, one section header, and
-//! the section's own symbols. Everything else stays where it is, so debuggers, profilers and `strip` go on working.
+//! The section's way: the image is appended to the file, and about a dozen old words change: one program header, one
+//! section header, and the section's own symbols. Everything else stays where it is, so debuggers, profilers and `strip` go
+//! on working.
 //!
 //! ```text
 //! cold       │ ELF header │ segments │ … │ 128-byte placeholder │ … │ section headers │
@@ -10,17 +11,18 @@
 //! ```
 //!
 //! The congruence, together with one large write, lets the page cache keep the image in large folios, so that one page
-//! fault maps many pages of it.
+//! fault maps many pages of it. The footer's way is in `footer`.
+
+mod footer;
 
 use crate::binary::{Binary, Elf, hex};
 use crate::image::Image;
 use crate::output;
 use anyhow::{Context, Result, bail, ensure};
-use fastboot_rt::format::{HOME_ALIGN, PAGE};
+use fastboot_rt::format::{FLAG_VERITY, HOME_ALIGN, PAGE, TableKind};
 use goblin::elf::Elf as Reread;
 use object::elf::{self, ProgramHeader64, SectionHeader64, Sym64};
-use object::read::elf::{ProgramHeader as _, SectionHeader as _};
-use object::{LittleEndian as LE, U64, pod};
+use object::{LittleEndian as LE, U32, U64, pod};
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
@@ -37,17 +39,29 @@ struct Placement {
     size: u64,
     /// `p_align`.
     align: u64,
+    /// `p_flags` and `sh_flags` have the permission to write.
+    writable: bool,
+}
+
+/// Where in the file an image goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Into the `fastboot` section: execve maps it.
+    Section,
+    /// Behind the executable: the program maps it.
+    Footer,
 }
 
 /// Embeds `image` into the binary at `from`, cold or embedded before, and puts the result in place of `out`.
-pub(crate) fn embed(from: &Path, image: &Image, out: &Path) -> Result<()> {
-    embed_into(Binary::read(from)?, image, out)
+pub(crate) fn embed(from: &Path, image: &mut Image, place: Place, out: &Path) -> Result<()> {
+    // Of a file of its own.
+    image.change_flags(0, FLAG_VERITY);
+    embed_into(Binary::read(from)?, image, place, out)
 }
 
 /// As [`embed`], into a binary that was read already; the mode bits are those of its file.
-pub(crate) fn embed_into(mut binary: Binary, image: &Image, out: &Path) -> Result<()> {
+pub(crate) fn embed_into(mut binary: Binary, image: &Image, place: Place, out: &Path) -> Result<()> {
     let from = &binary.path.clone();
-    let told = || format!("cannot embed into {}", from.display());
     if image.header().identity != binary.identity {
         bail!(
             "it is the image of another binary: it belongs to SHA-256 {}, but {} has {}; freeze this binary again",
@@ -56,58 +70,62 @@ pub(crate) fn embed_into(mut binary: Binary, image: &Image, out: &Path) -> Resul
             hex(&binary.identity)
         );
     }
-    let before = without_image(&mut binary).with_context(told)?;
+    binary.remove_footer()?;
+    match place {
+        Place::Section => into_section(binary, image, out),
+        Place::Footer => footer::append(binary, image, out),
+    }
+    .with_context(|| format!("cannot embed into {}", from.display()))
+}
+
+fn into_section(mut binary: Binary, image: &Image, out: &Path) -> Result<()> {
+    let Some(segment) = binary.section.segment else {
+        bail!(
+            "its `{}` section has no segment of its own, because it was not linked with fastboot.ld; build it with \
+             `cargo fastboot build`, or embed with `--footer`",
+            crate::binary::SECTION
+        );
+    };
+    let before = without_image(&mut binary)?;
     let placement = place(&binary, image);
-    let patched = patch(&binary, &placement).with_context(told)?;
-    output::replace(out, Some(from), |file| {
+    let patched = patch(&binary, segment, &placement)?;
+    output::replace(out, Some(&binary.path), |file| {
         file.write_all(&patched)?;
         file.seek(SeekFrom::Start(placement.offset))?;
         // A single large write: see above.
         file.write_all(image.bytes())?;
-        verify(file, &before, &binary, image, &placement).context("the embedded binary does not read back as written")
+        verify(file, &before, &binary, segment, image, &placement)
+            .context("the embedded binary does not read back as written")
     })
 }
 
 /// Cuts off an image that was embedded before, if nothing else comes after it. Returns the file as it is then.
 fn without_image(binary: &mut Binary) -> Result<Vec<u8>> {
     if binary.is_embedded() && binary.section.file_range().end == binary.bytes.len() {
-        let elf = Elf::parse(&binary.bytes)?;
-        let sections = elf
-            .sections
-            .iter()
-            .enumerate()
-            .filter(|(index, header)| *index != binary.section.index && header.sh_type(LE) != elf::SHT_NOBITS);
-        let segments = elf.segments.iter().enumerate().filter(|(index, _)| *index != binary.section.segment);
-        let headers = elf.header.e_shoff.get(LE) + (elf.sections.len() * size_of::<SectionHeader64<LE>>()) as u64;
-        let end = sections
-            .map(|(_, header)| header.sh_offset(LE).saturating_add(header.sh_size(LE)))
-            .chain(segments.map(|(_, header)| header.p_offset(LE).saturating_add(header.p_filesz(LE))))
-            .chain([headers])
-            .filter(|end| *end <= binary.section.offset)
-            .max();
-        if let Some(end) = end {
-            binary.bytes.truncate(usize::try_from(end)?);
-        }
+        let end = Elf::parse(&binary.bytes)?.contents_end(binary.section.offset, Some(&binary.section));
+        binary.bytes.truncate(usize::try_from(end)?);
     }
     Ok(binary.bytes.clone())
 }
 
 fn place(binary: &Binary, image: &Image) -> Placement {
-    let offset = (binary.bytes.len() as u64).next_multiple_of(HOME_ALIGN);
+    let (offset, size) = ((binary.bytes.len() as u64).next_multiple_of(HOME_ALIGN), image.len());
+    // Static pointers are written at start, before a read-only image loses the permission.
+    let writable = !image.is_read_only() || image.tables().any(|table| table.kind == TableKind::StaticPointers);
     if binary.pie {
         // Loaded where the executable is and moved at start: only the file offset agrees with the home address.
         // A larger p_align would cost bits of the executable's own address randomisation.
-        Placement { offset, address: binary.section.address, size: image.len(), align: PAGE as u64 }
+        Placement { offset, address: binary.section.address, size, align: PAGE as u64, writable }
     } else {
-        Placement { offset, address: image.header().home, size: image.len(), align: HOME_ALIGN }
+        Placement { offset, address: image.header().home, size, align: HOME_ALIGN, writable }
     }
 }
 
 /// The file up to the image, with the headers and symbols of the section changed.
-fn patch(binary: &Binary, to: &Placement) -> Result<Vec<u8>> {
+fn patch(binary: &Binary, segment: usize, to: &Placement) -> Result<Vec<u8>> {
     let elf = Elf::parse(&binary.bytes)?;
     let section = binary.section;
-    let segment_at = elf.program_header_range().start + section.segment * size_of::<ProgramHeader64<LE>>();
+    let segment_at = elf.program_header_range().start + segment * size_of::<ProgramHeader64<LE>>();
     let section_at = usize::try_from(elf.header.e_shoff.get(LE))? + section.index * size_of::<SectionHeader64<LE>>();
     let mut symbols = Vec::new();
     for table in [elf::SHT_SYMTAB, elf::SHT_DYNSYM] {
@@ -122,11 +140,13 @@ fn patch(binary: &Binary, to: &Placement) -> Result<Vec<u8>> {
     segment.p_filesz = U64::new(LE, to.size);
     segment.p_memsz = U64::new(LE, to.size);
     segment.p_align = U64::new(LE, to.align);
+    segment.p_flags = U32::new(LE, if to.writable { elf::PF_R | elf::PF_W } else { elf::PF_R });
     let header: &mut SectionHeader64<LE> = at(&mut bytes, section_at)?;
     header.sh_addr = U64::new(LE, to.address);
     header.sh_offset = U64::new(LE, to.offset);
     header.sh_size = U64::new(LE, to.size);
     header.sh_addralign = U64::new(LE, PAGE as u64);
+    header.sh_flags = U64::new(LE, if to.writable { elf::SHF_ALLOC | elf::SHF_WRITE } else { elf::SHF_ALLOC });
     for (value, range) in symbols {
         let symbol: &mut Sym64<LE> = at(&mut bytes, range.start)?;
         symbol.st_value = U64::new(LE, value - section.address + to.address);
@@ -143,12 +163,12 @@ fn at<T: pod::Pod>(bytes: &mut [u8], offset: usize) -> Result<&mut T> {
 }
 
 /// Reads the written file with another parser and compares it with what was to be written.
-fn verify(file: &File, before: &[u8], binary: &Binary, image: &Image, to: &Placement) -> Result<()> {
+fn verify(file: &File, before: &[u8], binary: &Binary, segment: usize, image: &Image, to: &Placement) -> Result<()> {
     let length = usize::try_from(to.offset)?;
     let mut front = vec![0; length];
     file.read_exact_at(&mut front, 0)?;
     let parsed = Reread::parse(&front).context("goblin does not accept it")?;
-    let segment = parsed.program_headers.get(binary.section.segment).context("no such program header")?;
+    let segment = parsed.program_headers.get(segment).context("no such program header")?;
     let section = parsed.section_headers.get(binary.section.index).context("no such section header")?;
     ensure!(parsed.shdr_strtab.get_at(section.sh_name) == Some(crate::binary::SECTION), "another section was changed");
     ensure!(
@@ -156,6 +176,7 @@ fn verify(file: &File, before: &[u8], binary: &Binary, image: &Image, to: &Place
             == (to.offset, to.address, to.size, to.size, to.align),
         "the program header is {segment:?}"
     );
+    ensure!(segment.is_write() == to.writable && !segment.is_executable(), "the segment's permissions are {segment:?}");
     ensure!(
         (section.sh_offset, section.sh_addr, section.sh_size) == (to.offset, to.address, to.size),
         "the section header is {section:?}"

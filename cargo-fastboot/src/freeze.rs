@@ -11,18 +11,20 @@ use crate::binary::Binary;
 use crate::capture::{Capture, Counts};
 use crate::carry::Statics;
 use crate::image::{self, Image, Parts};
+use crate::inputs::Inputs;
 use crate::mark::{self, Heap, Seed};
 use crate::plan::Plan;
-use crate::prove::{self, Known, Proof, Region, Run, Suspect};
+use crate::prove::{self, Known, Proof, Region, Run, Suspect, Unclear};
 use crate::report::Report;
 use crate::run::{Purpose, run};
 use crate::shell::Shell;
 use crate::statics::Choices;
 use crate::strip;
 use anyhow::{Context, Result, bail};
-use fastboot_rt::format::PAGE;
+use fastboot_rt::format::{HOME_ALIGN, PAGE};
 use memmap2::MmapMut;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -38,6 +40,8 @@ pub(crate) enum Deny {
     Nondeterminism,
     /// Addresses of memory that is not in the image.
     Foreign,
+    /// Files and environment variables that were read without being declared.
+    Undeclared,
 }
 
 /// How a binary is frozen.
@@ -53,13 +57,15 @@ pub(crate) struct FreezeOptions {
     pub(crate) real_random: bool,
     /// Whether libraries may use as many threads as they like while roots are evaluated.
     pub(crate) keep_threads: bool,
+    /// Processor features that the roots may see, as [`fastboot_rt::cpu`] numbers them.
+    pub(crate) cpu: u64,
     /// Whether to keep every object, dead or alive, in one run.
     pub(crate) verbatim: bool,
     /// Which statics are carried or not, whatever the table says.
     pub(crate) choices: Choices,
     /// What is an error rather than a warning.
     pub(crate) deny: Vec<Deny>,
-    /// Roots that may hold addresses of memory outside of the image.
+    /// Roots and carried statics that may hold addresses of memory outside of the image.
     pub(crate) allow_foreign: Vec<String>,
     /// The program that runs the binary, with its arguments; empty to run it directly.
     pub(crate) runner: Vec<OsString>,
@@ -77,6 +83,7 @@ impl Default for FreezeOptions {
             memory_limit: None,
             real_random: false,
             keep_threads: false,
+            cpu: u64::MAX,
             verbatim: false,
             choices: Choices::default(),
             deny: Vec::new(),
@@ -99,10 +106,16 @@ impl FreezeOptions {
         }
         command
     }
+
+    /// The value that an environment variable has in a run.
+    pub(crate) fn variable(&self, name: &OsStr) -> Option<OsString> {
+        let given = self.environment.iter().rev().find(|(given, _)| given == name);
+        given.map(|(_, value)| value.clone()).or_else(|| std::env::var_os(name))
+    }
 }
 
-/// Freezes a cold binary.
-pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Result<Image> {
+/// Freezes a cold binary. Returns the image, and what its roots' expressions read, as it was after the first run.
+pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Result<(Image, Inputs)> {
     let path = std::path::absolute(path).with_context(|| format!("cannot find {}", path.display()))?;
     let binary = Binary::read(&path)?;
     let folder = working_folder(&path)?;
@@ -136,9 +149,10 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
         Some(placed) => placed,
         None => {
             let capture = freezing.first(Purpose::Verbatim, "verbatim")?;
+            let inputs = Inputs::of(&capture.inputs, options, &path);
             let mut statics = Statics::find(&binary, &capture, &options.choices)?;
             statics.lay_out(capture.memory_len(capture.process.home + PAGE as u64));
-            Frozen { data: image_data(&capture, &statics)?, capture, statics, plan: None }
+            Frozen { data: image_data(&capture, &statics)?, capture, inputs, statics, plan: None, seeds: Vec::new() }
         }
     };
     let told = || format!("cannot freeze {}", path.display());
@@ -147,6 +161,7 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
     statics.drop_those_that_reach_outside(&mut proof);
     statics.check_references(&binary, &frozen.capture, &frozen.data, &proof)?;
     freezing.judge(&frozen, &proof).with_context(told)?;
+    freezing.judge_inputs(&frozen.inputs)?;
     let statics = &frozen.statics;
     for name in statics.doubtful_dispatch_caches(&frozen.capture) {
         shell.warn(format_args!(
@@ -167,16 +182,20 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
     let planned = frozen.plan.as_ref().map(|(plan, _)| plan.len());
     let carried = statics.carried();
     let carried_bytes = carried.iter().map(|range| range.length).sum();
+    let in_image = |offsets: &[u64]| offsets.iter().map(|offset| offset + PAGE as u64).collect::<Vec<_>>();
+    let image_pointers = freezing.is_relocatable(&frozen, &proof).then(|| in_image(&proof.image_pointers));
     let parts = Parts {
         data: &frozen.data,
         verbatim: frozen.plan.is_none(),
-        static_pointers: &proof.static_pointers.iter().map(|offset| offset + PAGE as u64).collect::<Vec<_>>(),
+        static_pointers: &in_image(&proof.static_pointers),
+        image_pointers: image_pointers.as_deref(),
         carried: &carried,
         decisions: &statics.report().collect::<Vec<_>>(),
         report: &Report::new(frozen.capture.counts, planned, carried_bytes),
     };
-    Image::build(&binary, &frozen.capture, parts)
-        .with_context(|| format!("cannot make an image for {}", path.display()))
+    let image = Image::build(&binary, &frozen.capture, parts)
+        .with_context(|| format!("cannot make an image for {}", path.display()))?;
+    Ok((image, frozen.inputs))
 }
 
 /// A folder for the files of the runs: beside the binary, because a capture is as big as the image and `/tmp` is often
@@ -202,10 +221,39 @@ struct Freezing<'a> {
 /// Image data, not yet proved.
 struct Frozen {
     capture: Capture,
+    inputs: Inputs,
     statics: Statics,
     data: MmapMut,
     /// The plan and the file with it; `None` for a verbatim freeze.
     plan: Option<(Plan, PathBuf)>,
+    /// What marking began with, by the numbers that the plan has for it.
+    seeds: Vec<Origin>,
+}
+
+/// What objects were reached from.
+#[derive(Debug)]
+enum Origin {
+    /// The root of this name.
+    Root(String),
+    /// The carried static of this name.
+    Static(String),
+}
+
+impl Origin {
+    fn name(&self) -> &str {
+        let (Self::Root(name) | Self::Static(name)) = self;
+        name
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self {
+            Self::Root(_) => "root",
+            Self::Static(_) => "the carried static",
+        };
+        write!(f, "{what} `{}`", self.name())
+    }
 }
 
 /// The captured memory from behind the header page on, and behind it the bytes of the carried statics.
@@ -276,11 +324,14 @@ impl Freezing<'_> {
     /// Runs 1 and 2. `None` when something that is reachable did not come to lie in the image.
     fn plan_and_place(&self, attempt: &str) -> Result<Option<Frozen>> {
         let planned = self.first(Purpose::Plan, &format!("plan{attempt}"))?;
+        let inputs = Inputs::of(&planned.inputs, self.options, &self.binary.path);
         let bytes = planned.read_blocks()?;
         let Some(heap) = Heap::new(&planned.blocks, &bytes) else { bail!("the capture of the plan run is damaged") };
-        let mut seeds: Vec<Seed<'_>> = planned.roots.iter().map(|root| Seed::Address(root.value)).collect();
         let statics = Statics::find(self.binary, &planned, &self.options.choices)?;
-        seeds.extend(statics.carried_bytes(&planned).map(Seed::Bytes));
+        let roots = planned.roots.iter().map(|root| (Origin::Root(root.name.clone()), Seed::Address(root.value)));
+        let carried = statics.carried_as_left(&planned);
+        let carried = carried.map(|(name, bytes)| (Origin::Static(name.to_owned()), Seed::Bytes(bytes)));
+        let (origins, seeds): (Vec<_>, Vec<_>) = roots.chain(carried).unzip();
         let mut marked = heap.mark(&seeds);
         if self.binary.pie {
             // Together, so that relocating them writes to few pages. Where a number only looks like a static pointer, the
@@ -315,7 +366,7 @@ impl Freezing<'_> {
             ));
             return Ok(None);
         }
-        Ok(Some(Frozen { capture, data, statics, plan: Some((plan, path)) }))
+        Ok(Some(Frozen { capture, inputs, data, statics, plan: Some((plan, path)), seeds: origins }))
     }
 
     /// Run 3, and the comparison.
@@ -374,24 +425,54 @@ impl Freezing<'_> {
         )
     }
 
+    /// Warns of inputs that were not declared, or refuses them.
+    fn judge_inputs(&self, inputs: &Inputs) -> Result<()> {
+        self.shell.verbose(format_args!("{} inputs", inputs.len()));
+        let warnings = inputs.warnings(self.shell.is_verbose());
+        if self.options.deny.contains(&Deny::Undeclared)
+            && let Some(first) = warnings.first()
+        {
+            bail!("{first}");
+        }
+        for warning in warnings {
+            self.shell.warn(warning);
+        }
+        Ok(())
+    }
+
+    /// Whether the image can be used at another address: if every pointer in it is known to be one, and no object needs an
+    /// alignment that another address may not have.
+    fn is_relocatable(&self, frozen: &Frozen, proof: &Proof) -> bool {
+        let alignment = frozen.capture.counts.largest_alignment;
+        let why = match proof.unclear.iter().find(|unclear| unclear.region == Region::Image) {
+            Some(Unclear { offset, .. }) => {
+                format!("the word at offset {offset:#x} of its data may be a pointer or not")
+            }
+            None if alignment > HOME_ALIGN => format!("something in it is aligned to {alignment} bytes"),
+            // Only there may an address be stored in another form: every object is kept, not just those that are found.
+            None if frozen.plan.is_none() && proof.nondeterministic != 0 => {
+                "it is verbatim, and words in it that differ from run to run may be addresses in disguise".to_owned()
+            }
+            None => return true,
+        };
+        self.shell.verbose(format_args!("the image can only be used at its home address: {why}"));
+        false
+    }
+
     /// Says what the proof found that is not as it should be, and refuses what cannot be right.
     fn judge(&self, frozen: &Frozen, proof: &Proof) -> Result<()> {
-        let place = |offset: u64| {
-            let owner = frozen.plan.as_ref().and_then(|(plan, _)| plan.owner(offset + PAGE as u64));
-            match owner {
-                Some((seed, within)) => match frozen.capture.roots.get(seed as usize) {
-                    Some(root) => format!("root `{}`, {within} bytes into an object", root.name),
-                    None => "a carried static".to_owned(),
-                },
-                None => format!("offset {offset:#x} of the image data"),
-            }
+        let origin = |offset: u64| {
+            let (seed, within) = frozen.plan.as_ref()?.0.owner(offset + PAGE as u64)?;
+            Some((frozen.seeds.get(seed as usize)?, within))
+        };
+        let place = |offset: u64| match origin(offset) {
+            Some((origin, within)) => format!("{origin}, {within} bytes into an object"),
+            None => format!("offset {offset:#x} of the image data"),
         };
         let allowed = |offset: u64| {
-            let owner = frozen.plan.as_ref().and_then(|(plan, _)| plan.owner(offset + PAGE as u64));
-            let root = owner.and_then(|(seed, _)| frozen.capture.roots.get(seed as usize));
-            root.is_some_and(|root| {
-                let last = root.name.rsplit("::").next().unwrap_or_default();
-                self.options.allow_foreign.iter().any(|name| *name == root.name || name == last)
+            origin(offset).is_some_and(|(origin, _)| {
+                let last = origin.name().rsplit("::").next().unwrap_or_default();
+                self.options.allow_foreign.iter().any(|name| name == origin.name() || name == last)
             })
         };
         let foreign: Vec<_> = proof.suspects.iter().filter(|suspect| !allowed(suspect.offset)).collect();
@@ -411,8 +492,11 @@ impl Freezing<'_> {
                 place(worst.offset),
                 if foreign.len() == 1 { String::new() } else { format!("; {} such words in all", foreign.len()) },
             );
-            let remedy = "if it is garbage that nothing reads, allow it: `--allow-foreign ROOT`, or \
-                          `allow-foreign = [\"ROOT\"]` in [package.metadata.fastboot]";
+            let name = origin(worst.offset).map_or("NAME", |(origin, _)| origin.name());
+            let remedy = format!(
+                "if it is garbage that nothing reads, allow it: `--allow-foreign {name}`, or \
+                 `allow-foreign = [\"{name}\"]` in [package.metadata.fastboot]"
+            );
             if certain.is_some() || self.options.deny.contains(&Deny::Foreign) {
                 bail!("{found}; keep it out of the root, or, {remedy}");
             }

@@ -6,8 +6,8 @@ use crate::output;
 use crate::report::Report;
 use anyhow::{Context, Result, bail};
 use fastboot_rt::format::{
-    self, Carried, FLAG_PIE, FLAG_VERBATIM, HEADER_LEN, Header, HeaderPage, PAGE, RELOCATION_LEN, ROOT_LEN, Root,
-    TABLE_LEN, Table, TableKind,
+    self, Carried, FLAG_PIE, FLAG_READ_ONLY, FLAG_RELOCATABLE, FLAG_VERBATIM, FLAG_VERITY, HEADER_LEN, Header,
+    HeaderPage, PAGE, ROOT_LEN, Root, TABLE_LEN, Table, TableKind,
 };
 use memmap2::MmapMut;
 use std::fs::File;
@@ -28,8 +28,10 @@ pub(crate) struct Parts<'a> {
     pub(crate) data: &'a [u8],
     /// Whether it holds dead objects too.
     pub(crate) verbatim: bool,
-    /// Offsets of the words that move with the executable, from the proof.
+    /// Offsets in the image of the words that move with the executable, from the proof.
     pub(crate) static_pointers: &'a [u64],
+    /// Offsets in the image of the words that move with it; `None` if it cannot be said of every word.
+    pub(crate) image_pointers: Option<&'a [u64]>,
     /// The carried statics, whose bytes are in the image data.
     pub(crate) carried: &'a [Carried],
     /// What became of every static that changed: its name, and the decision.
@@ -48,8 +50,11 @@ impl Image {
         let data_length = parts.data.len() as u64;
 
         let (roots, strings) = root_tables(capture)?;
-        let pointers: Vec<u8> = parts.static_pointers.iter().flat_map(|offset| offset.to_le_bytes()).collect();
-        debug_assert_eq!(pointers.len(), parts.static_pointers.len() * RELOCATION_LEN);
+        let relocations = |offsets: &[u64]| {
+            let mut table = Vec::new();
+            format::encode_relocations(offsets.iter().copied(), DATA_OFFSET, |byte| table.push(byte));
+            table
+        };
         let carried: Vec<u8> = parts.carried.iter().flat_map(Carried::encode).collect();
         let mut decisions = Vec::new();
         for (name, decision) in parts.decisions {
@@ -59,7 +64,7 @@ impl Image {
         let contents = [
             (TableKind::Roots, roots),
             (TableKind::Carried, carried),
-            (TableKind::StaticPointers, pointers),
+            (TableKind::StaticPointers, relocations(parts.static_pointers)),
             (TableKind::Strings, strings),
             (TableKind::CarryReport, decisions),
             (
@@ -67,6 +72,7 @@ impl Image {
                 parts.data.chunks(PAGE).flat_map(|page| format::digest(page).to_le_bytes()).collect(),
             ),
             (TableKind::Report, serde_json::to_vec(parts.report)?),
+            (TableKind::ImagePointers, relocations(parts.image_pointers.unwrap_or_default())),
         ];
         let contents: Vec<_> = contents.into_iter().filter(|(_, bytes)| !bytes.is_empty()).collect();
 
@@ -82,9 +88,14 @@ impl Image {
         }
         let length = behind.next_multiple_of(PAGE as u64);
 
+        let flags = [
+            (FLAG_PIE, binary.pie),
+            (FLAG_VERBATIM, parts.verbatim),
+            (FLAG_RELOCATABLE, parts.image_pointers.is_some()),
+        ];
         let header = Header {
             page_size: PAGE as u32,
-            flags: if parts.verbatim { FLAG_VERBATIM } else { 0 } | if binary.pie { FLAG_PIE } else { 0 },
+            flags: flags.into_iter().filter(|(_, set)| *set).map(|(flag, _)| flag).sum(),
             home,
             length,
             exe_base: capture.process.exe_base,
@@ -120,8 +131,10 @@ impl Image {
         for index in 0..image.root_count() as usize {
             image.root(index)?;
         }
-        for offset in format::relocations(image.table(TableKind::StaticPointers)?, image.header()) {
-            offset?;
+        for kind in [TableKind::StaticPointers, TableKind::ImagePointers] {
+            if let Some(error) = format::relocations(image.table(kind)?, image.header()).find_map(Result::err) {
+                return Err(error.into());
+            }
         }
         for entry in format::carried(image.table(TableKind::Carried)?, image.header()) {
             entry?;
@@ -151,9 +164,31 @@ impl Image {
         Self::check(bytes)
     }
 
-    /// Writes the image to a snapshot.
+    /// Writes the image to a snapshot, which fs-verity protects if the image says so.
     pub(crate) fn save(&self, path: &Path) -> Result<()> {
-        output::replace(path, None, |file| Ok(file.write_all(&self.bytes)?))
+        let write = |file: &mut File| Ok(file.write_all(&self.bytes)?);
+        output::replace_finished(path, None, write, |written| {
+            if self.header().flags & FLAG_VERITY == 0 {
+                return Ok(());
+            }
+            fastboot_rt::verity::enable(&File::open(written)?).context(
+                "fs-verity cannot be turned on; it needs a kernel with CONFIG_FS_VERITY and a file system that has it, such \
+                 as btrfs, or ext4 with the feature `verity` (tune2fs -O verity)",
+            )
+        })
+    }
+
+    /// Sets these `FLAG_*` bits of the header, and clears those.
+    pub(crate) fn change_flags(&mut self, set: u64, clear: u64) {
+        self.page.header.flags = self.page.header.flags & !clear | set;
+        let directory = HEADER_LEN + self.page.header.table_count as usize * TABLE_LEN;
+        let header = self.page.header.encode(&self.bytes[HEADER_LEN..directory]);
+        self.bytes[..HEADER_LEN].copy_from_slice(&header);
+    }
+
+    /// Whether it is to be mapped without permission to write.
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.page.header.flags & FLAG_READ_ONLY != 0
     }
 
     /// Its bytes.

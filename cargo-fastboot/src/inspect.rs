@@ -6,7 +6,7 @@ use crate::binary::{Binary, hex};
 use crate::image::Image;
 use crate::shell::megabytes;
 use anyhow::{Context, Result, bail};
-use fastboot_rt::format::{FLAG_PIE, FLAG_VERBATIM, FormatError, HeaderPage, MAGIC};
+use fastboot_rt::format::{FLAGS, FormatError, HeaderPage, MAGIC, TableKind, relocations};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::Path;
@@ -47,18 +47,22 @@ fn look(path: &Path) -> Result<Value> {
         bail!("{} is neither an ELF executable, nor a fastboot snapshot, nor a deferred file", path.display());
     }
     let binary = Binary::parse(path, bytes).with_context(|| format!("{} cannot be used", path.display()))?;
-    let image = match HeaderPage::decode(binary.section_bytes()) {
-        Err(FormatError::Cold) => None,
-        Err(error) => return Err(error).with_context(|| format!("{} cannot be used", path.display())),
-        Ok(_) => {
-            let image = Image::from_bytes(binary.section_bytes());
-            Some(image.with_context(|| format!("the image in {} cannot be used", path.display()))?)
+    let image = match (binary.image_bytes(), HeaderPage::decode(binary.section_bytes())) {
+        (None, Err(FormatError::Cold)) => None,
+        (None, decoded) => {
+            decoded.with_context(|| format!("{} cannot be used", path.display()))?;
+            None
+        }
+        (Some((place, bytes)), _) => {
+            let image = Image::from_bytes(bytes);
+            Some((place, image.with_context(|| format!("the image in {} cannot be used", path.display()))?))
         }
     };
     let section = binary.section;
     Ok(json!({
         "file": path.display().to_string(),
         "kind": if image.is_some() { "embedded" } else { "cold" },
+        "place": image.as_ref().map(|(place, _)| place),
         "identity": hex(&binary.identity),
         "pie": binary.pie,
         "dynamic": binary.dynamic,
@@ -70,7 +74,8 @@ fn look(path: &Path) -> Result<Value> {
             "size": section.size,
             "align": section.align,
         },
-        "image": image.as_ref().map(describe).transpose()?,
+        "footer": binary.footer.map(|footer| json!({ "offset": footer.offset, "length": footer.length })),
+        "image": image.as_ref().map(|(_, image)| describe(image)).transpose()?,
     }))
 }
 
@@ -94,18 +99,20 @@ fn describe(image: &Image) -> Result<Value> {
                 "name": table.kind.name(),
                 "offset": table.offset,
                 "length": table.length,
-                "entries": (table.kind.entry_len() > 1).then(|| table.length / table.kind.entry_len() as u64),
+                "entries": match table.kind {
+                    TableKind::StaticPointers | TableKind::ImagePointers => {
+                        image.table(table.kind).ok().map(|bytes| relocations(bytes, header).count() as u64)
+                    }
+                    kind => (kind.entry_len() > 1).then(|| table.length / kind.entry_len() as u64),
+                },
             })
         })
         .collect();
     let report = image.carry_report()?;
     let statics: Vec<Value> =
         report.into_iter().map(|(name, decision)| json!({ "name": name, "decision": decision })).collect();
-    let flags: Vec<&str> = [(FLAG_PIE, "pie"), (FLAG_VERBATIM, "verbatim")]
-        .into_iter()
-        .filter(|(flag, _)| header.flags & flag != 0)
-        .map(|(_, name)| name)
-        .collect();
+    let flags: Vec<&str> =
+        FLAGS.into_iter().filter(|(flag, _)| header.flags & flag != 0).map(|(_, name)| name).collect();
     let about = image.report()?;
     let fit = about.as_ref().and_then(|about| about.plan);
     Ok(json!({
@@ -152,15 +159,25 @@ fn print(out: &mut impl Write, path: &Path, found: &Value) -> std::io::Result<()
     let identity = if image.is_null() { &found["identity"] } else { &image["identity"] };
     writeln!(out, "  identity      SHA-256 {}", text(identity))?;
     if let Some(section) = found.get("section") {
+        let segment = match section["segment"].as_u64() {
+            Some(segment) => format!("program header {segment}, align {:#x}", number(&section["align"])),
+            None => "no segment of its own".to_owned(),
+        };
         writeln!(
             out,
-            "  section       {} bytes at {}, file offset {:#x}, section {}, program header {}, align {:#x}",
+            "  section       {} bytes at {}, file offset {:#x}, section {}, {segment}",
             number(&section["size"]),
             text(&section["address"]),
             number(&section["offset"]),
             number(&section["index"]),
-            number(&section["segment"]),
-            number(&section["align"])
+        )?;
+    }
+    if !found["footer"].is_null() {
+        writeln!(
+            out,
+            "  footer        {} bytes at file offset {:#x}",
+            number(&found["footer"]["length"]),
+            number(&found["footer"]["offset"])
         )?;
     }
     if image.is_null() {

@@ -27,7 +27,7 @@ impl Report {
     /// The report of a freeze whose last run counted this, with so many bytes of carried statics. `planned`: how many
     /// objects had a place, if there was a plan.
     pub(crate) fn new(counts: Counts, planned: Option<usize>, carried: u64) -> Self {
-        let Counts { strayed, placed, overflowed, objects, live } = counts;
+        let Counts { strayed, placed, overflowed, objects, live, .. } = counts;
         let plan = planned.map(|planned| Fit { planned: planned as u64, placed, overflowed, strayed });
         Self { objects, live: live + carried, plan }
     }

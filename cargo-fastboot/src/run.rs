@@ -26,7 +26,7 @@ const MOST_LOADS: u32 = 60;
 const PADDING_VARIABLE: &str = "FASTBOOT_PADDING";
 
 /// Variables that set how many threads a library uses: rayon, OpenMP, tokio, polars.
-const THREAD_VARIABLES: [&str; 4] =
+pub(crate) const THREAD_VARIABLES: [&str; 4] =
     ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "TOKIO_WORKER_THREADS", "POLARS_MAX_THREADS"];
 
 /// Makes glibc keep all blocks of its heap in one place, none of them in a cache, so that the runtime can tell which are
@@ -74,15 +74,18 @@ pub(crate) fn run(
     let seed = if options.real_random { None } else { seed };
     let elsewhere = other.is_some();
     let place = usize::from(elsewhere);
+    // Builders such as nix turn randomisation off for all that they run; the comparison needs it. A runner (valgrind, for
+    // instance) may not be able to follow a program that executes itself again: its user decides.
     let request = Request {
         mode: purpose.mode(),
         scratch: SCRATCH[place],
         stack: STACK_TOP[place],
         home: options.home + if elsewhere { HOME_SHIFT } else { 0 },
         limit,
-        randomize: elsewhere,
+        randomize: if elsewhere && !options.runner.is_empty() { None } else { Some(elsewhere) },
         apart: other.filter(|_| binary.pie).map(|other| other.process.exe_base),
         seed,
+        cpu: options.cpu,
     };
     if let Purpose::Place(plan) = purpose {
         std::fs::hard_link(plan, folder.join(PLAN_FILE)).with_context(told)?;
@@ -245,7 +248,7 @@ fn signal_name(signal: i32) -> String {
 }
 
 /// Nine tenths of the memory that is available, in bytes: of the machine's, or of the control group's if that is less.
-fn spare_memory() -> u64 {
+pub(crate) fn spare_memory() -> u64 {
     let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let available = meminfo
         .lines()

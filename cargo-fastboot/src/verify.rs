@@ -68,11 +68,11 @@ pub(crate) fn verify(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
     let told = || format!("{} is not verified", path.display());
     let path = std::path::absolute(path).with_context(told)?;
     let binary = Binary::read(&path)?;
-    if !binary.is_embedded() {
+    let Some((_, bytes)) = binary.image_bytes() else {
         bail!("{} is a cold binary: there is no image to verify; build it with `cargo fastboot build`", path.display());
-    }
+    };
     goblin::elf::Elf::parse(&binary.bytes).context("goblin does not accept it").with_context(told)?;
-    let image = Image::from_bytes(binary.section_bytes()).with_context(told)?;
+    let image = Image::from_bytes(bytes).with_context(told)?;
     image.check_pages().with_context(told)?;
     if image.header().identity != binary.identity {
         bail!(

@@ -27,6 +27,9 @@ pub const CAPTURE_FILE: &str = "capture";
 /// counts of its `Arc`. A plan places such blocks, and what only they lead to, behind all others. Chosen at random.
 pub const COLD_MARK: [u8; 8] = [0x93, 0xc1, 0x0e, 0xb7, 0xd2, 0x6a, 0xf8, 0x1d];
 
+/// The version of this crate. The tool and the runtime of a program must have the same.
+pub const RUNTIME_VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// Exit status of a freeze run whose executable the kernel loaded where the request does not want it: the next one will be
 /// loaded elsewhere.
 pub const AGAIN: i32 = 75;
@@ -73,13 +76,16 @@ pub struct Request {
     pub home: u64,
     /// Bytes the arena may hold before allocations in it fail.
     pub limit: u64,
-    /// Whether the kernel may randomise addresses (`false`: the run turns that off and executes itself again).
-    pub randomize: bool,
+    /// Whether the kernel is to randomise addresses: if it is otherwise, the run changes that and executes itself again.
+    /// `None`: as it is.
+    pub randomize: Option<bool>,
     /// A load bias that the executable's must be well apart from, see [`is_well_apart`]; a run whose is not ends with
     /// [`AGAIN`].
     pub apart: Option<u64>,
     /// What random bytes follow from while roots are evaluated; `None` for real ones.
     pub seed: Option<u64>,
+    /// Processor features that may be seen, as [`crate::cpu`] numbers them; all of them for no mask at all.
+    pub cpu: u64,
 }
 
 impl Default for Request {
@@ -91,9 +97,10 @@ impl Default for Request {
             stack: STACK_TOP[0],
             home: crate::format::DEFAULT_HOME,
             limit: 0,
-            randomize: true,
+            randomize: None,
             apart: None,
             seed: None,
+            cpu: u64::MAX,
         }
     }
 }
@@ -122,19 +129,24 @@ pub fn is_well_apart(distance: u64) -> bool {
     !matches!(pages >> 4, 0 | 0xf) && [first, second, third].into_iter().all(|byte| !matches!(byte, 0 | 0xff))
 }
 
+/// Names of the values of [`Request::randomize`].
+const RANDOMIZE: [(&str, Option<bool>); 3] = [("yes", Some(true)), ("no", Some(false)), ("keep", None)];
+
 impl Request {
     /// The request as text.
     pub fn encode(&self) -> String {
         format!(
-            "{REQUEST_TITLE}\nmode {}\nscratch {:#x}\nstack {:#x}\nhome {:#x}\nlimit {}\nrandomize {}\napart {}\nrandom {}\n",
+            "{REQUEST_TITLE}\nmode {}\nscratch {:#x}\nstack {:#x}\nhome {:#x}\nlimit {}\nrandomize {}\napart {}\nrandom {}\n\
+             cpu {:#x}\n",
             self.mode.name(),
             self.scratch,
             self.stack,
             self.home,
             self.limit,
-            if self.randomize { "yes" } else { "no" },
+            RANDOMIZE.into_iter().find(|(_, value)| *value == self.randomize).map_or("", |(name, _)| name),
             self.apart.map_or_else(|| "no".to_owned(), |bias| format!("{bias:#x}")),
-            self.seed.map_or_else(|| "real".to_owned(), |seed| format!("{seed:#x}"))
+            self.seed.map_or_else(|| "real".to_owned(), |seed| format!("{seed:#x}")),
+            self.cpu
         )
     }
 
@@ -146,7 +158,8 @@ impl Request {
         let mut lines = text.lines();
         if lines.next() != Some(REQUEST_TITLE) {
             return Err(format!(
-                "the freeze request is not `{REQUEST_TITLE}`: cargo-fastboot and fastboot-rt are of different versions"
+                "the freeze request is not `{REQUEST_TITLE}`: cargo-fastboot and fastboot-rt are of different versions; \
+                 this program has fastboot-rt {RUNTIME_VERSION}"
             ));
         }
         let mut request = Self::default();
@@ -163,10 +176,11 @@ impl Request {
                 Some(("apart", "no")) | Some(("random", "real")) => Some(()),
                 Some(("apart", value)) => hexadecimal(value).map(|bias| request.apart = Some(bias)),
                 Some(("random", value)) => hexadecimal(value).map(|seed| request.seed = Some(seed)),
+                Some(("cpu", value)) => hexadecimal(value).map(|cpu| request.cpu = cpu),
                 Some(("limit", value)) => value.parse().ok().map(|limit| request.limit = limit),
-                Some(("randomize", value @ ("yes" | "no"))) => {
-                    request.randomize = value == "yes";
-                    Some(())
+                Some(("randomize", value)) => {
+                    let known = RANDOMIZE.into_iter().find(|(name, _)| *name == value);
+                    known.map(|(_, randomize)| request.randomize = randomize)
                 }
                 _ => None,
             };
@@ -277,7 +291,7 @@ pub enum Tag {
     /// The same for after.
     After = 12,
     /// `u64` threads that left the plan, `u64` objects placed as planned, `u64` allocations that overflowed; `u64` objects
-    /// in the image that were not freed, `u64` their bytes.
+    /// in the image that were not freed, `u64` their bytes, `u64` largest alignment of what may be in the image.
     Counts = 13,
     /// Something a root left open: the root, `u64` kind (1 file descriptor, 2 mapped file, 3 thread, 4 signal handlers,
     /// 5 child process), what it is.
@@ -290,12 +304,32 @@ pub enum Tag {
     CBlock = 17,
     /// The mappings of the process, as `/proc/self/maps` had them at the end: a string.
     Maps = 14,
+    /// Something that the expressions read: the root, `u64` [`InputKind`], `u64` 1 if it was declared, else 0, its name: the
+    /// absolute path of a file or folder, the name of a variable; a `u32` length and as many bytes.
+    Input = 18,
+}
+
+/// What an input is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum InputKind {
+    /// A file or a folder.
+    File = 1,
+    /// An environment variable.
+    Variable = 2,
+}
+
+impl InputKind {
+    /// The kind with this number.
+    pub fn from_number(number: u64) -> Option<Self> {
+        [Self::File, Self::Variable].into_iter().find(|kind| *kind as u64 == number)
+    }
 }
 
 impl Tag {
     /// The tag with this number.
     pub fn from_number(number: u32) -> Option<Self> {
-        const ALL: [Tag; 17] = [
+        const ALL: [Tag; 18] = [
             Tag::Process,
             Tag::Root,
             Tag::Memory,
@@ -313,6 +347,7 @@ impl Tag {
             Tag::LeftBehind,
             Tag::ThreadLocals,
             Tag::CBlock,
+            Tag::Input,
         ];
         ALL.into_iter().find(|tag| *tag as u32 == number)
     }
@@ -337,12 +372,17 @@ impl<'a> Payload<'a> {
         Some(u64::from_le_bytes(*first))
     }
 
+    /// The next field, bytes behind their `u32` length.
+    pub fn bytes(&mut self) -> Option<&'a [u8]> {
+        let (length, rest) = self.rest.split_first_chunk::<4>()?;
+        let (bytes, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        self.rest = rest;
+        Some(bytes)
+    }
+
     /// The next field, a string; bytes that are not UTF-8 are replaced.
     pub fn string(&mut self) -> Option<String> {
-        let (length, rest) = self.rest.split_first_chunk::<4>()?;
-        let (text, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-        self.rest = rest;
-        Some(String::from_utf8_lossy(text).into_owned())
+        Some(String::from_utf8_lossy(self.bytes()?).into_owned())
     }
 }
 
@@ -402,15 +442,18 @@ mod tests {
 
     #[test]
     fn a_request_survives_the_journey() {
-        let request = Request {
-            mode: Mode::Place,
-            limit: 1 << 30,
-            randomize: false,
-            apart: Some(9),
-            seed: Some(7),
-            ..Request::default()
-        };
-        assert_eq!(Request::decode(&request.encode()), Ok(request));
+        for randomize in [Some(true), Some(false), None] {
+            let request = Request {
+                mode: Mode::Place,
+                limit: 1 << 30,
+                randomize,
+                apart: Some(9),
+                seed: Some(7),
+                cpu: 9,
+                ..Request::default()
+            };
+            assert_eq!(Request::decode(&request.encode()), Ok(request));
+        }
     }
 
     #[test]

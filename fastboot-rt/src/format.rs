@@ -17,7 +17,7 @@ use core::fmt;
 /// First eight bytes of a header.
 pub const MAGIC: [u8; 8] = *b"fastboot";
 /// Version of the layout described here. Images of another version are not used.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 /// `e_machine` of x86-64 in the ELF specification: the only machine images are made for.
 pub const MACHINE: u16 = 62;
 /// Size in bytes of a page, of the header page, and the alignment of image data.
@@ -32,8 +32,8 @@ pub const MAX_TABLES: usize = 16;
 pub const ROOT_LEN: usize = 40;
 /// Size in bytes of one entry of the table of carried statics.
 pub const CARRIED_LEN: usize = 24;
-/// Size in bytes of one entry of a relocation table: the offset of one word.
-pub const RELOCATION_LEN: usize = 8;
+/// Size in bytes of an encoded [`Footer`].
+pub const FOOTER_LEN: usize = 32;
 /// Written last, into the last word of the header: the image is complete.
 pub const VALID: u64 = u64::from_le_bytes(*b"complete");
 
@@ -43,14 +43,33 @@ pub const HOME_WINDOW: core::ops::Range<u64> = 0x5500_0000_0000..0x5555_5555_400
 pub const DEFAULT_HOME: u64 = 0x5500_0000_0000;
 /// Alignment in bytes that a home address must have: what one page-table entry of the second level maps.
 pub const HOME_ALIGN: u64 = 2 << 20;
+/// A relocatable image is used at its home address or at this distance from it, once, twice or three times.
+///
+/// It changes one byte of an address, the fifth, and so do its multiples: should a word that moved with the image in its
+/// proof hold something else in its lower bytes, that stays what it is.
+pub const HOME_STEP: u64 = 0x18_0000_0000;
 
 /// [`Header::flags`]: the executable is position-independent, so words listed in
 /// [`TableKind::StaticPointers`] move with its load address.
 pub const FLAG_PIE: u64 = 1;
 /// [`Header::flags`]: made by a verbatim freeze, so it holds dead objects too.
 pub const FLAG_VERBATIM: u64 = 2;
-/// Every flag this version knows.
-pub const KNOWN_FLAGS: u64 = FLAG_PIE | FLAG_VERBATIM;
+/// [`Header::flags`]: [`TableKind::ImagePointers`] lists every pointer of the image into itself, and no object needs more
+/// than an alignment of [`HOME_ALIGN`], so that the image can be used at a multiple of [`HOME_STEP`] from its home.
+pub const FLAG_RELOCATABLE: u64 = 4;
+/// [`Header::flags`]: to be mapped without permission to write.
+pub const FLAG_READ_ONLY: u64 = 8;
+/// [`Header::flags`]: a snapshot that is only used while fs-verity protects its file.
+pub const FLAG_VERITY: u64 = 16;
+/// Every flag this version knows, and its name.
+pub const FLAGS: [(u64, &str); 5] = [
+    (FLAG_PIE, "pie"),
+    (FLAG_VERBATIM, "verbatim"),
+    (FLAG_RELOCATABLE, "relocatable"),
+    (FLAG_READ_ONLY, "read-only"),
+    (FLAG_VERITY, "fs-verity"),
+];
+const KNOWN_FLAGS: u64 = FLAG_PIE | FLAG_VERBATIM | FLAG_RELOCATABLE | FLAG_READ_ONLY | FLAG_VERITY;
 
 /// Why bytes are not an image this program can use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -300,7 +319,7 @@ pub enum TableKind {
     Roots = 1,
     /// Names, each a `u32` length and as many bytes of UTF-8; entries are named by their offset in the table.
     Strings = 2,
-    /// Offsets of words that hold an address inside the executable: they move with its load address.
+    /// The words that hold an address inside the executable and move with its load address: see [`relocations`].
     StaticPointers = 3,
     /// [`Carried`] entries: statics of the executable that are given their bytes again at start.
     Carried = 4,
@@ -310,10 +329,13 @@ pub enum TableKind {
     PageDigests = 6,
     /// What the image is made of, for people: JSON text. Not read at start.
     Report = 7,
+    /// The words that hold an address inside the image and move with it: see [`relocations`]. Read only when the image is
+    /// not at its home address.
+    ImagePointers = 8,
 }
 
 impl TableKind {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Roots,
         Self::Strings,
         Self::StaticPointers,
@@ -321,6 +343,7 @@ impl TableKind {
         Self::CarryReport,
         Self::PageDigests,
         Self::Report,
+        Self::ImagePointers,
     ];
 
     fn from_number(number: u32) -> Option<Self> {
@@ -337,6 +360,7 @@ impl TableKind {
             Self::CarryReport => "carry report",
             Self::PageDigests => "page digests",
             Self::Report => "report",
+            Self::ImagePointers => "image pointer table",
         }
     }
 
@@ -344,8 +368,7 @@ impl TableKind {
     pub fn entry_len(self) -> usize {
         match self {
             Self::Roots => ROOT_LEN,
-            Self::Strings | Self::CarryReport | Self::Report => 1,
-            Self::StaticPointers => RELOCATION_LEN,
+            Self::Strings | Self::CarryReport | Self::Report | Self::StaticPointers | Self::ImagePointers => 1,
             Self::PageDigests => 8,
             Self::Carried => CARRIED_LEN,
         }
@@ -387,6 +410,11 @@ impl Table {
             return Ok(());
         }
         Err(FormatError::Digest { part: self.kind.name(), expected: self.digest, found })
+    }
+
+    /// Whether the two have a byte in common. Both were decoded, so no sum overflows.
+    fn overlaps(&self, other: &Self) -> bool {
+        self.offset < other.offset + other.length && other.offset < self.offset + self.length
     }
 
     fn decode(bytes: &[u8; TABLE_LEN], header: &Header) -> Result<Self, FormatError> {
@@ -606,9 +634,20 @@ impl HeaderPage {
         if data_end.is_none_or(|end| end > header.length) {
             return field("data length", header.data_length);
         }
-        let mut tables = [None; MAX_TABLES];
-        for (slot, entry) in tables.iter_mut().zip(directory.as_chunks::<TABLE_LEN>().0) {
-            *slot = Some(Table::decode(entry, &header)?);
+        let mut tables: [Option<Table>; MAX_TABLES] = [None; MAX_TABLES];
+        for (index, entry) in directory.as_chunks::<TABLE_LEN>().0.iter().enumerate() {
+            let table = Table::decode(entry, &header)?;
+            for other in tables.iter().take(index).flatten() {
+                if other.kind == table.kind {
+                    return field("table kind", table.kind as u64);
+                }
+                if other.overlaps(&table) {
+                    return field("table offset", table.offset);
+                }
+            }
+            if let Some(slot) = tables.get_mut(index) {
+                *slot = Some(table);
+            }
         }
         Ok(Self { header, tables })
     }
@@ -664,20 +703,139 @@ pub fn string_at(strings: &[u8], offset: u64) -> Option<(&str, u64)> {
     Some((text, offset + 4 + length as u64))
 }
 
-/// The words of a relocation table: offsets into the image, each checked to lie in the image data.
-pub fn relocations<'a>(
-    table: &'a [u8],
-    header: &'a Header,
-) -> impl Iterator<Item = Result<u64, FormatError>> + use<'a> {
-    let data = header.data_offset..header.data_offset + header.data_length;
-    table.as_chunks::<RELOCATION_LEN>().0.iter().map(move |entry| {
-        let offset = u64::from_le_bytes(*entry);
-        match offset.checked_add(8) {
-            Some(end) if offset >= data.start && end <= data.end => Ok(offset),
-            _ => Err(FormatError::Field { field: "relocation", found: offset }),
+/// Encodes a relocation table: offsets in the image of eight-byte words, aligned or not, strictly ascending, none below
+/// `data_offset`.
+///
+/// Each is stored as its distance from the one before, the first as its distance from `data_offset`: seven bits a byte,
+/// the lowest first, the top bit set in all but the last byte. Pointers lie close together, so most take one byte.
+pub fn encode_relocations(offsets: impl IntoIterator<Item = u64>, data_offset: u64, mut put: impl FnMut(u8)) {
+    let mut before = data_offset;
+    for offset in offsets {
+        let mut distance = offset.wrapping_sub(before);
+        while distance >= 0x80 {
+            put(distance as u8 | 0x80);
+            distance >>= 7;
         }
-    })
+        put(distance as u8);
+        before = offset;
+    }
 }
 
+/// The words of a relocation table: offsets into the image, each checked to lie in the image data, strictly ascending.
+/// Ends with the first error.
+pub fn relocations<'a>(table: &'a [u8], header: &Header) -> Relocations<'a> {
+    let data_end = header.data_offset.saturating_add(header.data_length);
+    Relocations { rest: table, at: header.data_offset, data_end, first: true }
+}
+
+/// See [`relocations`].
+#[derive(Clone, Debug)]
+pub struct Relocations<'a> {
+    rest: &'a [u8],
+    /// The offset before.
+    at: u64,
+    data_end: u64,
+    first: bool,
+}
+
+impl Relocations<'_> {
+    /// The next distance; `None` when it does not end, or does not fit.
+    fn distance(&mut self) -> Option<u64> {
+        let mut distance = 0u64;
+        let mut shift = 0;
+        loop {
+            let (byte, rest) = self.rest.split_first()?;
+            self.rest = rest;
+            let bits = u64::from(byte & 0x7f);
+            if shift > 63 || bits << shift >> shift != bits {
+                return None;
+            }
+            distance |= bits << shift;
+            if byte & 0x80 == 0 {
+                return Some(distance);
+            }
+            shift += 7;
+        }
+    }
+}
+
+impl Iterator for Relocations<'_> {
+    type Item = Result<u64, FormatError>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let first = core::mem::replace(&mut self.first, false);
+        let next = self.distance().filter(|distance| first || *distance != 0);
+        let next = next.and_then(|distance| self.at.checked_add(distance));
+        let end = next.and_then(|next| next.checked_add(8));
+        match next.filter(|_| end.is_some_and(|end| end <= self.data_end)) {
+            Some(offset) => {
+                self.at = offset;
+                Some(Ok(offset))
+            }
+            None => {
+                self.rest = &[];
+                Some(Err(FormatError::Field { field: "relocation", found: self.at }))
+            }
+        }
+    }
+}
+
+/// First eight bytes of a footer.
+pub const FOOTER_MAGIC: [u8; 8] = *b"fbfooter";
+
+/// The last [`FOOTER_LEN`] bytes of an executable that has its image appended. The image lies right before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Footer {
+    /// Offset in the file of the image; a multiple of [`PAGE`].
+    pub offset: u64,
+    /// Length in bytes of the image.
+    pub length: u64,
+}
+
+impl Footer {
+    /// The footer, encoded, digest included.
+    pub fn encode(&self) -> [u8; FOOTER_LEN] {
+        let mut bytes = Writer::<FOOTER_LEN>::new()
+            .put(&FOOTER_MAGIC)
+            .put(&self.offset.to_le_bytes())
+            .put(&self.length.to_le_bytes())
+            .put(&[0; 8])
+            .finish();
+        let sum = digest(&bytes[..FOOTER_LEN - 8]);
+        bytes[FOOTER_LEN - 8..].copy_from_slice(&sum.to_le_bytes());
+        bytes
+    }
+
+    /// Decodes the last bytes of a file of `file_length` bytes; `None` when they are no footer.
+    ///
+    /// # Errors
+    /// [`FormatError::Digest`], and [`FormatError::Field`] for an image that does not lie right before its footer.
+    pub fn decode(bytes: &[u8; FOOTER_LEN], file_length: u64) -> Result<Option<Self>, FormatError> {
+        let mut r = Reader { rest: bytes };
+        let (Some(magic), Some(offset), Some(length), Some(expected)) = (r.array::<8>(), r.u64(), r.u64(), r.u64())
+        else {
+            return Ok(None);
+        };
+        if magic != FOOTER_MAGIC {
+            return Ok(None);
+        }
+        let found = digest(&bytes[..FOOTER_LEN - 8]);
+        if found != expected {
+            return Err(FormatError::Digest { part: "footer", expected, found });
+        }
+        let end = offset.checked_add(length).and_then(|end| end.checked_add(FOOTER_LEN as u64));
+        if offset % PAGE as u64 != 0 || length < PAGE as u64 || end != Some(file_length) {
+            return Err(FormatError::Field { field: "footer offset", found: offset });
+        }
+        Ok(Some(Self { offset, length }))
+    }
+}
+
+#[cfg(test)]
+mod fuzz;
 #[cfg(test)]
 mod tests;

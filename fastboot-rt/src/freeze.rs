@@ -10,14 +10,16 @@
 //! `main` never runs. The runtime only captures; what becomes of it is the tool's business.
 
 use crate::capture::{
-    AGAIN, CAPTURE_FILE, HOME_SHIFT, Mode, PLAN_FILE, Phase, REQUEST_FILE, Request, SCRATCH_LEN, STACK_LEN, STACK_TOP,
-    STATUS_BYTES, STATUS_DONE, STATUS_FILE, STATUS_LEN, STATUS_NAME, STATUS_PHASE, STATUS_TOTAL, Tag, is_well_apart,
+    AGAIN, CAPTURE_FILE, HOME_SHIFT, InputKind, Mode, PLAN_FILE, Phase, REQUEST_FILE, Request, SCRATCH_LEN, STACK_LEN,
+    STACK_TOP, STATUS_BYTES, STATUS_DONE, STATUS_FILE, STATUS_LEN, STATUS_NAME, STATUS_PHASE, STATUS_TOTAL, Tag,
+    is_well_apart,
 };
 use crate::format::{HOME_WINDOW, PAGE};
 use crate::left::Open;
 use crate::roots::RootRecord;
+use crate::section::Program;
 use crate::start::Placeholder;
-use crate::{alloc, arena, c_heap, cpu, number, place, plan, roots, scratch, sys, thaw, wrap};
+use crate::{alloc, arena, c_heap, cold, mask, number, place, plan, roots, scratch, sys, watch, wrap};
 use core::ffi::{CStr, c_void};
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -41,7 +43,7 @@ static STATUS: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
 static HOME: AtomicUsize = AtomicUsize::new(0);
 /// Highest address of the stack for expressions.
 static STACK: AtomicUsize = AtomicUsize::new(STACK_TOP[0] as usize);
-/// Where the `fastboot` section was linked.
+/// Address of the `fastboot` section's segment, 0 if it has none of its own.
 static SECTION: AtomicUsize = AtomicUsize::new(0);
 /// Whether this is a plan run.
 static PLANNING: AtomicBool = AtomicBool::new(false);
@@ -68,8 +70,8 @@ fn begin(folder: &Path, placeholder: &'static Placeholder) -> Result<core::conve
     let path = folder.join(REQUEST_FILE);
     let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     let request = Request::decode(&text)?;
-    if !request.randomize {
-        execute_without_randomization();
+    if let Some(randomize) = request.randomize {
+        execute_again(randomize);
     }
     let bias = sys::program_headers().map_or(0, |(_, bias)| bias as u64);
     if request.apart.is_some_and(|other| !is_well_apart(bias.wrapping_sub(other))) {
@@ -91,13 +93,24 @@ fn begin(folder: &Path, placeholder: &'static Placeholder) -> Result<core::conve
     }
     status_u32(STATUS_TOTAL, roots::all().chain(roots::warm_ups()).count() as u32);
 
-    if thaw::is_embedded(placeholder) {
+    let program = Program::find(placeholder).map_err(|reason| reason.to_string())?;
+    if program.is_embedded() {
         return Err("it is embedded already; freeze the cold binary it was made from".to_owned());
     }
-    SECTION.store(placeholder.address(), Ordering::Relaxed);
+    SECTION.store(program.segment.map_or(0, |segment| segment.address), Ordering::Relaxed);
+    if request.cpu != u64::MAX {
+        mask::show_only(request.cpu).map_err(|errno| {
+            let error = io::Error::from_raw_os_error(errno);
+            format!(
+                "this machine cannot hide features of its processor ({error}): that takes a processor with CPUID \
+                 faulting (`cpuid_fault` in /proc/cpuinfo); leave out --cpu and freeze on an older machine"
+            )
+        })?;
+    }
     reserve(&request, folder)?;
     STACK.store(request.stack as usize, Ordering::Relaxed);
     wrap::set_random(request.seed);
+    watch::begin();
     record_panics();
     on_large_stack(freeze_thread)?;
     Err("the freeze thread ended early: a root's expression ended its thread".to_owned())
@@ -140,8 +153,10 @@ fn reserve(request: &Request, folder: &Path) -> Result<(), String> {
         let header = sys::map_file(&file).and_then(plan::set).ok_or("the plan is damaged")?;
         placed_end = header.end as usize;
     }
-    let told =
-        |what: &str, errno| format!("cannot reserve {limit} bytes for {what}: {}", io::Error::from_raw_os_error(errno));
+    let told = |what: &str, errno| {
+        let error = io::Error::from_raw_os_error(errno);
+        format!("cannot reserve memory for {what}: {error}; `cargo fastboot doctor` says what to do")
+    };
     if request.mode != Mode::Plan {
         arena::reserve(home, placed_end, limit).map_err(|errno| told(&format!("the home address {home:#x}"), errno))?;
     }
@@ -154,10 +169,10 @@ fn reserve(request: &Request, folder: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Executes this program again with the same arguments, its addresses no longer random. Returns if that is so already
-/// or is not to be had, as in some containers: then images are the same, only not equal to the byte in every run.
-fn execute_without_randomization() {
-    if !sys::forbid_randomization() {
+/// Executes this program again with the same arguments, its addresses random or not. Returns if that is so already or is
+/// not to be had, as in some containers: then images are the same, only not equal to the byte in every run.
+fn execute_again(randomize: bool) {
+    if !sys::set_randomization(randomize) {
         return;
     }
     let Ok(arguments) = std::fs::read("/proc/self/cmdline") else { return };
@@ -212,7 +227,7 @@ fn copy_statics() -> Vec<(usize, Vec<u8>)> {
         }
         (segment.start, bytes)
     };
-    sys::writable_segments(SECTION.load(Ordering::Relaxed)).map(copy).collect()
+    sys::writable_segments(Some(SECTION.load(Ordering::Relaxed))).map(copy).collect()
 }
 
 /// Overwrites what earlier calls left on the stack below. Unused parts of objects keep what stood there, and what differs
@@ -230,6 +245,7 @@ extern "C" fn freeze_thread(_: *mut c_void) -> *mut c_void {
         write_record(Tag::Refused, &[&string(&reason)]);
         sys::exit(FAILED);
     }
+    cold::reserve();
     let before = Copies::now();
     let mut open = Open::now();
     let mut c_blocks = Vec::new();
@@ -282,7 +298,7 @@ fn write_capture(times: &[u64], before: &Copies, after: &Copies, c_blocks: &[(&s
         &[
             &word(base as u64),
             &word(sys::executable_end() as u64),
-            &word(cpu::features()),
+            &word(mask::visible_features()),
             &word(home as u64),
             &word(roots::warm_ups().count() as u64),
             &word(sys::thread_locals_start() as u64),
@@ -386,6 +402,10 @@ fn record_head(tag: Tag, length: usize) -> [u8; 16] {
     head
 }
 
+/// Length in bytes below which a record is put together on the stack and written at once, so that it stays whole when
+/// several threads write: a path and the name of a root fit.
+const SMALL: usize = 8192;
+
 /// Writes one record made of the `fields`; `false` when the file cannot be written (the tool then finds no end).
 fn write_record(tag: Tag, fields: &[&[u8]]) -> bool {
     let Some(mut file) = CAPTURE.get() else { return false };
@@ -393,8 +413,8 @@ fn write_record(tag: Tag, fields: &[&[u8]]) -> bool {
     let head = record_head(tag, length);
     let padding = [0u8; 8];
     let padding = &padding[..length.next_multiple_of(8) - length];
-    if length < 4096 {
-        let mut record = [0u8; 16 + 4096];
+    if length < SMALL {
+        let mut record = [0u8; 16 + SMALL];
         let mut at = 0;
         for part in [&head[..]].into_iter().chain(fields.iter().copied()).chain([padding]) {
             record[at..at + part.len()].copy_from_slice(part);
@@ -422,6 +442,15 @@ pub(crate) fn out_of_memory(asked: usize) {
     let length = (name.len() as u32).to_le_bytes();
     let limit = LIMIT.load(Ordering::Relaxed);
     write_record(Tag::OutOfMemory, &[&length, name.as_bytes(), &word(asked as u64), &word(limit)]);
+}
+
+/// Records an input. Does not allocate.
+pub(crate) fn write_input(kind: InputKind, declared: bool, input: &[u8]) {
+    let root = current_name();
+    let lengths = [root.len(), input.len()].map(|length| (length as u32).to_le_bytes());
+    let numbers = [kind as u64, u64::from(declared)].map(word);
+    let fields = [&lengths[0], root.as_bytes(), &numbers[0], &numbers[1], &lengths[1], input];
+    write_record(Tag::Input, &fields);
 }
 
 /// Tells the tool how many bytes there are, `before` and `now`, whenever another MiB has been begun.

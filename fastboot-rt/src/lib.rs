@@ -22,7 +22,8 @@
 //!
 //! # Reading order
 //! A value's way through this crate: [`roots`] (declared) → `freeze`, [`alloc`] and `place` (evaluated, its memory
-//! captured) → [`capture`] (handed to the tool) → [`mod@format`] (what the tool makes of it) → `thaw` (back at start).
+//! captured) and `watch` (what it reads, noted) → [`capture`] (handed to the tool) → [`mod@format`] (what the tool makes of it) → `thaw` (back at start, from
+//! `section`, `footer` or `snapshot`, at home or where `relocate` makes it right).
 //!
 //! # Invariants
 //! - Without an image the program behaves the same, only slower.
@@ -33,6 +34,7 @@
 #![deny(unsafe_code)]
 
 mod cold;
+mod input;
 #[allow(unsafe_code)]
 pub mod roots;
 
@@ -50,6 +52,9 @@ mod check;
 mod freeze;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod left;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[allow(unsafe_code)]
+mod mask;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #[allow(unsafe_code)]
 mod number;
@@ -71,11 +76,24 @@ pub mod format;
 #[allow(unsafe_code)]
 pub mod cpu;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod footer;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[allow(unsafe_code)]
+mod relocate;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[allow(unsafe_code)]
+mod section;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod snapshot;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #[allow(unsafe_code)]
 mod sys;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #[allow(unsafe_code)]
 mod thaw;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[allow(unsafe_code)]
+mod watch;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #[allow(unsafe_code)]
 mod wrap;
@@ -84,7 +102,12 @@ mod wrap;
 #[allow(unsafe_code)]
 mod start;
 
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[allow(unsafe_code)]
+pub mod verity;
+
 pub use alloc::FastbootAlloc;
+pub use input::{input, input_env};
 pub use roots::{Checked, Frozen, Source};
 
 /// What the macros need. Not for use by hand.

@@ -30,6 +30,8 @@ static OVERFLOWS: AtomicU64 = AtomicU64::new(0);
 /// Objects that are in the image now, and their bytes: what was allocated there and not freed.
 static OBJECTS: AtomicU64 = AtomicU64::new(0);
 static LIVE: AtomicU64 = AtomicU64::new(0);
+/// The largest alignment of all that was not planned to be temporary.
+static LARGEST_ALIGNMENT: AtomicU64 = AtomicU64::new(1);
 
 /// Sets how this run allocates.
 pub(crate) fn set_mode(mode: Mode, home: usize, placed_end: usize) {
@@ -47,9 +49,10 @@ pub(crate) fn count_divergence() {
 }
 
 /// Threads that left their plan, objects placed as planned, allocations that overflowed; objects in the image, and their
-/// bytes.
-pub(crate) fn counts() -> [u64; 5] {
-    [&DIVERGENCES, &PLACED_COUNT, &OVERFLOWS, &OBJECTS, &LIVE].map(|count| count.load(Ordering::Relaxed))
+/// bytes; the largest alignment of what may be in the image.
+pub(crate) fn counts() -> [u64; 6] {
+    [&DIVERGENCES, &PLACED_COUNT, &OVERFLOWS, &OBJECTS, &LIVE, &LARGEST_ALIGNMENT]
+        .map(|count| count.load(Ordering::Relaxed))
 }
 
 /// Counts a block of the image, unless it is null.
@@ -86,24 +89,39 @@ fn temporary(layout: Layout, zeroed: bool, number: Number) -> *mut u8 {
     block
 }
 
+/// An allocation of this layout may be in the image.
+fn note_alignment(layout: Layout) {
+    let align = layout.align() as u64;
+    if align > LARGEST_ALIGNMENT.load(Ordering::Relaxed) {
+        LARGEST_ALIGNMENT.fetch_max(align, Ordering::Relaxed);
+    }
+}
+
 pub(crate) fn alloc(layout: Layout, zeroed: bool) -> *mut u8 {
     match mode() {
-        Mode::Verbatim => born(arena::alloc(layout, zeroed), layout.size()),
+        Mode::Verbatim => {
+            note_alignment(layout);
+            born(arena::alloc(layout, zeroed), layout.size())
+        }
         Mode::Plan => match number::next(layout) {
             Planned::No(number) | Planned::Temporary(number) => temporary(layout, zeroed, number),
             Planned::Placed(_) => ptr::null_mut(),
         },
         Mode::Place => match number::next(layout) {
             Planned::Temporary(number) => temporary(layout, zeroed, number),
-            Planned::Placed(placement) => match home_of(placement) {
-                // A placement is only ever used by the allocation it was made for, so its memory is still zero.
-                Some((block, reserved)) if layout.size() <= reserved => {
-                    PLACED_COUNT.fetch_add(1, Ordering::Relaxed);
-                    born(block, layout.size())
+            Planned::Placed(placement) => {
+                note_alignment(layout);
+                match home_of(placement) {
+                    // A placement is only ever used by the allocation it was made for, so its memory is still zero.
+                    Some((block, reserved)) if layout.size() <= reserved => {
+                        PLACED_COUNT.fetch_add(1, Ordering::Relaxed);
+                        born(block, layout.size())
+                    }
+                    _ => temporary(layout, zeroed, Number { thread: PLACED, index: u64::from(placement) }),
                 }
-                _ => temporary(layout, zeroed, Number { thread: PLACED, index: u64::from(placement) }),
-            },
+            }
             Planned::No(_) => {
+                note_alignment(layout);
                 OVERFLOWS.fetch_add(1, Ordering::Relaxed);
                 born(arena::alloc(layout, zeroed), layout.size())
             }

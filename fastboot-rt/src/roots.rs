@@ -4,7 +4,7 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::ops::Deref;
 use core::ptr;
-use core::sync::atomic::{AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 
 /// Declares statics whose values are evaluated when the program is built with `cargo fastboot build`, and on first use
 /// when it is not.
@@ -45,6 +45,8 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 /// }
 /// # assert_eq!(INDEX.0.len(), 3);
 /// ```
+///
+/// What it says must also hold of the thawed value and itself, before there is a fresh one.
 #[macro_export]
 macro_rules! frozen {
     () => {};
@@ -94,7 +96,12 @@ macro_rules! frozen {
 macro_rules! __check {
     ($thawed:expr, $fresh:expr, $type:ty, $check:expr) => {{
         let check: fn(&$type, &$type) -> bool = $check;
-        if check($thawed, &$fresh) { $crate::Checked::Equal } else { $crate::Checked::Different }
+        // What the thawed value needs must be there already: evaluating a fresh one may put it there.
+        if check($thawed, $thawed) && check($thawed, &$fresh) {
+            $crate::Checked::Equal
+        } else {
+            $crate::Checked::Different
+        }
     }};
     ($thawed:expr, $fresh:expr, $type:ty) => {
         (&$crate::__private::Probe::<$type>::NEW).compare($thawed, || $fresh)
@@ -164,6 +171,10 @@ pub trait ComparePartialEq<T> {
 
 impl<T: PartialEq> ComparePartialEq<T> for Probe<T> {
     fn compare(&self, thawed: &T, fresh: impl FnOnce() -> T) -> Checked {
+        // What the thawed value needs must be there already: evaluating a fresh one may put it there.
+        if !T::eq(thawed, thawed) {
+            return Checked::Different;
+        }
         let fresh = fresh();
         // Both ways: a map looks up in the other one what it holds itself, and the lookups that matter are those in the
         // thawed value.
@@ -194,6 +205,10 @@ pub enum Source {
     Evaluated,
     /// It was thawed from the `fastboot` section of the executable.
     Section,
+    /// It was thawed from the footer of the executable.
+    Footer,
+    /// It was thawed from a snapshot.
+    Snapshot,
 }
 
 impl fmt::Display for Source {
@@ -202,8 +217,24 @@ impl fmt::Display for Source {
             Self::Unevaluated => "unevaluated",
             Self::Evaluated => "evaluated",
             Self::Section => "section",
+            Self::Footer => "footer",
+            Self::Snapshot => "snapshot",
         })
     }
+}
+
+/// Which source the image was thawed from: the number of a [`Source`]. Written before there is a second thread.
+static THAWED_FROM: AtomicU8 = AtomicU8::new(Source::Section as u8);
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub(crate) fn set_thawed_from(source: Source) {
+    THAWED_FROM.store(source as u8, Ordering::Relaxed);
+}
+
+fn thawed_from() -> Source {
+    let number = THAWED_FROM.load(Ordering::Relaxed);
+    let of_files = [Source::Footer, Source::Snapshot].into_iter().find(|source| *source as u8 == number);
+    of_files.unwrap_or(Source::Section)
 }
 
 /// A root: a value that was evaluated when the program was built, or is evaluated on first use.
@@ -260,7 +291,7 @@ impl<T: Send + Sync + 'static> Frozen<T> {
         if value.is_null() {
             Source::Unevaluated
         } else if crate::alloc::has_image() && (crate::alloc::in_image(value) || size_of::<T>() == 0) {
-            Source::Section
+            thawed_from()
         } else {
             Source::Evaluated
         }
@@ -302,6 +333,9 @@ pub struct RootRecord {
     type_name: fn() -> &'static str,
     size: usize,
     align: usize,
+    /// No bytes, but something that can change: so every record is writable data, also in a crate that is compiled for a
+    /// fixed address. Where some are and some are not, mold makes two sections of the one.
+    writable: [AtomicU8; 0],
 }
 
 impl RootRecord {
@@ -321,13 +355,15 @@ impl RootRecord {
             type_name: core::any::type_name::<T>,
             size: size_of::<T>(),
             align: align_of::<T>(),
+            writable: [],
         }
     }
 
     /// For [`warm!`](crate::warm) only: something to evaluate that is no root.
     #[doc(hidden)]
     pub const fn __warm(evaluate: fn(), name: &'static str) -> Self {
-        Self { slot: None, evaluate, check: || Checked::NotComparable, name, type_name: || "()", size: 0, align: 1 }
+        let check = || Checked::NotComparable;
+        Self { slot: None, evaluate, check, name, type_name: || "()", size: 0, align: 1, writable: [] }
     }
 
     /// The root's path, such as `mycrate::INDEX`.
@@ -400,6 +436,7 @@ mod registry {
         type_name: || "",
         size: 0,
         align: 1,
+        writable: [],
     };
 
     // The linker's symbols: only their addresses mean something.

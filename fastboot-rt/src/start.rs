@@ -1,8 +1,9 @@
 //! What runs before `main`: freeze mode if the tool asked for it, else the thaw.
 
 use crate::format::{HEADER_LEN, Header};
+use crate::snapshot::Location;
 use crate::sys::{self, Line};
-use crate::{alloc, check, freeze, roots, thaw};
+use crate::{alloc, check, cpu, freeze, mask, roots, thaw};
 use core::cell::UnsafeCell;
 use core::ffi::{c_char, c_int};
 use core::fmt::{self, Write};
@@ -22,20 +23,33 @@ use core::ptr;
 /// fastboot_rt::install!(MyAllocator = MyAllocator::new());
 /// ```
 ///
-/// Without it, roots are lazily evaluated statics.
+/// # Snapshots
+/// A program whose image is in a file of its own (`cargo fastboot freeze`) says where that is, with a constant; a path
+/// that does not begin with `/` is relative to the folder of the executable. The user can name another file in the
+/// environment variable `FASTBOOT_SNAPSHOT`.
+///
+/// ```ignore
+/// fastboot_rt::install!(snapshot = "app.snap");
+/// fastboot_rt::install!(mimalloc::MiMalloc, snapshot = "/usr/lib/app/app.snap");
+/// ```
+///
+/// Without `install!`, roots are lazily evaluated statics.
 #[macro_export]
 macro_rules! install {
     () => {
         $crate::install!(::std::alloc::System = ::std::alloc::System);
     };
-    ($allocator:path) => {
-        $crate::install!($allocator = $allocator);
+    (snapshot = $snapshot:expr $(,)?) => {
+        $crate::install!(::std::alloc::System = ::std::alloc::System, snapshot = $snapshot);
     };
-    ($allocator:ty = $value:expr) => {
+    ($allocator:path $(, snapshot = $snapshot:expr)? $(,)?) => {
+        $crate::install!($allocator = $allocator $(, snapshot = $snapshot)?);
+    };
+    ($allocator:ty = $value:expr $(, snapshot = $snapshot:expr)? $(,)?) => {
         const _: () = {
             #[global_allocator]
             static ALLOCATOR: $crate::FastbootAlloc<$allocator> = $crate::FastbootAlloc::with($value);
-            $crate::__install_section!(ALLOCATOR);
+            $crate::__install_section!(ALLOCATOR $(, $snapshot)?);
         };
     };
 }
@@ -45,6 +59,15 @@ macro_rules! install {
 #[macro_export]
 macro_rules! __install_section {
     ($allocator:ident) => {
+        $crate::__install_section!(@ $allocator, ::core::option::Option::None);
+    };
+    ($allocator:ident, $snapshot:expr) => {
+        $crate::__install_section!(@ $allocator, ::core::option::Option::Some($snapshot));
+    };
+    (@ $allocator:ident, $snapshot:expr) => {
+        /// Where the program's snapshot is, if it has one.
+        const SNAPSHOT: ::core::option::Option<&'static str> = $snapshot;
+
         /// Becomes the `fastboot` section; embedding gives that section the image.
         #[used]
         #[unsafe(link_section = "fastboot")]
@@ -55,7 +78,7 @@ macro_rules! __install_section {
             arguments: *const *const ::core::ffi::c_char,
             environment: *const *const ::core::ffi::c_char,
         ) {
-            $crate::__private::start(&SECTION, $allocator.__state(), (START, count, arguments, environment));
+            $crate::__private::start(&SECTION, $allocator.__state(), SNAPSHOT, (START, count, arguments, environment));
         }
 
         // After the standard library's own entry (.init_array.00099), which keeps the arguments, and before those
@@ -122,7 +145,12 @@ fn run_later_constructors((own, count, arguments, environment): Call) {
 
 /// Entry from `.init_array`. Called by the code of [`install!`](crate::install) only.
 #[doc(hidden)]
-pub fn start(placeholder: &'static Placeholder, state: &'static alloc::State, call: Call) {
+pub fn start(
+    placeholder: &'static Placeholder,
+    state: &'static alloc::State,
+    snapshot: Option<&'static str>,
+    call: Call,
+) {
     alloc::install(state);
     // Keeps the registry's anchor in the program.
     core::hint::black_box(roots::anchor());
@@ -138,37 +166,50 @@ pub fn start(placeholder: &'static Placeholder, state: &'static alloc::State, ca
     let log = variable(c"FASTBOOT_LOG").is_some_and(|value| !matches!(value.to_bytes(), b"" | b"0" | b"off"));
     let began = if log { sys::now() } else { 0 };
     let outcome = if variable(c"FASTBOOT").is_some_and(|value| value.to_bytes() == b"off") {
-        Err(thaw::Reason::Off)
+        thaw::Outcome::off()
     } else {
-        thaw::section(placeholder)
+        let named = variable(c"FASTBOOT_SNAPSHOT").filter(|path| !path.is_empty()).map(Location::Variable);
+        // Nor is a file that lies where somebody else could have put it any part of a program with privileges.
+        thaw::thaw(placeholder, !secure, named.or(snapshot.map(Location::Program)))
     };
     if log {
         report(&outcome, sys::now().wrapping_sub(began));
     }
     if let Some(path) = variable(c"FASTBOOT_CHECK") {
+        let features = outcome.thawed.as_ref().map(|thawed| thawed.cpu);
+        if let Some(features) = features.filter(|features| *features != cpu::features()) {
+            // So that the same code is chosen as in the freeze. Where that cannot be, it is chosen for this processor.
+            let _ = mask::show_only(features);
+        }
         run_later_constructors(call);
-        check::run(path, outcome.map(drop).map_err(|reason| reason.to_string()));
+        check::run(path, features.map(drop).ok_or_else(|| outcome.skipped().to_string()));
     }
 }
 
 #[cold]
-fn report(outcome: &Result<thaw::Thawed, thaw::Reason>, nanoseconds: u64) {
+fn report(outcome: &thaw::Outcome, nanoseconds: u64) {
     let mut line = Line::new();
-    let _ = match outcome {
-        Ok(thawed) => write!(
-            line,
-            "fastboot: thawed {} root{} from {}, {} at {:#x}, {}.{} µs",
-            thawed.roots,
-            if thawed.roots == 1 { "" } else { "s" },
-            thawed.source,
-            Megabytes(thawed.length),
-            thawed.home,
-            nanoseconds / 1000,
-            nanoseconds % 1000 / 100,
-        ),
-        Err(reason) => write!(line, "fastboot: cold start: {reason}"),
-    };
+    // A line that does not fit is cut.
+    let _ = write_report(&mut line, outcome, nanoseconds);
     line.print();
+}
+
+fn write_report(line: &mut Line, outcome: &thaw::Outcome, nanoseconds: u64) -> fmt::Result {
+    let skipped = outcome.skipped();
+    let Some(thawed) = &outcome.thawed else { return write!(line, "fastboot: cold start: {skipped}") };
+    write!(
+        line,
+        "fastboot: thawed {} root{} from {}, {} at {:#x}{}, {}.{} µs",
+        thawed.roots,
+        if thawed.roots == 1 { "" } else { "s" },
+        thawed.source,
+        Megabytes(thawed.length as u64),
+        thawed.address,
+        if thawed.relocated { " (relocated)" } else { "" },
+        nanoseconds / 1000,
+        nanoseconds % 1000 / 100,
+    )?;
+    if skipped.is_empty() { Ok(()) } else { write!(line, "; not used: {skipped}") }
 }
 
 /// A number of bytes as megabytes with one decimal, or as kilobytes below one.

@@ -53,7 +53,8 @@ pub(crate) unsafe fn raw_syscall(number: libc::c_long, arguments: [libc::c_long;
     result
 }
 
-fn errno() -> i32 {
+/// What the last call that failed left in `errno`.
+pub(crate) fn errno() -> i32 {
     // SAFETY: the C library returns the address of this thread's `errno`, always valid.
     unsafe { *libc::__errno_location() }
 }
@@ -88,13 +89,13 @@ pub(crate) fn now() -> u64 {
 
 /// One line on standard error, put together without allocating and written with one call.
 pub(crate) struct Line {
-    bytes: [u8; 512],
+    bytes: [u8; 1024],
     length: usize,
 }
 
 impl Line {
     pub(crate) const fn new() -> Self {
-        Self { bytes: [0; 512], length: 0 }
+        Self { bytes: [0; 1024], length: 0 }
     }
 
     /// Writes the line, ended with a newline. Errors are ignored: there is nobody to tell.
@@ -124,20 +125,13 @@ pub(crate) fn exit(code: c_int) -> ! {
 }
 
 /// The program headers of the running executable, and the distance by which it was loaded away from the addresses in it
-/// (0 for non-PIE). `None` where the kernel does not say.
+/// (0 for non-PIE). `None` where nobody says.
 pub(crate) fn program_headers() -> Option<(&'static [libc::Elf64_Phdr], usize)> {
-    // SAFETY: `getauxval` only reads the auxiliary vector; absent entries give 0.
-    let (address, count, size) =
-        unsafe { (libc::getauxval(libc::AT_PHDR), libc::getauxval(libc::AT_PHNUM), libc::getauxval(libc::AT_PHENT)) };
-    let address = address as usize;
-    if address == 0 || count == 0 || size as usize != size_of::<libc::Elf64_Phdr>() || !address.is_multiple_of(8) {
-        return None;
-    }
-    // SAFETY: the kernel says that `count` program headers of this size are mapped at `address`, which is aligned for
-    // them. They are in a read-only segment that stays mapped as long as the process runs.
-    let headers = unsafe {
-        core::slice::from_raw_parts(ptr::with_exposed_provenance::<libc::Elf64_Phdr>(address), count as usize)
-    };
+    let (address, count) = linked_headers().or_else(announced_headers)?;
+    // SAFETY: the executable's own ELF header, or the kernel, says that `count` program headers are at `address`, which
+    // is aligned for them. They are in a read-only segment that stays mapped as long as the process runs.
+    let headers =
+        unsafe { core::slice::from_raw_parts(ptr::with_exposed_provenance::<libc::Elf64_Phdr>(address), count) };
     // PT_PHDR says where the headers are in the file's own addresses. Static executables from GNU ld have none; there
     // the segment at file offset 0 holds them, right behind the 64-byte ELF header.
     let linked_at =
@@ -146,6 +140,30 @@ pub(crate) fn program_headers() -> Option<(&'static [libc::Elf64_Phdr], usize)> 
             first.p_vaddr.checked_add(size_of::<libc::Elf64_Ehdr>() as u64)
         })?;
     Some((headers, address.wrapping_sub(linked_at as usize)))
+}
+
+/// Where the linker put the program headers, and how many: `__ehdr_start` is the ELF header, if it is loaded, and they
+/// follow it unless a tool moved them. This needs nobody's word but the executable's own.
+fn linked_headers() -> Option<(usize, usize)> {
+    let address = weak_symbol!("__ehdr_start");
+    if address == 0 || !address.is_multiple_of(align_of::<libc::Elf64_Ehdr>()) {
+        return None;
+    }
+    // SAFETY: the linker defines the symbol only if the ELF header is part of a loaded segment, and as its address.
+    let header = unsafe { &*ptr::with_exposed_provenance::<libc::Elf64_Ehdr>(address) };
+    let follows = header.e_phoff == size_of::<libc::Elf64_Ehdr>() as u64
+        && header.e_phentsize as usize == size_of::<libc::Elf64_Phdr>();
+    follows.then_some((address + size_of::<libc::Elf64_Ehdr>(), header.e_phnum as usize))
+}
+
+/// Where the kernel says they are, and how many.
+fn announced_headers() -> Option<(usize, usize)> {
+    // SAFETY: `getauxval` only reads the auxiliary vector; absent entries give 0.
+    let (address, count, size) =
+        unsafe { (libc::getauxval(libc::AT_PHDR), libc::getauxval(libc::AT_PHNUM), libc::getauxval(libc::AT_PHENT)) };
+    let address = address as usize;
+    let sound = address != 0 && address.is_multiple_of(8) && size as usize == size_of::<libc::Elf64_Phdr>();
+    (sound && count != 0).then_some((address, count as usize))
 }
 
 /// First address behind the executable's segments.
@@ -208,9 +226,9 @@ pub(crate) fn reserve(address: usize, length: usize) -> Result<(), i32> {
     Ok(())
 }
 
-/// Gives back what [`reserve`] reserved.
+/// Gives back what [`reserve`] reserved, or [`map_private`] mapped.
 pub(crate) fn release(address: usize, length: usize) {
-    // SAFETY: callers pass a range they reserved themselves and gave no access to: nothing can refer to it.
+    // SAFETY: callers pass a range that they got themselves and that nothing refers to.
     unsafe { libc::munmap(ptr::without_provenance_mut(address), length) };
 }
 
@@ -251,6 +269,128 @@ pub(crate) unsafe fn move_pages(from: Range<usize>, to: usize) -> Result<(), i32
     if got == libc::MAP_FAILED { Err(errno()) } else { Ok(()) }
 }
 
+/// Makes pages writable, or read-only.
+///
+/// # Errors
+/// The `errno`, such as `ENOMEM`.
+pub(crate) fn protect(address: usize, length: usize, writable: bool) -> Result<(), i32> {
+    let access = libc::PROT_READ | if writable { libc::PROT_WRITE } else { 0 };
+    // SAFETY: callers pass the pages of an image that nothing refers to yet.
+    let result = unsafe { libc::mprotect(ptr::without_provenance_mut(address), length, access) };
+    if result == 0 { Ok(()) } else { Err(errno()) }
+}
+
+/// An open file, closed when it is dropped. Not `std`'s, because before `main` nothing may allocate.
+pub(crate) struct Descriptor(c_int);
+
+impl Drop for Descriptor {
+    fn drop(&mut self) {
+        // SAFETY: the number is this value's alone.
+        unsafe { libc::close(self.0) };
+    }
+}
+
+impl Descriptor {
+    /// Opens `path`, relative to `folder` or else to the working directory, and not for child processes.
+    ///
+    /// # Errors
+    /// The `errno`.
+    pub(crate) fn open(folder: Option<&Self>, path: &CStr, flags: c_int) -> Result<Self, i32> {
+        let folder = folder.map_or(libc::AT_FDCWD, |folder| folder.0);
+        // SAFETY: `path` is a C string. Without `O_CREAT` there is no further argument.
+        let number = unsafe { libc::openat(folder, path.as_ptr(), flags | libc::O_CLOEXEC) };
+        if number < 0 { Err(errno()) } else { Ok(Self(number)) }
+    }
+
+    /// What the file is.
+    ///
+    /// # Errors
+    /// The `errno`.
+    pub(crate) fn status(&self) -> Result<libc::stat, i32> {
+        let mut status = core::mem::MaybeUninit::<libc::stat>::uninit();
+        // SAFETY: `status` is writable.
+        let result = unsafe { libc::fstat(self.0, status.as_mut_ptr()) };
+        // SAFETY: filled in by a call that succeeded.
+        if result == 0 { Ok(unsafe { status.assume_init() }) } else { Err(errno()) }
+    }
+
+    /// What the file at `path`, relative to this folder, is.
+    ///
+    /// # Errors
+    /// The `errno`.
+    pub(crate) fn status_at(&self, path: &CStr) -> Result<libc::stat, i32> {
+        let mut status = core::mem::MaybeUninit::<libc::stat>::uninit();
+        // SAFETY: `path` is a C string, `status` is writable.
+        let result = unsafe { libc::fstatat(self.0, path.as_ptr(), status.as_mut_ptr(), 0) };
+        // SAFETY: filled in by a call that succeeded.
+        if result == 0 { Ok(unsafe { status.assume_init() }) } else { Err(errno()) }
+    }
+
+    /// Whether fs-verity protects the file.
+    pub(crate) fn has_verity(&self) -> bool {
+        let mut status = core::mem::MaybeUninit::<libc::statx>::zeroed();
+        // SAFETY: an empty C string, which AT_EMPTY_PATH makes stand for the descriptor; `status` is writable.
+        let result = unsafe { libc::statx(self.0, c"".as_ptr(), libc::AT_EMPTY_PATH, 0, status.as_mut_ptr()) };
+        // SAFETY: all its bytes were zero, which is a valid `statx`.
+        let status = unsafe { status.assume_init() };
+        // statx(2): "Not all attributes may be supported by a filesystem", which the mask tells.
+        let verity = libc::STATX_ATTR_VERITY as u64;
+        result == 0 && status.stx_attributes & status.stx_attributes_mask & verity != 0
+    }
+
+    /// Reads from an offset on, and says how many bytes there were: fewer than asked for at the end of the file only.
+    ///
+    /// # Errors
+    /// The `errno`.
+    pub(crate) fn read_at(&self, to: &mut [u8], offset: u64) -> Result<usize, i32> {
+        // SAFETY: `to` is writable and as long as said.
+        let read = unsafe { libc::pread(self.0, to.as_mut_ptr().cast(), to.len(), offset as libc::off_t) };
+        usize::try_from(read).map_err(|_| errno())
+    }
+}
+
+/// Reads a symbolic link, and says how many bytes it has.
+///
+/// # Errors
+/// The `errno`; `ENAMETOOLONG` when it does not fit.
+pub(crate) fn read_link(path: &CStr, to: &mut [u8]) -> Result<usize, i32> {
+    // SAFETY: `path` is a C string; `to` is writable and as long as said.
+    let read = unsafe { libc::readlink(path.as_ptr(), to.as_mut_ptr().cast(), to.len()) };
+    match usize::try_from(read) {
+        // It may have been cut off.
+        Ok(length) if length == to.len() => Err(libc::ENAMETOOLONG),
+        Ok(length) => Ok(length),
+        Err(_) => Err(errno()),
+    }
+}
+
+/// The user whose rights the process was started with.
+pub(crate) fn effective_user() -> libc::uid_t {
+    // SAFETY: `getauxval` only reads the auxiliary vector.
+    unsafe { libc::getauxval(libc::AT_EUID) as libc::uid_t }
+}
+
+/// Maps part of a file, privately: at `home` if nothing is there, else wherever the kernel likes. Says where.
+///
+/// # Errors
+/// The `errno`, such as `ENOMEM`.
+pub(crate) fn map_private(
+    file: &Descriptor,
+    offset: u64,
+    length: usize,
+    home: usize,
+    writable: bool,
+) -> Result<usize, i32> {
+    let access = libc::PROT_READ | if writable { libc::PROT_WRITE } else { 0 };
+    // mmap(2), without MAP_FIXED: "If another mapping already exists there, the kernel picks a new address". One call
+    // where MAP_FIXED_NOREPLACE would need a second one then.
+    // SAFETY: a new mapping that replaces none.
+    let got = unsafe {
+        libc::mmap(ptr::without_provenance_mut(home), length, access, libc::MAP_PRIVATE, file.0, offset as libc::off_t)
+    };
+    if got == libc::MAP_FAILED { Err(errno()) } else { Ok(got.expose_provenance()) }
+}
+
 /// Maps `length` bytes of a file, shared with other processes.
 pub(crate) fn map_shared(file: &std::fs::File, length: usize) -> Option<*mut u8> {
     use std::os::fd::AsRawFd;
@@ -286,6 +426,24 @@ pub(crate) fn map_file(file: &std::fs::File) -> Option<&'static [u8]> {
     Some(unsafe { core::slice::from_raw_parts(got.cast::<u8>(), length) })
 }
 
+/// The current folder, written to the beginning of `to`: its length in bytes.
+pub(crate) fn current_folder(to: &mut [u8]) -> Option<usize> {
+    // SAFETY: `to` is writable, and its length is passed with it.
+    let got = unsafe { libc::getcwd(to.as_mut_ptr().cast(), to.len()) };
+    (!got.is_null()).then(|| to.iter().position(|byte| *byte == 0)).flatten()
+}
+
+/// The path of what a descriptor refers to, written to the beginning of `to`: its length in bytes.
+pub(crate) fn opened_path(descriptor: c_int, to: &mut [u8]) -> Option<usize> {
+    use std::io::Write;
+    let mut link = [0u8; 32];
+    // Short enough for the array, and zeros behind it.
+    write!(&mut link[..], "/proc/self/fd/{descriptor}").ok()?;
+    // SAFETY: `link` ends with a zero; `to` is writable, and its length is passed with it.
+    let length = unsafe { libc::readlink(link.as_ptr().cast(), to.as_mut_ptr().cast(), to.len()) };
+    usize::try_from(length).ok()
+}
+
 /// Gives the memory of pages back; they are zero when they are touched again.
 pub(crate) fn forget_pages(address: usize, length: usize) {
     // SAFETY: callers pass pages of a slot that was just freed: nobody reads them before writing.
@@ -299,8 +457,8 @@ pub(crate) fn yield_now() {
 }
 
 /// The executable's writable segments, where they are mapped: what holds its statics. Without what the loader made
-/// read-only again, and without the `fastboot` section's own.
-pub(crate) fn writable_segments(without: usize) -> impl Iterator<Item = Range<usize>> {
+/// read-only again, and without the one at `own`, which is the `fastboot` section's.
+pub(crate) fn writable_segments(own: Option<usize>) -> impl Iterator<Item = Range<usize>> {
     let (headers, base) = program_headers().unwrap_or((&[], 0));
     let range = move |header: &libc::Elf64_Phdr| {
         let start = base.wrapping_add(header.p_vaddr as usize);
@@ -312,7 +470,7 @@ pub(crate) fn writable_segments(without: usize) -> impl Iterator<Item = Range<us
         .filter(|header| header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_W != 0)
         .map(range)
         .filter(move |segment| {
-            segment.start != without && !crate::format::HOME_WINDOW.contains(&(segment.start as u64))
+            Some(segment.start) != own && !crate::format::HOME_WINDOW.contains(&(segment.start as u64))
         })
         .map(move |segment| {
             // The loader protects whole pages.
@@ -322,18 +480,18 @@ pub(crate) fn writable_segments(without: usize) -> impl Iterator<Item = Range<us
         .filter(|segment| !segment.is_empty())
 }
 
-/// Turns off address randomisation for this process's next `execve`; `false` when it is off already or cannot be turned
-/// off.
-pub(crate) fn forbid_randomization() -> bool {
+/// Turns address randomisation on or off for this process's next `execve`; `false` when it is so already or cannot be
+/// changed.
+pub(crate) fn set_randomization(on: bool) -> bool {
     const ASK: libc::c_ulong = 0xffff_ffff;
     // SAFETY: `personality` changes how later mappings are placed, nothing that is there.
     unsafe {
         let now = libc::personality(ASK);
-        if now == -1 || now & libc::ADDR_NO_RANDOMIZE != 0 {
-            return false;
-        }
-        libc::personality((now | libc::ADDR_NO_RANDOMIZE) as libc::c_ulong) != -1
-            && libc::personality(ASK) & libc::ADDR_NO_RANDOMIZE != 0
+        let wanted = if on { now & !libc::ADDR_NO_RANDOMIZE } else { now | libc::ADDR_NO_RANDOMIZE };
+        now != -1
+            && now != wanted
+            && libc::personality(wanted as libc::c_ulong) != -1
+            && libc::personality(ASK) == wanted
     }
 }
 

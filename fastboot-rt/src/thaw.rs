@@ -1,17 +1,21 @@
-//! Thaw: makes the image available at start.
+//! Thaw: makes an image available at start, from the first source that has a good one.
 //!
 //! ```text
-//! non-PIE   execve mapped the section's segment at the home address: nothing to do but check and publish
-//! PIE       execve mapped it behind .bss, wherever the executable is: reserve the home address, move it there,
-//!           add the executable's slide to the words listed as static pointers
+//! section    in the executable, mapped by execve       ─┐
+//! footer     behind the executable, in its file         ├─ header accepted ─ mapped ─ tables checked ─┐
+//! snapshot   in a file of its own                      ─┘                                             │
+//!                                       roots published ─ statics restored ─ pointers made right ◀────┘
 //! ```
 //!
-//! No allocation, no panic, and no write to anything before every check has passed.
+//! No allocation, no panic, and no write to anything but the image itself before every check has passed.
 
-use crate::format::{self, FLAG_PIE, FormatError, HOME_WINDOW, HeaderPage, PAGE, TableKind};
-use crate::roots::Source;
+use crate::format::{self, FLAG_PIE, FLAG_RELOCATABLE, FLAG_VERITY, FormatError, Header, TableKind};
+use crate::relocate::{Mapped, Stored};
+use crate::roots::{self, Source};
+use crate::section::{self, Program};
+use crate::snapshot::{self, Location};
 use crate::start::Placeholder;
-use crate::{alloc, cpu, roots, sys};
+use crate::{alloc, cpu, footer, sys};
 use core::fmt;
 use core::ops::Range;
 use core::ptr;
@@ -20,61 +24,104 @@ use core::ptr;
 pub(crate) struct Thawed {
     pub(crate) source: Source,
     pub(crate) roots: u32,
-    pub(crate) home: u64,
+    /// Where the image is, which is its home address unless it was relocated.
+    pub(crate) address: usize,
     /// In bytes.
-    pub(crate) length: u64,
+    pub(crate) length: usize,
+    pub(crate) relocated: bool,
+    /// The processor features that its values were built with.
+    pub(crate) cpu: u64,
 }
 
-/// Why the roots will be evaluated instead.
+/// What came of looking for an image.
+#[derive(Default)]
+pub(crate) struct Outcome {
+    /// The image, if there is a good one.
+    pub(crate) thawed: Option<Thawed>,
+    /// The sources that were tried and not used, in their order.
+    skipped: [Option<(Source, Reason)>; 3],
+    /// Where a snapshot was looked for.
+    snapshot: Option<Location>,
+}
+
+/// Why a source was not used.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub(crate) enum Reason {
     /// `FASTBOOT=off`.
     Off,
-    /// The kernel does not say where the program headers are.
+    /// Nobody says where the program headers are.
     NoProgramHeaders,
     /// The section has no segment of its own.
     NoSegment,
+    /// The executable does not end with a footer.
+    NoFooter,
     /// The bytes are no image for this program.
     Format(FormatError),
-    /// The segment is shorter than the image says.
-    Segment { expected: u64, found: u64 },
-    /// Mapped elsewhere than where the image belongs.
-    Home { expected: u64, found: u64 },
-    /// Something is at the home address, or the system refuses to move the image there.
-    Reserve { home: u64, errno: i32 },
+    /// The program does not know its own identity, so no file can be known to belong to it.
+    NotStamped,
+    /// The image of another binary.
+    Identity { expected: [u8; 32], found: [u8; 32] },
+    /// The executable was loaded elsewhere than the image relies on.
+    ExecutableBase { expected: u64, found: u64 },
+    /// The file cannot be used: what was asked for, and the `errno`.
+    File { call: &'static str, errno: i32 },
+    /// Somebody else may have written the file.
+    Untrusted(&'static str),
+    /// The system refuses to map the image.
+    Map { length: u64, errno: i32 },
+    /// Something is at the home address, or the system refuses it, and the image cannot be used anywhere else, or nowhere
+    /// else either.
+    Home { home: u64, errno: i32, relocatable: bool },
+    /// The system refuses to make the image writable, or read-only.
+    Protect { errno: i32 },
     /// The processor lacks features the values were built with.
     Cpu { missing: u64 },
     /// The roots in the image are not the roots in the program.
     Roots { expected: usize, found: u32 },
-    /// A root's type has another size or alignment.
+    /// A root's type has another name, size or alignment.
     Root { name: &'static str },
+}
+
+impl Reason {
+    /// None of the places of an image is to be had; `errno` is why home is not.
+    pub(crate) fn home(header: &Header, errno: i32) -> Self {
+        Self::Home { home: header.home, errno, relocatable: header.flags & FLAG_RELOCATABLE != 0 }
+    }
+
+    /// Whether there is simply nothing there.
+    fn is_absence(&self) -> bool {
+        matches!(self, Self::NoSegment | Self::NoFooter | Self::NotStamped | Self::Format(FormatError::Cold))
+    }
 }
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Off => f.write_str("FASTBOOT=off"),
-            Self::NoProgramHeaders => f.write_str("the kernel does not say where the program headers are"),
+            Self::NoProgramHeaders => f.write_str("nobody says where the program headers are"),
             Self::NoSegment => f.write_str("the fastboot section has no segment; build with `cargo fastboot build`"),
+            Self::NoFooter => f.write_str("the executable has no footer"),
+            Self::NotStamped => f.write_str("the program was not stamped; build with `cargo fastboot build`"),
             Self::Format(FormatError::Cold) => f.write_str("no image embedded; build with `cargo fastboot build`"),
             Self::Format(error) => write!(f, "{error}"),
-            Self::Segment { expected, found } => {
-                write!(f, "image truncated: the segment has {found} bytes, the image {expected}")
+            Self::Identity { expected, found } => write!(
+                f,
+                "it is the image of another binary: it belongs to SHA-256 {}, this program is {}",
+                Hex(&found),
+                Hex(&expected)
+            ),
+            Self::ExecutableBase { expected, found } => {
+                write!(f, "the executable was loaded at {found:#x}, the image is for {expected:#x}")
             }
-            Self::Home { expected, found } => {
-                write!(f, "image for {expected:#x} mapped at {found:#x}; was its segment moved after embedding?")
+            Self::File { call, errno } => write!(f, "cannot {call}: {}", Errno(errno)),
+            Self::Untrusted(why) => f.write_str(why),
+            Self::Map { length, errno } => write!(f, "cannot map {length} bytes: {}", Errno(errno)),
+            Self::Home { home, errno, relocatable } => {
+                let elsewhere = if relocatable { "nor its other places" } else { "and the image cannot be relocated" };
+                write!(f, "home address {home:#x} not available ({}), {elsewhere}", Errno(errno))
             }
-            Self::Reserve { home, errno } => {
-                write!(f, "home address {home:#x} not available (")?;
-                match errno {
-                    libc::EEXIST => f.write_str("something is mapped there"),
-                    libc::ENOMEM => f.write_str("not enough memory or address space"),
-                    libc::EPERM | libc::EACCES | libc::ENOSYS => f.write_str("system call refused"),
-                    errno => write!(f, "errno {errno}"),
-                }?;
-                f.write_str(")")
-            }
+            Self::Protect { errno } => write!(f, "cannot change its protection: {}", Errno(errno)),
             Self::Cpu { missing } => {
                 f.write_str("the processor lacks")?;
                 for name in cpu::names(missing) {
@@ -88,149 +135,246 @@ impl fmt::Display for Reason {
     }
 }
 
-/// A segment that may hold an image: mapped, readable and writable, as the program headers say.
-struct Segment {
-    address: usize,
-    /// Length in bytes of what is backed by the file.
-    length: usize,
-    /// Load bias of the executable.
-    exe_base: usize,
+/// An `errno`, in words as far as they are to be expected here.
+struct Errno(i32);
+
+impl fmt::Display for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            libc::EEXIST => "something is mapped there",
+            libc::ENOENT => "no such file or folder",
+            libc::ENOTDIR => "not a folder",
+            libc::ENOMEM => "not enough memory or address space",
+            libc::EPERM | libc::ENOSYS => "system call refused",
+            libc::EACCES => "permission denied",
+            libc::EISDIR => "it is a folder",
+            libc::ENAMETOOLONG => "its path is too long",
+            errno => return write!(f, "errno {errno}"),
+        })
+    }
 }
 
-/// The segment of the `fastboot` section: where it was linked, or, moved by embedding, at a home address.
-fn find_segment(placeholder: &'static Placeholder) -> Result<Segment, Reason> {
-    let (headers, exe_base) = sys::program_headers().ok_or(Reason::NoProgramHeaders)?;
-    let mine = |header: &&libc::Elf64_Phdr| {
-        let moved = exe_base == 0 && HOME_WINDOW.contains(&header.p_vaddr);
-        let linked = exe_base.wrapping_add(header.p_vaddr as usize) == placeholder.address();
-        header.p_type == libc::PT_LOAD
-            && header.p_flags & (libc::PF_R | libc::PF_W) == libc::PF_R | libc::PF_W
-            && (moved || linked)
-    };
-    let header = headers.iter().rfind(mine).ok_or(Reason::NoSegment)?;
-    let address = exe_base.wrapping_add(header.p_vaddr as usize);
-    if address % PAGE != 0 || address == 0 {
-        return Err(Reason::NoSegment);
+/// A hash, as 64 hexadecimal digits.
+struct Hex<'a>(&'a [u8; 32]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
-    Ok(Segment { address, length: header.p_filesz as usize, exe_base })
 }
 
-/// Thaws the image in the executable's own section.
-pub(crate) fn section(placeholder: &'static Placeholder) -> Result<Thawed, Reason> {
-    let segment = find_segment(placeholder)?;
-    // SAFETY: the kernel mapped `length` bytes of this segment at `address` (page-aligned, not null) because the program
-    // header says so; the part read here is at most the first page, which the segment has, because its address is
-    // page-aligned and the kernel maps whole pages. Nothing writes to the header page: image data begins behind it.
-    let first = unsafe {
-        core::slice::from_raw_parts(ptr::with_exposed_provenance::<u8>(segment.address), segment.length.min(PAGE))
-    };
-    let page = HeaderPage::decode(first).map_err(Reason::Format)?;
-    let header = page.header;
-    if header.length > segment.length as u64 {
-        return Err(Reason::Segment { expected: header.length, found: segment.length as u64 });
+impl Outcome {
+    /// Nothing was looked for.
+    pub(crate) fn off() -> Self {
+        let mut outcome = Self::default();
+        outcome.skip(Source::Section, Reason::Off);
+        outcome
     }
+
+    fn skip(&mut self, source: Source, reason: Reason) {
+        if let Some(free) = self.skipped.iter_mut().find(|slot| slot.is_none()) {
+            *free = Some((source, reason));
+        }
+    }
+
+    /// Takes what trying a source came to; whether that was the end of it.
+    fn take(&mut self, source: Source, tried: Result<Thawed, Reason>) -> bool {
+        match tried {
+            Ok(thawed) => self.thawed = Some(thawed),
+            Err(reason) => self.skip(source, reason),
+        }
+        self.thawed.is_some()
+    }
+
+    /// The sources that hold something that could not be used; all that were tried, if none holds anything.
+    pub(crate) fn skipped(&self) -> Skipped<'_> {
+        Skipped(self)
+    }
+}
+
+/// Why sources were not used, in one line.
+pub(crate) struct Skipped<'a>(&'a Outcome);
+
+impl Skipped<'_> {
+    fn present(&self) -> impl Iterator<Item = &(Source, Reason)> {
+        self.0.skipped.iter().flatten().filter(|(_, reason)| !reason.is_absence())
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.present().next().is_none()
+    }
+}
+
+impl fmt::Display for Skipped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some((first, reason)) = self.present().next() else {
+            // Nothing anywhere: the section is where it would be.
+            return self.0.skipped.iter().flatten().take(1).try_for_each(|(_, reason)| write!(f, "{reason}"));
+        };
+        // The section alone needs no name in a cold start: it is what everybody has.
+        if *first == Source::Section && self.present().count() == 1 && self.0.thawed.is_none() {
+            return write!(f, "{reason}");
+        }
+        for (index, (source, reason)) in self.present().enumerate() {
+            write!(f, "{}{source}", if index == 0 { "" } else { "; " })?;
+            if let (Source::Snapshot, Some(location)) = (source, &self.0.snapshot) {
+                write!(f, " {}", location.shown())?;
+            }
+            write!(f, ": {reason}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Looks for an image in each source in turn. `files`: whether files count, or the executable's own section alone.
+pub(crate) fn thaw(placeholder: &'static Placeholder, files: bool, snapshot: Option<Location>) -> Outcome {
+    let mut outcome = Outcome { snapshot, ..Outcome::default() };
+    let program = match Program::find(placeholder) {
+        Ok(program) => program,
+        Err(reason) => {
+            outcome.skip(Source::Section, reason);
+            return outcome;
+        }
+    };
+    if !outcome.take(Source::Section, from_section(&program)) && files {
+        look_at_files(&mut outcome, &program);
+    }
+    outcome
+}
+
+/// Looks for an image in the files that may have one. Out of line, as all that an embedded program has no use for, so that
+/// its start touches little code.
+#[cold]
+#[inline(never)]
+fn look_at_files(outcome: &mut Outcome, program: &Program) {
+    let Some(identity) = program.identity() else { return outcome.skip(Source::Footer, Reason::NotStamped) };
+    let from_file = |source, stored: Result<Stored, Reason>| from_file(source, &stored?, identity, program);
+    if outcome.take(Source::Footer, from_file(Source::Footer, footer::image())) {
+        return;
+    }
+    if let Some(location) = outcome.snapshot {
+        outcome.take(Source::Snapshot, from_file(Source::Snapshot, snapshot::image(location)));
+    }
+}
+
+fn from_section(program: &Program) -> Result<Thawed, Reason> {
+    let mut image = section::image(program)?;
+    accept(&image.page.header, program)?;
+    // Without names of types: what was embedded by identity has the types of this binary, and reading the names of all of
+    // them costs page faults.
+    check(&image, program, false)?;
+    if image.distance() != 0 {
+        // SAFETY: nothing refers to the segment: slices made of it are gone, and the placeholder static is only ever used
+        // for its address.
+        unsafe { image.move_home() }?;
+    }
+    // SAFETY: the image passed `check`, and is that of this program, because the two are one file.
+    unsafe { use_it(&mut image, program, Source::Section) }
+}
+
+fn from_file(source: Source, stored: &Stored, identity: [u8; 32], program: &Program) -> Result<Thawed, Reason> {
+    let page = stored.header_page()?;
+    if page.header.identity != identity {
+        return Err(Reason::Identity { expected: identity, found: page.header.identity });
+    }
+    accept(&page.header, program)?;
+    if page.header.flags & FLAG_VERITY != 0 && !stored.file.has_verity() {
+        return Err(Reason::Untrusted("it is to be protected by fs-verity, and is not"));
+    }
+    let mut image = stored.map(page)?;
+    let used = check(&image, program, true).and_then(|()| {
+        // SAFETY: the image passed `check`, and it has the identity of this program.
+        unsafe { use_it(&mut image, program, source) }
+    });
+    if used.is_err() {
+        image.unmap();
+    }
+    used
+}
+
+/// What the header says must fit the machine and the program.
+fn accept(header: &Header, program: &Program) -> Result<(), Reason> {
     let missing = header.cpu & !cpu::features();
     if missing != 0 {
         return Err(Reason::Cpu { missing });
     }
-    let pie = header.flags & FLAG_PIE != 0;
-    let home = header.home as usize;
-    let length = header.length as usize;
-    if !pie && (segment.address != home || segment.exe_base as u64 != header.exe_base) {
-        return Err(Reason::Home { expected: header.home, found: segment.address as u64 });
+    if header.flags & FLAG_PIE == 0 && program.exe_base as u64 != header.exe_base {
+        return Err(Reason::ExecutableBase { expected: header.exe_base, found: program.exe_base as u64 });
     }
-    let image = segment.address..segment.address + length;
-    check(&page, image.start, segment.exe_base)?;
-    if pie {
-        sys::reserve(home, length).map_err(|errno| Reason::Reserve { home: header.home, errno })?;
-        // SAFETY: nothing refers to the segment: the slices made of it above and in `check` are not used again, and the
-        // placeholder static is only ever used for its address. The target was reserved just now.
-        let moved = unsafe { sys::move_pages(image, home) };
-        if let Err(errno) = moved {
-            sys::release(home, length);
-            return Err(Reason::Reserve { home: header.home, errno });
-        }
-        // SAFETY: the image is at `home` now, it passed `check`, and nothing refers to it yet.
-        unsafe { relocate(&page, (segment.exe_base as u64).wrapping_sub(header.exe_base)) };
-    }
-    // SAFETY: the image is at its home address, passed `check`, and its static pointers are right: in a non-PIE they
-    // cannot be wrong, in a PIE they were relocated.
-    unsafe {
-        restore(&page, segment.exe_base);
-        publish(&page);
-    }
-    alloc::set_image(home, length);
-    Ok(Thawed { source: Source::Section, roots: header.root_count, home: header.home, length: header.length })
+    Ok(())
 }
 
-/// The bytes of a table of an image that is mapped at `address`; empty when there is none. Not checked yet.
-///
-/// # Safety
-/// `page.header.length` bytes are mapped and readable at `address`, for as long as the result is used.
-unsafe fn table<'a>(page: &HeaderPage, kind: TableKind, address: usize) -> &'a [u8] {
-    let Some(table) = page.entry(kind) else { return &[] };
-    // SAFETY: decoding proved offset + length ≤ `header.length`, which the caller promises to be mapped. Tables lie
-    // outside the image data, so the program never writes to them.
-    unsafe {
-        core::slice::from_raw_parts(
-            ptr::with_exposed_provenance::<u8>(address + table.offset as usize),
-            table.length as usize,
-        )
+/// Checks every table that a thaw needs in any case, and that the image's roots are the program's: their number, sizes and
+/// alignments, and, if asked, the names of their types.
+fn check(image: &Mapped, program: &Program, type_names: bool) -> Result<(), Reason> {
+    let header = &image.page.header;
+    image.verify(TableKind::Roots)?;
+    image.verify(TableKind::Carried)?;
+    if image.page.entry(TableKind::StaticPointers).is_some() {
+        image.verify_relocations(TableKind::StaticPointers)?;
     }
-}
-
-/// Checks every table that the thaw needs, and that the image's roots are the program's.
-fn check(page: &HeaderPage, address: usize, exe_base: usize) -> Result<(), Reason> {
-    for kind in [TableKind::Roots, TableKind::StaticPointers, TableKind::Carried] {
-        if let Some(entry) = page.entry(kind) {
-            // SAFETY: the caller found the segment to be as long as the image.
-            entry.verify(unsafe { table(page, kind, address) }).map_err(Reason::Format)?;
-        }
-    }
-    // SAFETY: as above.
-    let [roots, pointers, carried] = unsafe {
-        [TableKind::Roots, TableKind::StaticPointers, TableKind::Carried].map(|kind| table(page, kind, address))
-    };
+    let entries = image.table(TableKind::Roots);
     let mut expected = 0;
     for (index, record) in roots::all().enumerate() {
         expected = index + 1;
-        if expected > page.header.root_count as usize {
+        if expected > header.root_count as usize {
             continue;
         }
-        let root = page.root(roots, index).map_err(Reason::Format)?;
-        if root.size != record.size() as u64 || root.align != record.align() as u64 {
+        let root = image.page.root(entries, index).map_err(Reason::Format)?;
+        let same = root.size == record.size() as u64 && root.align == record.align() as u64;
+        let same_name = || format::digest(record.type_name().as_bytes()) == root.type_digest;
+        if !same || (type_names && !same_name()) {
             return Err(Reason::Root { name: record.name() });
         }
     }
-    if expected != page.header.root_count as usize {
-        return Err(Reason::Roots { expected, found: page.header.root_count });
+    if expected != header.root_count as usize {
+        return Err(Reason::Roots { expected, found: header.root_count });
     }
-    for entry in format::carried(carried, &page.header) {
+    let own = program.segment.as_ref().map(|segment| segment.address);
+    for entry in format::carried(image.table(TableKind::Carried), header) {
         let entry = entry.map_err(Reason::Format)?;
-        let start = exe_base.wrapping_add(entry.address as usize);
+        let start = program.exe_base.wrapping_add(entry.address as usize);
         let end = start.wrapping_add(entry.length as usize);
         let holds = |segment: Range<usize>| segment.start <= start && start <= end && end <= segment.end;
-        if !sys::writable_segments(address).any(holds) {
+        if !sys::writable_segments(own).any(holds) {
             return Err(Reason::Format(FormatError::Field { field: "carried static", found: entry.address }));
         }
     }
-    match format::relocations(pointers, &page.header).find_map(Result::err) {
-        Some(error) => Err(Reason::Format(error)),
-        None => Ok(()),
+    Ok(())
+}
+
+/// Makes the image's pointers right, restores the statics, and gives every root its value.
+///
+/// # Safety
+/// The image is that of this program, passed [`check`], and is in one of its places; nothing refers to its data.
+unsafe fn use_it(image: &mut Mapped, program: &Program, source: Source) -> Result<Thawed, Reason> {
+    // SAFETY: the caller's promise.
+    unsafe { image.relocate(program) }?;
+    // SAFETY: its pointers are right now, and it stays mapped.
+    unsafe {
+        restore(image, program.exe_base);
+        publish(image);
     }
+    alloc::set_image(image.address, image.length());
+    roots::set_thawed_from(source);
+    Ok(Thawed {
+        source,
+        roots: image.page.header.root_count,
+        address: image.address,
+        length: image.length(),
+        relocated: image.distance() != 0,
+        cpu: image.page.header.cpu,
+    })
 }
 
 /// Gives the carried statics the bytes they had after the roots were evaluated.
 ///
 /// # Safety
-/// The image is mapped at its home address, passed [`check`], and its pointers are right. No code of the program has
-/// run yet, so that nothing relies on what the statics hold now.
-unsafe fn restore(page: &HeaderPage, exe_base: usize) {
-    let home = page.header.home as usize;
-    // SAFETY: the image is mapped at `home`.
-    let entries = unsafe { table(page, TableKind::Carried, home) };
-    for entry in format::carried(entries, &page.header).flatten() {
-        let from = ptr::with_exposed_provenance::<u8>(home + entry.offset as usize);
+/// The image passed [`check`], and its pointers are right. No code of the program has run yet, so that nothing relies on
+/// what the statics hold now.
+unsafe fn restore(image: &Mapped, exe_base: usize) {
+    for entry in format::carried(image.table(TableKind::Carried), &image.page.header).flatten() {
+        let from = ptr::with_exposed_provenance::<u8>(image.address + entry.offset as usize);
         let to = ptr::with_exposed_provenance_mut::<u8>(exe_base.wrapping_add(entry.address as usize));
         // SAFETY: `check` found the target inside a writable segment of the executable and the source inside the image
         // data; the two are different mappings. The statics are those of this very binary, and the bytes are what they
@@ -239,41 +383,25 @@ unsafe fn restore(page: &HeaderPage, exe_base: usize) {
     }
 }
 
-/// Adds the executable's slide to the words that hold addresses inside it.
-///
-/// # Safety
-/// The image is mapped, writable, at its home address, and passed [`check`]; nothing refers to its data.
-unsafe fn relocate(page: &HeaderPage, slide: u64) {
-    let home = page.header.home as usize;
-    // SAFETY: the image is mapped at `home`.
-    let pointers = unsafe { table(page, TableKind::StaticPointers, home) };
-    for offset in format::relocations(pointers, &page.header).flatten() {
-        let word = ptr::with_exposed_provenance_mut::<u64>(home + offset as usize);
-        // SAFETY: `relocations` keeps to eight bytes inside the image data, which is mapped and writable and which
-        // nothing refers to. Packed structs hold unaligned words.
-        unsafe { word.write_unaligned(word.read_unaligned().wrapping_add(slide)) };
-    }
-}
-
 /// Gives every root its value.
 ///
 /// # Safety
-/// The image is mapped at its home address, passed [`check`], and its pointers are right.
-unsafe fn publish(page: &HeaderPage) {
-    // SAFETY: the image is mapped at its home address.
-    let entries = unsafe { table(page, TableKind::Roots, page.header.home as usize) };
+/// The image passed [`check`], its pointers are right, and it stays mapped.
+unsafe fn publish(image: &Mapped) {
+    let entries = image.table(TableKind::Roots);
     for (index, record) in roots::all().enumerate() {
-        if let Ok(root) = page.root(entries, index) {
+        if let Ok(root) = image.page.root(entries, index) {
+            // A value without bytes has no place in the image.
+            let distance = if root.size == 0 { 0 } else { image.distance() };
+            let value = root.value.wrapping_add(distance) as usize;
             // SAFETY: the image belongs to this very binary, so entry `index` is this record's, and its size and
             // alignment were compared. The bytes at its address are the value that this binary evaluated in its freeze
-            // run, at the same address, with everything it points to at the same addresses; the freeze process is gone,
-            // so nothing else refers to it. The mapping is never removed.
-            unsafe { record.publish(ptr::with_exposed_provenance_mut(root.value as usize)) };
+            // run, with everything it points to at the same distance from it as there; the freeze process is gone, so
+            // nothing else refers to it. The mapping is never removed.
+            unsafe { record.publish(ptr::with_exposed_provenance_mut(value)) };
         }
     }
 }
 
-/// Whether this is an embedded binary, or may be one.
-pub(crate) fn is_embedded(placeholder: &'static Placeholder) -> bool {
-    find_segment(placeholder).is_ok_and(|segment| segment.length > format::HEADER_LEN)
-}
+#[cfg(test)]
+mod tests;

@@ -2,8 +2,10 @@
 
 use crate::programs::{Built, line};
 use anyhow::{Context, Result, ensure};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::process::{Command, ExitStatus};
+use std::time::Duration;
 
 /// What a run printed and how it ended.
 #[derive(Clone, Debug)]
@@ -19,7 +21,17 @@ pub struct Run {
 impl Run {
     /// Runs `command` to its end.
     pub fn of(command: &mut Command) -> Result<Self> {
-        let output = command.output().with_context(|| format!("cannot run `{}`", line(command)))?;
+        let mut output = command.output();
+        for _ in 0..1000 {
+            // A child that another test is starting has, until it executes its own program, every file open that this
+            // process has open for writing.
+            if !output.as_ref().is_err_and(|error| error.kind() == ErrorKind::ExecutableFileBusy) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+            output = command.output();
+        }
+        let output = output.with_context(|| format!("cannot run `{}`", line(command)))?;
         Ok(Self {
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
@@ -55,15 +67,38 @@ impl Run {
 
     /// Requires that it ended well, evaluated nothing, and has all of its `roots` from the section.
     pub fn require_thawed(&self, roots: usize) -> Result<()> {
+        self.require_thawed_from("section", roots)
+    }
+
+    /// The same for another source.
+    pub fn require_thawed_from(&self, source: &str, roots: usize) -> Result<()> {
         self.require_success()?;
         ensure!(self.evaluated().is_empty(), "build expressions ran: {:?}\n{}", self.evaluated(), self.stderr);
         let sources = self.sources();
-        ensure!(sources.iter().all(|(_, source)| *source == "section"), "not from the section: {sources:?}");
+        ensure!(
+            sources.iter().all(|(_, found)| *found == source),
+            "not from the {source}: {sources:?}\n{}",
+            self.stderr
+        );
         ensure!(sources.len() == roots, "{} roots are known, {roots} expected", sources.len());
-        let log = format!("fastboot: thawed {roots} root");
-        let logged = self.stderr.lines().any(|line| line.starts_with(&log) && line.contains(" from section, "));
-        ensure!(logged, "FASTBOOT_LOG did not report `{log}s from section, ..`:\n{}", self.stderr);
+        let thawed = format!("fastboot: thawed {roots} root");
+        let from = format!(" from {source}, ");
+        let logged = self.log().is_some_and(|line| line.starts_with(&thawed) && line.contains(&from));
+        ensure!(logged, "FASTBOOT_LOG did not report `{thawed}s{from}..`:\n{}", self.stderr);
         Ok(())
+    }
+
+    /// Requires that it ended well, evaluated all of its roots, and gave this as the reason.
+    pub fn require_cold_because(&self, reason: &str) -> Result<()> {
+        self.require_cold()?;
+        let logged = self.log().is_some_and(|line| line.starts_with("fastboot: cold start: ") && line.contains(reason));
+        ensure!(logged, "FASTBOOT_LOG did not report `cold start: ..{reason}`:\n{}", self.stderr);
+        Ok(())
+    }
+
+    /// The line that FASTBOOT_LOG asks for.
+    pub fn log(&self) -> Option<&str> {
+        self.stderr.lines().find(|line| line.starts_with("fastboot: "))
     }
 
     /// Requires that it ended well.
@@ -76,7 +111,7 @@ impl Run {
 /// The program at `path`, with a clean environment as far as fastboot is concerned.
 pub fn program(path: &Path) -> Command {
     let mut command = Command::new(path);
-    for name in ["FASTBOOT", "FASTBOOT_LOG", "FASTBOOT_FREEZE", "RUST_BACKTRACE"] {
+    for name in ["FASTBOOT", "FASTBOOT_LOG", "FASTBOOT_FREEZE", "FASTBOOT_SNAPSHOT", "RUST_BACKTRACE"] {
         command.env_remove(name);
     }
     command

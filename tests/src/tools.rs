@@ -1,7 +1,10 @@
 //! Programs of the system that tests use. On a developer's machine some may be missing; in CI none may.
 
+use crate::programs::{TargetFolder, succeed};
+use anyhow::Result;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::LazyLock;
 
 /// A command for the tool `name`, or `None`, and a word about it, if there is none and this is not CI.
 ///
@@ -37,4 +40,18 @@ pub fn skip(reason: &str) {
 pub fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt;
     std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
+}
+
+/// The test program `attack`: its launcher, and its library to be preloaded.
+pub fn attack() -> Result<(PathBuf, PathBuf)> {
+    static BUILT: LazyLock<Result<PathBuf, String>> = LazyLock::new(|| {
+        let build = || -> Result<PathBuf> {
+            let target = TargetFolder::lock()?;
+            succeed(target.cargo("build").args(["--release", "--package", "attack"]))?;
+            Ok(target.path().join("release"))
+        };
+        build().map_err(|error| format!("{error:#}"))
+    });
+    let folder = BUILT.as_ref().map_err(|error| anyhow::anyhow!("{error}"))?;
+    Ok((folder.join("attack"), folder.join("libattack.so")))
 }

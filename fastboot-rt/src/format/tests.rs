@@ -125,11 +125,84 @@ fn roots_outside_the_data_are_refused() {
 }
 
 #[test]
+fn two_tables_of_one_kind_or_at_one_place_are_refused() {
+    let (header, _, _) = sample();
+    let header = Header { table_count: 2, ..header };
+    let table = |kind, offset| Table { kind, offset, length: 40, digest: 0 };
+    let decode = |tables: [Table; 2]| {
+        let directory = tables.map(|table| table.encode()).concat();
+        let mut image = header.encode(&directory).to_vec();
+        image.extend_from_slice(&directory);
+        image.resize(8192, 0);
+        HeaderPage::decode(&image).map(drop)
+    };
+    assert_eq!(decode([table(TableKind::Roots, 192), table(TableKind::Strings, 232)]), Ok(()));
+    assert!(decode([table(TableKind::Roots, 192), table(TableKind::Roots, 232)]).is_err(), "one kind");
+    for other in [192, 200, 224] {
+        assert!(decode([table(TableKind::Roots, 192), table(TableKind::Strings, other)]).is_err(), "{other}");
+        assert!(decode([table(TableKind::Roots, other), table(TableKind::Strings, 192)]).is_err(), "{other}");
+    }
+}
+
+fn relocation_table(offsets: &[u64]) -> Vec<u8> {
+    let mut table = Vec::new();
+    encode_relocations(offsets.iter().copied(), 4096, |byte| table.push(byte));
+    table
+}
+
+#[test]
+fn relocations_survive_the_journey() {
+    let (header, _, _) = sample();
+    let header = Header { length: 1 << 40, data_length: (1 << 40) - 4096, ..header };
+    for offsets in [
+        vec![],
+        vec![4096],
+        vec![4097, 4098, 4105, 4105 + 127, 4105 + 127 + 128],
+        vec![4096 + 16384, 1 << 30, (1 << 40) - 8],
+        (0..1000).map(|index| 4096 + index * index).skip(1).collect(),
+    ] {
+        let table = relocation_table(&offsets);
+        let read: Result<Vec<u64>, _> = relocations(&table, &header).collect();
+        assert_eq!(read, Ok(offsets));
+    }
+    assert_eq!(relocation_table(&[4096, 4104, 4128]), [0, 8, 24], "a byte each");
+}
+
+#[test]
 fn relocations_outside_the_data_are_refused() {
     let (header, _, _) = sample();
-    let table: Vec<u8> = [4096u64, 8184, 8185, 0, u64::MAX].iter().flat_map(|o| o.to_le_bytes()).collect();
-    let good: Vec<bool> = relocations(&table, &header).map(|r| r.is_ok()).collect();
-    assert_eq!(good, [true, true, false, false, false]);
+    let read = |table: &[u8]| relocations(table, &header).map(|found| found.ok()).collect::<Vec<_>>();
+    let end = |offset: u64| relocation_table(&[4096, offset]);
+    assert_eq!(read(&end(8184)), [Some(4096), Some(8184)]);
+    assert_eq!(read(&end(8185)), [Some(4096), None], "one byte too far");
+    assert_eq!(read(&end(4096)), [Some(4096), None], "twice the same");
+    assert_eq!(read(&end(0)), [Some(4096), None], "descending, that is, 2^64 too far");
+    assert_eq!(read(&[0, 0x88]), [Some(4096), None], "cut off");
+    assert_eq!(read(&[0, 0, 8]), [Some(4096), None], "nothing is read behind an error");
+    let endless = [[0x80; 9].as_slice(), &[2]].concat();
+    assert_eq!(read(&endless), [None], "more than 64 bits");
+    assert_eq!(read(&[[0x80; 20].as_slice(), &[0]].concat()), [None], "zeros without end");
+}
+
+#[test]
+fn a_footer_survives_the_journey_and_nothing_else_does() {
+    let footer = Footer { offset: 2 << 20, length: 8192 };
+    let bytes = footer.encode();
+    let length = footer.offset + footer.length + FOOTER_LEN as u64;
+    assert_eq!(Footer::decode(&bytes, length), Ok(Some(footer)));
+    assert!(Footer::decode(&bytes, length + 1).is_err(), "something follows");
+    assert_eq!(Footer::decode(&[0; FOOTER_LEN], length), Ok(None));
+    for byte in 0..FOOTER_LEN {
+        let mut damaged = bytes;
+        damaged[byte] ^= 0x10;
+        assert!(!matches!(Footer::decode(&damaged, length), Ok(Some(_))), "byte {byte} went unnoticed");
+    }
+    for lie in
+        [Footer { offset: 1, length }, Footer { offset: u64::MAX - 4095, length }, Footer { length: 0, ..footer }]
+    {
+        let length = lie.offset.wrapping_add(lie.length).wrapping_add(FOOTER_LEN as u64);
+        assert!(Footer::decode(&lie.encode(), length).is_err(), "{lie:?}");
+    }
 }
 
 #[test]
@@ -201,6 +274,27 @@ fn the_documentation_has_every_field_where_it_is() {
         assert_eq!(u64::from_le_bytes(word), expected, "{row:?}");
     }
     assert_eq!((rows.len(), end), (16, HEADER_LEN));
+}
+
+#[test]
+fn the_documentation_has_every_flag() {
+    let rows = documented("| flag | name | meaning |");
+    let found: Vec<_> = rows.iter().map(|row| (row[0].clone(), row[1].clone())).collect();
+    let expected: Vec<_> = FLAGS.into_iter().map(|(flag, name)| (flag.to_string(), name.to_owned())).collect();
+    assert_eq!(found, expected);
+    assert_eq!(FLAGS.into_iter().map(|(flag, _)| flag).sum::<u64>(), KNOWN_FLAGS);
+}
+
+#[test]
+fn the_documentation_has_the_footer() {
+    let bytes = Footer { offset: 0x1111_0000, length: 0x2222_0000 }.encode();
+    let expected = [u64::from_le_bytes(FOOTER_MAGIC), 0x1111_0000, 0x2222_0000, digest(&bytes[..24])];
+    let rows = documented("| offset | size | footer field | meaning |");
+    assert_eq!(rows.len(), expected.len());
+    for (row, expected) in rows.iter().zip(expected) {
+        let (offset, size): (usize, usize) = (row[0].parse().unwrap(), row[1].parse().unwrap());
+        assert_eq!(bytes[offset..offset + size], expected.to_le_bytes(), "{row:?}");
+    }
 }
 
 #[test]

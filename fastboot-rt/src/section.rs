@@ -1,0 +1,93 @@
+//! Section: the first place an image may be, and what the running program says of itself.
+//!
+//! ```text
+//! cold       the 128-byte placeholder, in a segment of its own, or among other data if no linker script was used
+//! non-PIE    the image, in a segment of its own at the home address: execve mapped it there
+//! PIE        the image, in a segment of its own behind .bss: execve mapped it wherever the executable is
+//! ```
+
+use crate::format::{FormatError, HEADER_LEN, HOME_WINDOW, HeaderPage, IDENTITY_OFFSET, PAGE};
+use crate::relocate::Mapped;
+use crate::start::Placeholder;
+use crate::sys;
+use crate::thaw::Reason;
+use core::ptr;
+
+/// What the running program says of itself.
+pub(crate) struct Program {
+    /// Load bias of the executable: 0 for non-PIE.
+    pub(crate) exe_base: usize,
+    /// The segment of the `fastboot` section, if it has one of its own.
+    pub(crate) segment: Option<Segment>,
+    /// Where the section begins, if its first [`HEADER_LEN`] bytes are mapped.
+    header: Option<usize>,
+}
+
+/// A segment that may hold an image: mapped and readable, as the program headers say.
+pub(crate) struct Segment {
+    /// Its first address, that of a page.
+    pub(crate) address: usize,
+    /// Length in bytes of what is backed by the file.
+    length: usize,
+    writable: bool,
+}
+
+impl Program {
+    /// Finds the section: where it was linked, or, moved by embedding, at a home address.
+    pub(crate) fn find(placeholder: &'static Placeholder) -> Result<Self, Reason> {
+        let (headers, exe_base) = sys::program_headers().ok_or(Reason::NoProgramHeaders)?;
+        let linked = placeholder.address();
+        let mut program = Self { exe_base, segment: None, header: None };
+        let readable = |header: &&libc::Elf64_Phdr| header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_R != 0;
+        for header in headers.iter().filter(readable) {
+            let address = exe_base.wrapping_add(header.p_vaddr as usize);
+            let length = header.p_filesz as usize;
+            let moved = exe_base == 0 && HOME_WINDOW.contains(&header.p_vaddr);
+            if (moved || address == linked) && address.is_multiple_of(PAGE) && address != 0 {
+                program.segment = Some(Segment { address, length, writable: header.p_flags & libc::PF_W != 0 });
+                program.header = (length >= HEADER_LEN).then_some(address);
+            } else if linked.checked_sub(address).is_some_and(|before| before.saturating_add(HEADER_LEN) <= length) {
+                program.header = Some(linked);
+            }
+        }
+        Ok(program)
+    }
+
+    /// A program that says nothing of itself.
+    #[cfg(test)]
+    pub(crate) fn without_section(exe_base: usize) -> Self {
+        Self { exe_base, segment: None, header: None }
+    }
+
+    /// SHA-256 of what the program loads, as the tool stamped it; `None` for a program that was never stamped, which no
+    /// file can belong to.
+    pub(crate) fn identity(&self) -> Option<[u8; 32]> {
+        let start = ptr::with_exposed_provenance::<[u8; 32]>(self.header? + IDENTITY_OFFSET);
+        // SAFETY: `find` saw in the program headers that the first `HEADER_LEN` bytes of the section are mapped and
+        // readable, and these are among them. Bytes have no alignment, and nothing writes to them.
+        let identity = unsafe { start.read() };
+        (identity != [0; 32]).then_some(identity)
+    }
+
+    /// Whether the section holds an image, good or not.
+    pub(crate) fn is_embedded(&self) -> bool {
+        self.segment.as_ref().is_some_and(|segment| segment.length > HEADER_LEN)
+    }
+}
+
+/// The image in the section, not yet checked further than its header.
+pub(crate) fn image(program: &Program) -> Result<Mapped, Reason> {
+    let segment = program.segment.as_ref().ok_or(Reason::NoSegment)?;
+    // SAFETY: the kernel mapped `length` bytes of this segment at `address` (page-aligned, not null) because the program
+    // header says so; the part read here is at most the first page, which the segment has, because its address is
+    // page-aligned and the kernel maps whole pages. Nothing writes to the header page: image data begins behind it.
+    let first = unsafe {
+        core::slice::from_raw_parts(ptr::with_exposed_provenance::<u8>(segment.address), segment.length.min(PAGE))
+    };
+    let page = HeaderPage::decode(first).map_err(Reason::Format)?;
+    let (expected, found) = (page.header.length, segment.length as u64);
+    if expected > found {
+        return Err(Reason::Format(FormatError::Truncated { expected, found }));
+    }
+    Ok(Mapped { page, address: segment.address, writable: segment.writable })
+}
