@@ -1,135 +1,182 @@
-//! Start-up times: an empty program, and mini-fzf with its list made at start and with its list inside.
+//! Measurements: start-up times of programs with prepared values, in many formats.
 //!
-//! The variants are run in turn, round by round, so that whatever else the machine does meanwhile meets all of them.
+//! ```text
+//! rows      what is measured
+//! programs  makes programs and data, in target/bench
+//! rounds    runs them in turn                          ┐
+//! memory    of processes that are alive at once        │
+//! count     system calls and instructions              ├─ results ─ report, plot, readme, targets
+//! thaw      by the program's own account               │
+//! scan      reading all of a value                     │
+//! page_cache  with the file in other states            │
+//! scaling   by size of the image, by look-ups          ┘
+//! ```
+//!
+//! How to measure start-up, and why so: docs/measuring.md.
 
-use crate::command::{cargo, run, target};
-use crate::usage::{Usage, measure};
+mod count;
+mod machine;
+mod memory;
+mod page_cache;
+mod plot;
+mod programs;
+mod readme;
+mod report;
+mod results;
+mod rounds;
+mod rows;
+mod scaling;
+mod scan;
+mod statistics;
+mod targets;
+mod thaw;
+
 use anyhow::{Context, Result};
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
+use machine::Machine;
+use programs::Workshop;
+use results::{Measured, MeasuredRow, Parts, Results};
+use rounds::{Case, Samples};
+use rows::{FASTBOOT_DEFAULT, LOOK_UPS, Program, RKYV, Row, Table};
+use serde::Serialize;
+use std::path::Path;
 
-/// How often each variant is run.
-const ROUNDS: usize = 300;
-/// How often each variant is run that takes a hundred times as long.
-const SLOW_ROUNDS: usize = 10;
-/// How many entries are looked up.
-const LOOK_UPS: usize = 100;
-
-/// A binary with arguments.
-struct Variant {
-    name: String,
-    binary: PathBuf,
-    arguments: Vec<String>,
-    rounds: usize,
+/// How much is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Size {
+    /// In minutes.
+    Quick,
+    /// With builds from scratch, larger images, and more rounds.
+    Full,
 }
 
-/// Builds the programs, runs them, and prints a table.
-pub(crate) fn bench() -> Result<()> {
-    let folder = target().join("bench");
-    std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    let variants = variants(&folder)?;
-    let costs = measure_in_turn(&variants)?;
-    print(&variants, &costs);
-    Ok(())
+/// How many processes are alive at once when their memory is looked at.
+const PROCESSES: usize = 20;
+/// A program that takes longer than this, in microseconds, is not counted and not started twenty times in a quick run.
+const SLOW: f64 = 20_000.0;
+
+/// What the command line asks for.
+struct Options {
+    size: Size,
+    json: bool,
+    check: bool,
+    readme: bool,
+    tables: Vec<Table>,
+    scaling: bool,
 }
 
-/// Builds everything and copies it out of cargo's way.
-fn variants(folder: &Path) -> Result<Vec<Variant>> {
-    let binary = |package: &str, name: &str, build: &mut Command| {
-        run(build.args(["--release", "--locked", "--package", package]))?;
-        let (from, to) = (target().join("release").join(package), folder.join(name));
-        // Whole and at once, as the tool writes it: the page cache then keeps the image in large folios.
-        let bytes = std::fs::read(&from).with_context(|| format!("cannot read {}", from.display()))?;
-        let _ = std::fs::remove_file(&to);
-        std::fs::write(&to, bytes).with_context(|| format!("cannot write {}", to.display()))?;
-        std::fs::set_permissions(&to, std::fs::metadata(&from)?.permissions())?;
-        anyhow::Ok(to)
-    };
-    let minimal = binary("minimal", "minimal", &mut cargo("build"))?;
-    let cold = binary("mini-fzf", "mini-fzf-cold", &mut cargo("build"))?;
-    let nothing = vec!["--nothing".to_owned()];
-    // A step that is prime to the number of entries: all over the list, the same ones every time.
-    let look_ups: Vec<_> = (0..LOOK_UPS).map(|step| (step * 618_033 % 1_000_000).to_string()).collect();
-    let look_ups = [vec!["--get".to_owned()], look_ups].concat();
-
-    let variant = |name: &str, binary: &Path, arguments: &[String], rounds| Variant {
-        name: name.to_owned(),
-        binary: binary.to_owned(),
-        arguments: arguments.to_vec(),
-        rounds,
-    };
-    let mut variants = vec![
-        variant("an empty program", &minimal, &[], ROUNDS),
-        variant("cold, nothing touched", &cold, &nothing, ROUNDS),
-        variant(&format!("cold, {LOOK_UPS} look-ups"), &cold, &look_ups, SLOW_ROUNDS),
-    ];
-    for (kind, file, flag) in [
-        ("embedded", "mini-fzf", None),
-        ("embedded `--static`", "mini-fzf-static", Some("--static")),
-        ("embedded `--pie`", "mini-fzf-pie", Some("--pie")),
-    ] {
-        let embedded = binary("mini-fzf", file, cargo("fastboot").arg("build").args(flag))?;
-        variants.push(variant(&format!("{kind}, nothing touched"), &embedded, &nothing, ROUNDS));
-        variants.push(variant(&format!("{kind}, {LOOK_UPS} look-ups"), &embedded, &look_ups, ROUNDS));
-    }
-    Ok(variants)
-}
-
-/// The costs of each variant's runs. Not counted: a first run, which brings the file into the page cache.
-fn measure_in_turn(variants: &[Variant]) -> Result<Vec<Vec<Usage>>> {
-    let command = |variant: &Variant| {
-        let mut command = Command::new(&variant.binary);
-        command.args(&variant.arguments).env_remove("FASTBOOT").env_remove("FASTBOOT_LOG");
-        command
-    };
-    for variant in variants {
-        measure(&mut command(variant))?;
-    }
-    let mut costs: Vec<_> = variants.iter().map(|variant| Vec::with_capacity(variant.rounds)).collect();
-    for round in 0..ROUNDS {
-        for (variant, costs) in variants.iter().zip(&mut costs) {
-            if round < variant.rounds {
-                costs.push(measure(&mut command(variant))?);
-            }
+impl Options {
+    fn parse(flags: &[String]) -> Self {
+        let has = |name: &str| flags.iter().any(|flag| flag.strip_prefix("--") == Some(name));
+        let mut tables: Vec<Table> = Table::ALL.into_iter().filter(|table| has(table.name())).collect();
+        let mut scaling = has("scaling");
+        if tables.is_empty() && !scaling {
+            (tables, scaling) = (Table::ALL.into(), true);
         }
-    }
-    Ok(costs)
-}
-
-fn print(variants: &[Variant], costs: &[Vec<Usage>]) {
-    let time = |costs: &[Usage]| median(costs.iter().map(|cost| cost.time)).unwrap_or_default();
-    let faults = |costs: &[Usage]| median(costs.iter().map(|cost| cost.minor_faults + cost.major_faults));
-    let base = costs.first().map_or(Duration::ZERO, |costs| time(costs)).as_secs_f64();
-    println!("| program | median | relative | page faults |");
-    println!("|---|--:|--:|--:|");
-    for (variant, costs) in variants.iter().zip(costs) {
-        println!(
-            "| {} | {} µs | {:.2} × | {} |",
-            variant.name,
-            time(costs).as_micros(),
-            time(costs).as_secs_f64() / base,
-            faults(costs).unwrap_or_default()
-        );
+        let size = if has("quick") { Size::Quick } else { Size::Full };
+        Self { size, json: has("json"), check: has("check"), readme: has("readme"), tables, scaling }
     }
 }
 
-/// The middle one, the lower of two.
-fn median<T: Ord>(values: impl Iterator<Item = T>) -> Option<T> {
-    let mut values: Vec<T> = values.collect();
-    values.sort_unstable();
-    let middle = values.len().checked_sub(1)? / 2;
-    values.into_iter().nth(middle)
+/// Makes the programs, measures, prints the results and writes them to `target/bench`.
+pub(crate) fn bench(flags: &[String]) -> Result<()> {
+    let options = Options::parse(flags);
+    let mut machine = Machine::look()?;
+    if let Some(warning) = machine.warning() {
+        eprintln!("xtask: {warning}");
+    }
+    let mut workshop = Workshop::open(options.size)?;
+    let mut tables = Vec::new();
+    for table in &options.tables {
+        tables.push(measure(*table, &mut workshop, options.size)?);
+    }
+    let has_strings = options.tables.contains(&Table::Strings);
+    let scan = has_strings.then(|| scan::scan(&mut workshop, options.size)).transpose()?;
+    let page_cache = has_strings.then(|| page_cache::page_cache(&mut workshop)).transpose()?.unwrap_or_default();
+    let scaling = options.scaling.then(|| scaling::scaling(&mut workshop, options.size)).transpose()?;
+    machine.look_again()?;
+    let results = Results { machine, size: options.size, tables, scan, page_cache, scaling };
+    write(&workshop.folder, &results)?;
+    if options.readme {
+        let summary = report::summary(&results).context("README.md shows W1, which was not measured")?;
+        readme::update(&summary)?;
+    }
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&results)?);
+    } else {
+        print!("{}", report::markdown(&results));
+    }
+    if options.check { targets::check(&results) } else { Ok(()) }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Everything that is to be known of the rows of a table.
+fn measure(table: Table, workshop: &mut Workshop, size: Size) -> Result<Measured> {
+    let mut case = |row: Row| anyhow::Ok(Case { made: workshop.make(row.program, row.workload)?, row });
+    let rows = rows::rows(table, size);
+    let references = rows.iter().filter_map(rows::reference).map(&mut case).collect::<Result<Vec<_>>>()?;
+    let cases = rows.into_iter().map(&mut case).collect::<Result<Vec<_>>>()?;
+    eprintln!("xtask: measuring {}", table.name());
+    let samples = rounds::run(&cases, &references, size)?;
+    let base = rounds::base(&cases, &samples)?;
+    let measured = cases.iter().zip(&samples).map(|(case, samples)| row(case, samples, base, size));
+    let find = |name: &str| {
+        let found = cases.iter().position(|case| case.row.name == name && case.row.look_ups == LOOK_UPS)?;
+        samples.get(found)
+    };
+    let against_rkyv = find(FASTBOOT_DEFAULT).zip(find(RKYV)).filter(|_| table == Table::Strings);
+    Ok(Measured {
+        name: table.name(),
+        title: table.title(),
+        rows: measured.collect::<Result<_>>()?,
+        against_rkyv: against_rkyv.map(|(own, other)| rounds::ratio(own, other, |sample| sample.wall)),
+    })
+}
 
-    #[test]
-    fn the_middle_one() {
-        assert_eq!(median([5, 1, 3].into_iter()), Some(3));
-        assert_eq!(median([4, 1, 3, 2].into_iter()), Some(2));
-        assert_eq!(median(std::iter::empty::<u8>()), None);
+fn row(case: &Case, samples: &Samples, base: &Samples, size: Size) -> Result<MeasuredRow> {
+    let wall = rounds::spread(samples, |sample| sample.wall);
+    let slow = wall.median > SLOW;
+    // The empty program cannot wait.
+    let waits = !matches!(case.row.program, Program::Empty(_));
+    let processes = if slow && size == Size::Quick { 1 } else { PROCESSES };
+    let thaws = matches!(case.row.program, Program::Fastboot { .. });
+    Ok(MeasuredRow {
+        program: case.row.name.clone(),
+        task: case.row.task(),
+        rounds: samples.iter().flatten().count(),
+        wall,
+        ratio: rounds::ratio(samples, base, |sample| sample.wall),
+        parts: waits.then(|| Parts {
+            start: rounds::middle(samples, |sample| sample.start),
+            load: rounds::middle(samples, |sample| sample.load),
+            look_ups: rounds::middle(samples, |sample| sample.passes.iter().fold(0.0, |sum, pass| sum + pass)),
+            exit: rounds::middle(samples, |sample| sample.exit),
+        }),
+        faults: rounds::middle(samples, |sample| sample.faults),
+        system_calls: count::system_calls(case),
+        instructions: (!slow).then(|| count::instructions(case)).flatten(),
+        memory: waits.then(|| memory::memory(case, processes)).transpose()?,
+        binary_bytes: case.made.binary_bytes,
+        data_bytes: case.made.data_bytes,
+        build: case.made.build,
+        thaw: if thaws { thaw::thaw(case)? } else { None },
+    })
+}
+
+/// Writes the results as JSON, as Markdown and as plots.
+fn write(folder: &Path, results: &Results) -> Result<()> {
+    let write = |name: &str, text: &str| {
+        let path = folder.join(name);
+        std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+    };
+    write("results.json", &serde_json::to_string_pretty(results)?)?;
+    write("results.md", &report::markdown(results))?;
+    for table in &results.tables {
+        write(&format!("{}.svg", table.name), &plot::bars(table))?;
     }
+    if let Some(scaling) = &results.scaling {
+        write("size.svg", &plot::lines("Whole process, by size of the image", "MB", &scaling.by_size))?;
+        write("look-ups.svg", &plot::lines("Whole process, by look-ups in W1", "look-ups", &scaling.by_look_ups))?;
+    }
+    eprintln!("xtask: results, tables and plots are in {}", folder.display());
+    Ok(())
 }

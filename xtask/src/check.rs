@@ -26,7 +26,8 @@ pub(crate) fn test(full: bool) -> Result<()> {
 /// Formats everything.
 pub(crate) fn format() -> Result<()> {
     run(cargo("fmt").arg("--all"))?;
-    run(cargo("fmt").arg("--all").current_dir(programs()))
+    run(cargo("fmt").arg("--all").current_dir(programs()))?;
+    run(cargo("fmt").arg("--all").current_dir(measured()))
 }
 
 /// Formatting, clippy, rustdoc, and what looks at workflows: none may have anything to say.
@@ -38,6 +39,8 @@ pub(crate) fn lint() -> Result<()> {
     run(cargo("doc").args(["--locked", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "--deny warnings"))?;
 
     run(cargo("fmt").args(["--all", "--check"]).current_dir(programs()))?;
+    // Not compiled here: it takes minutes, and `bench` does.
+    run(cargo("fmt").args(["--all", "--check"]).current_dir(measured()))?;
     // Where the integration tests build them, for what they have in common.
     let mut programs_clippy = cargo("clippy");
     programs_clippy.current_dir(programs()).env("CARGO_TARGET_DIR", target().join("programs"));
@@ -50,6 +53,12 @@ pub(crate) fn ci() -> Result<()> {
     test(false)
 }
 
+/// The programs that `bench` measures.
+fn measured() -> std::path::PathBuf {
+    root().join("bench/suite")
+}
+
+/// The programs that the integration tests run.
 fn programs() -> std::path::PathBuf {
     root().join("tests/programs")
 }

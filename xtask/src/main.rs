@@ -4,6 +4,7 @@ mod bench;
 mod check;
 mod command;
 mod demo;
+mod step;
 mod usage;
 mod workflows;
 
@@ -40,7 +41,13 @@ const VERBS: &[Verb] = &[
         run: |_| check::lint(),
     },
     Verb { name: "ci", flags: &[], help: "lint, then test", run: |_| check::ci() },
-    Verb { name: "bench", flags: &[], help: "start-up times, as a Markdown table", run: |_| bench::bench() },
+    Verb {
+        name: "bench",
+        flags: &["--quick", "--json", "--check", "--readme", "--strings", "--map", "--crates", "--scaling"],
+        help: "start-up times against other formats, in target/bench; --quick: in minutes; --check: against the targets; \
+               --readme: into README.md; --strings and so on: that part only",
+        run: bench::bench,
+    },
 ];
 
 fn main() -> ExitCode {

@@ -105,7 +105,7 @@ const STEMS: [&str; 32] = [
 
 const ENDINGS: [&str; 12] = ["rs", "c", "h", "toml", "md", "json", "yaml", "py", "ts", "html", "sql", "txt"];
 
-fn made_up(count: usize) -> Vec<String> {
+pub(crate) fn made_up(count: usize) -> Vec<String> {
     let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
     // One buffer for all of them, and every path copied out of it at its final size: no allocation is made twice.
     let mut path = String::with_capacity(256);

@@ -1,0 +1,145 @@
+//! Runs programs in turn, round by round, so that whatever else the machine does meanwhile meets all of them; and compares
+//! each with the empty program of the same round.
+
+use super::Size;
+use super::programs::Made;
+use super::rows::{EMPTY, Row};
+use super::statistics::{Spread, median};
+use crate::usage::measure;
+use anyhow::{Context, Result, ensure};
+use std::collections::HashMap;
+
+/// A row that can be run.
+pub(crate) struct Case {
+    pub(crate) row: Row,
+    pub(crate) made: Made,
+}
+
+/// One run. Times are in microseconds.
+#[derive(Clone, Debug)]
+pub(crate) struct Sample {
+    /// From before fork to after wait.
+    pub(crate) wall: f64,
+    /// From before fork to the first line of `main`.
+    pub(crate) start: f64,
+    /// From there to the first use of the value.
+    pub(crate) load: f64,
+    /// How long each pass of look-ups took.
+    pub(crate) passes: Vec<f64>,
+    /// From the end of the last pass to after wait.
+    pub(crate) exit: f64,
+    pub(crate) faults: f64,
+}
+
+/// What the runs of a case came to, by round: not every case is run in every round.
+pub(crate) type Samples = Vec<Option<Sample>>;
+
+/// How many rounds, and how many seconds a slow program may take of them all.
+fn effort(size: Size) -> (usize, f64) {
+    match size {
+        Size::Quick => (100, 1.0),
+        Size::Full => (300, 6.0),
+    }
+}
+
+/// Runs all cases. Not counted: a first run, which brings the files into the page cache, and `references`, which are run
+/// once for their answers.
+///
+/// # Errors
+/// If a program fails, or its answer is not that of the others of its workload.
+pub(crate) fn run(cases: &[Case], references: &[Case], size: Size) -> Result<Vec<Samples>> {
+    let (rounds, seconds) = effort(size);
+    let mut answers = HashMap::new();
+    for case in references {
+        one(case, &mut answers)?;
+    }
+    let mut strides = Vec::new();
+    for case in cases {
+        let sample = one(case, &mut answers)?;
+        let affordable = (seconds * 1e6 / sample.wall) as usize;
+        strides.push(rounds / affordable.clamp(5, rounds));
+    }
+    let mut samples = vec![Samples::new(); cases.len()];
+    let mut order: Vec<usize> = (0..cases.len()).collect();
+    let mut random = 1;
+    for round in 0..rounds {
+        // A program runs up to a tenth faster or slower behind another one: nobody always has the same predecessor.
+        shuffle(&mut order, &mut random);
+        for index in &order {
+            let due = round % strides[*index] == 0;
+            samples[*index].push(if due { Some(one(&cases[*index], &mut answers)?) } else { None });
+        }
+    }
+    Ok(samples)
+}
+
+/// Another order, the same ones in every run of the bench.
+fn shuffle(order: &mut [usize], random: &mut u64) {
+    for last in (1..order.len()).rev() {
+        // Marsaglia's xorshift.
+        *random ^= *random << 13;
+        *random ^= *random >> 7;
+        *random ^= *random << 17;
+        order.swap(last, (*random >> 32) as usize % (last + 1));
+    }
+}
+
+/// Runs a case once, and compares its answer.
+pub(crate) fn one(case: &Case, answers: &mut HashMap<String, String>) -> Result<Sample> {
+    let row = &case.row;
+    let arguments = row.arguments();
+    let usage = measure(&mut case.made.command(&arguments))?;
+    let micro = |from: u64, to: u64| to.saturating_sub(from) as f64 / 1000.0;
+    let mut words = usage.output.split_whitespace();
+    let answer = words.next().unwrap_or_default().to_owned();
+    let times: Vec<u64> = words.map(str::parse).collect::<Result<_, _>>().context("a time is no number")?;
+    let question = format!("{} {}", row.workload, arguments.join(" "));
+    let first = answers.entry(question).or_insert_with(|| answer.clone());
+    ensure!(*first == answer, "{}: the answer is `{answer}`, other programs say `{first}`", row.name);
+    let main = times.first().copied().unwrap_or(usage.ended);
+    let last = times.last().copied().unwrap_or(usage.ended);
+    Ok(Sample {
+        wall: micro(usage.began, usage.ended),
+        start: micro(usage.began, main),
+        load: micro(main, times.get(1).copied().unwrap_or(main)),
+        passes: times.windows(2).skip(1).map(|pair| micro(pair[0], pair[1])).collect(),
+        exit: micro(last, usage.ended),
+        faults: usage.faults as f64,
+    })
+}
+
+/// How the times of two cases relate, round by round.
+pub(crate) fn ratio(samples: &Samples, base: &Samples, time: impl Fn(&Sample) -> f64) -> Spread {
+    let pairs = samples.iter().zip(base);
+    Spread::of(pairs.filter_map(|(sample, base)| Some(time(sample.as_ref()?) / time(base.as_ref()?))))
+}
+
+/// The spread of something.
+pub(crate) fn spread(samples: &Samples, what: impl Fn(&Sample) -> f64) -> Spread {
+    Spread::of(samples.iter().flatten().map(what))
+}
+
+/// The median of something.
+pub(crate) fn middle(samples: &Samples, what: impl Fn(&Sample) -> f64) -> f64 {
+    median(samples.iter().flatten().map(what))
+}
+
+/// The samples of the empty program.
+pub(crate) fn base<'a>(cases: &[Case], samples: &'a [Samples]) -> Result<&'a Samples> {
+    let index = cases.iter().position(|case| case.row.name == EMPTY).context("nothing to compare with")?;
+    samples.get(index).context("nothing to compare with")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shuffling_loses_nobody() {
+        let (mut order, mut random) = ((0..9).collect::<Vec<_>>(), 1);
+        shuffle(&mut order, &mut random);
+        assert!(!order.is_sorted());
+        order.sort_unstable();
+        assert_eq!(order, (0..9).collect::<Vec<_>>());
+    }
+}
