@@ -236,8 +236,10 @@ pub(crate) fn thaw(placeholder: &'static Placeholder, files: bool, snapshot: Opt
             return outcome;
         }
     };
+    // Before the segment that it stands in may be moved away, and then turn out not to be of use.
+    let identity = program.identity();
     if !outcome.take(Source::Section, from_section(&program)) && files {
-        look_at_files(&mut outcome, &program);
+        look_at_files(&mut outcome, &program, identity);
     }
     outcome
 }
@@ -246,8 +248,8 @@ pub(crate) fn thaw(placeholder: &'static Placeholder, files: bool, snapshot: Opt
 /// its start touches little code.
 #[cold]
 #[inline(never)]
-fn look_at_files(outcome: &mut Outcome, program: &Program) {
-    let Some(identity) = program.identity() else { return outcome.skip(Source::Footer, Reason::NotStamped) };
+fn look_at_files(outcome: &mut Outcome, program: &Program, identity: Option<[u8; 32]>) {
+    let Some(identity) = identity else { return outcome.skip(Source::Footer, Reason::NotStamped) };
     let from_file = |source, stored: Result<Stored, Reason>| from_file(source, &stored?, identity, program);
     if outcome.take(Source::Footer, from_file(Source::Footer, footer::image())) {
         return;
