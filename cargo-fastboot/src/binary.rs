@@ -91,7 +91,7 @@ impl<'a> Elf<'a> {
         start..start + size_of_val(self.segments)
     }
 
-    fn fastboot_section(&self, file_length: usize) -> Result<Section> {
+    pub(crate) fn fastboot_section(&self, file_length: usize) -> Result<Section> {
         let Some((index, header)) = self.section_named(SECTION) else {
             bail!(
                 "it has no `{SECTION}` section; \

@@ -13,7 +13,7 @@ use crate::binary::Binary;
 use crate::cargo::{self, ColdBuild, Messages, Platform};
 use crate::cli::{BuildFlags, FreezeFlags, FreezeHow, RunFlags, VerifyFlags};
 use crate::freeze::{FreezeOptions, freeze};
-use crate::image::Image;
+use crate::fresh::{Record, Store};
 use crate::select::{Choice, Purpose, select};
 use crate::shell::{Shell, megabytes};
 use crate::statics::Choices;
@@ -48,19 +48,19 @@ pub(crate) fn run(flags: &RunFlags, shell: &Shell) -> Result<Infallible> {
 
 /// `cargo fastboot freeze`.
 pub(crate) fn freeze_alone(flags: &FreezeFlags, shell: &Shell) -> Result<()> {
-    let platform = Platform::load(flags.target.as_deref())?;
+    let platform = Platform::load_to_run(flags.target.as_deref())?;
     let options = freeze_options(&flags.how, platform.runner);
-    let mut image = freeze(&flags.binary, &options, shell)?;
+    let (mut image, _) = freeze(&flags.binary, &options, shell)?;
     flags.image.apply(&mut image);
     image.save(&flags.output_path)?;
     let path = flags.output_path.display();
-    shell.status("Finished", format_args!("froze {}, in {path}", summary(&image)));
+    shell.status("Finished", format_args!("froze {}, in {path}", summary(image.root_count(), image.len())));
     Ok(())
 }
 
 /// `cargo fastboot verify`.
 pub(crate) fn verify_alone(flags: &VerifyFlags, shell: &Shell) -> Result<()> {
-    let platform = Platform::load(flags.target.as_deref())?;
+    let platform = Platform::load_to_run(flags.target.as_deref())?;
     verify(&flags.path, &freeze_options(&flags.how, platform.runner), shell)
 }
 
@@ -99,6 +99,14 @@ fn finish(
     let cold = cold_path(executable)?;
     binary::stamp(executable, &cold).with_context(|| format!("cannot freeze `{}`", choice.name()))?;
     shell.verbose(format_args!("cold binary: {}", shown(&cold).display()));
+    if flags.cold {
+        let bytes = std::fs::read(&cold).with_context(|| format!("cannot read {}", cold.display()))?;
+        // As below: a new file in place of cargo's hard link.
+        output::replace(executable, Some(&cold), |file| Ok(std::io::Write::write_all(file, &bytes)?))?;
+        shell.status("Finished", format_args!("cold, in {}", shown(executable).display()));
+        copy_out(flags, executable, shell)?;
+        return Ok(Finished { executable: built.executable, environment, runner: platform.runner.clone() });
+    }
     let mut options = FreezeOptions {
         directory: choice.package.manifest_path.parent().map(|folder| folder.as_std_path().to_owned()),
         environment: environment.clone(),
@@ -107,7 +115,7 @@ fn finish(
     options.choices.carry.extend(metadata_names(choice.package, "carry")?);
     options.choices.skip.extend(metadata_names(choice.package, "skip")?);
     options.allow_foreign.extend(metadata_names(choice.package, "allow-foreign")?);
-    let image = embed_in_place(&cold, &built, flags, &options, shell).with_context(|| {
+    let record = finish_in_place(&cold, &built, flags, &options, shell).with_context(|| {
         let path = shown(executable);
         format!(
             "cannot finish `{}`; the binary at {} stays cold: it evaluates its roots on first use",
@@ -116,46 +124,83 @@ fn finish(
         )
     })?;
     let path = shown(executable);
-    shell.status("Finished", format_args!("embedded {}, in {}", summary(&image), path.display()));
-    if let Some(folder) = &flags.out_dir {
-        let copy = copy_to(folder, executable)
-            .with_context(|| format!("cannot copy {}, which is finished, to `--out-dir`", path.display()))?;
-        shell.status("Copied", format_args!("to {}", copy.display()));
-    }
+    shell.status("Finished", format_args!("embedded {}, in {}", summary(record.roots, record.image), path.display()));
+    copy_out(flags, executable, shell)?;
     Ok(Finished { executable: built.executable, environment, runner: platform.runner.clone() })
 }
 
-/// Freezes the binary at `cold` and writes it, with its image, to where cargo put the executable.
-fn embed_in_place(
+/// Does what `--out-dir` says, if it was given.
+fn copy_out(flags: &BuildFlags, executable: &Path, shell: &Shell) -> Result<()> {
+    if let Some(folder) = &flags.out_dir {
+        let copy = copy_to(folder, executable).with_context(|| {
+            format!("cannot copy {}, which is finished, to `--out-dir`", shown(executable).display())
+        })?;
+        shell.status("Copied", format_args!("to {}", copy.display()));
+    }
+    Ok(())
+}
+
+/// Puts the finished binary to where cargo put the executable: that of an earlier build if it would come out the same,
+/// else one that is made now.
+fn finish_in_place(
     cold: &Path,
     built: &ColdBuild,
     flags: &BuildFlags,
     options: &FreezeOptions,
     shell: &Shell,
-) -> Result<Image> {
-    let mut image = freeze(cold, options, shell)?;
+) -> Result<Record> {
+    let store = Store::new(cold, built.stripped, flags.place, flags.image, options)?;
+    let found = if flags.refreeze { Err(None) } else { store.find(options) };
+    let mut record = match found {
+        Ok(record) => {
+            shell.status("Fresh", cold.file_stem().unwrap_or_default().display());
+            record
+        }
+        Err(reason) => {
+            if let Some(reason) = reason {
+                shell.verbose(format_args!("to be frozen: {reason}"));
+            }
+            freeze_and_embed(cold, built.stripped, &store, flags, options, shell)?
+        }
+    };
+    let profile = flags.compilation.profile.as_deref();
+    let optimized = flags.compilation.release || profile.is_some_and(|name| !["dev", "test"].contains(&name));
+    if !record.verified && (flags.verify || (optimized && !flags.no_verify)) {
+        verify(&store.finished, options, shell).inspect_err(|_| {
+            // What is not good is not left lying about. If it cannot be removed, the error says what is wrong with it.
+            let _ = std::fs::remove_file(&store.finished);
+        })?;
+        record.verified = true;
+        store.keep(&record)?;
+    }
+    // Cargo's file is a hard link to one in `deps`, which must stay cold for the next build: another file replaces it.
+    // It only gets there when it is known to be good.
+    output::link(&store.finished, &built.executable)?;
+    Ok(record)
+}
+
+/// Freezes the binary at `cold` and makes the finished one in `store`.
+fn freeze_and_embed(
+    cold: &Path,
+    stripped: bool,
+    store: &Store,
+    flags: &BuildFlags,
+    options: &FreezeOptions,
+    shell: &Shell,
+) -> Result<Record> {
+    store.forget()?;
+    let (mut image, inputs) = freeze(cold, options, shell)?;
     flags.image.apply(&mut image);
     shell.status("Embedding", megabytes(image.len()));
     let mut binary = Binary::read(cold)?;
-    if built.stripped {
+    if stripped {
         let stripped = strip::strip(&binary.bytes).with_context(|| format!("cannot strip {}", cold.display()))?;
         binary = Binary::parse(cold, stripped).with_context(|| format!("cannot use {}, stripped", cold.display()))?;
     }
-    // Cargo's file is a hard link to one in `deps`, which must stay cold for the next build: a new file replaces it.
-    // It only gets there when it is known to be good.
-    let finished = cold.with_extension("embedded");
-    embed::embed_into(binary, &image, flags.place.place(), &finished)?;
-    let profile = flags.compilation.profile.as_deref();
-    let optimized = flags.compilation.release || profile.is_some_and(|name| !["dev", "test"].contains(&name));
-    if flags.verify || (optimized && !flags.no_verify) {
-        verify(&finished, options, shell).inspect_err(|_| {
-            // What is not good is not left lying about. If it cannot be removed, the error says what is wrong with it.
-            let _ = std::fs::remove_file(&finished);
-        })?;
-    }
-    std::fs::rename(&finished, &built.executable)
-        .with_context(|| format!("cannot replace {}", built.executable.display()))?;
-    Ok(image)
+    embed::embed_into(binary, &image, flags.place.place(), &store.finished)?;
+    let record = store.describe(&image, inputs)?;
+    store.keep(&record)?;
+    Ok(record)
 }
 
 /// A list of names in `[package.metadata.fastboot]`.
@@ -230,9 +275,7 @@ fn copy_to(folder: &Path, executable: &Path) -> Result<PathBuf> {
     if same(&copy).is_some_and(|copy| same(executable) == Some(copy)) {
         return Ok(copy);
     }
-    let bytes = std::fs::read(executable).with_context(|| format!("cannot read {}", executable.display()))?;
-    // One large write: the page cache then holds large folios, which halves the page faults of a start.
-    output::replace(&copy, Some(executable), |file| Ok(std::io::Write::write_all(file, &bytes)?))?;
+    output::copy(executable, &copy)?;
     Ok(copy)
 }
 
@@ -295,9 +338,8 @@ fn package_variables(package: &Package) -> Vec<(&'static str, String)> {
 }
 
 /// `3 roots, 91.2 MB`.
-fn summary(image: &Image) -> String {
-    let roots = image.root_count();
-    format!("{roots} {}, {}", if roots == 1 { "root" } else { "roots" }, megabytes(image.len()))
+fn summary(roots: u32, length: u64) -> String {
+    format!("{roots} {}, {}", if roots == 1 { "root" } else { "roots" }, megabytes(length))
 }
 
 /// `path` as the user would write it: from the current folder if it is inside.

@@ -2,11 +2,13 @@
 //! is made of it.
 
 use anyhow::{Context, Result, bail};
-use fastboot_rt::capture::{BLOCK_LEN, Payload, RECORD_HEADER_LEN, Tag};
+use fastboot_rt::capture::{BLOCK_LEN, InputKind, Payload, RECORD_HEADER_LEN, Tag};
 use memmap2::MmapMut;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -28,10 +30,31 @@ pub(crate) struct Capture {
     block_bytes: Option<Memory>,
     /// What roots left open in the system: root, kind as in [`Tag::LeftBehind`], description.
     pub(crate) left_behind: Vec<(String, u64, String)>,
+    /// Blocks of C's heap that roots left in use.
+    pub(crate) c_blocks: Vec<CBlock>,
+    /// The freeze thread's thread-locals.
+    pub(crate) thread_locals: ThreadLocals,
+    /// What the roots' expressions read.
+    pub(crate) inputs: Vec<Input>,
     /// What was mapped at the end of the run.
     pub(crate) maps: Vec<Mapping>,
-    /// Place run: threads that left the plan, allocations placed, allocations that overflowed.
-    pub(crate) counts: [u64; 3],
+    /// How the plan fitted, and what came to lie in the image.
+    pub(crate) counts: Counts,
+}
+
+/// What a run counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Threads that left the plan.
+    pub(crate) strayed: u64,
+    /// Objects that are where the plan wants them.
+    pub(crate) placed: u64,
+    /// Allocations that had no place, or lost it because their thread left the plan.
+    pub(crate) overflowed: u64,
+    /// Objects in the image that were not freed.
+    pub(crate) objects: u64,
+    /// Their bytes.
+    pub(crate) live: u64,
     /// The largest alignment in bytes of what may be in the image.
     pub(crate) largest_alignment: u64,
 }
@@ -42,6 +65,24 @@ pub(crate) struct Statics {
     pub(crate) address: u64,
     pub(crate) before: Vec<u8>,
     pub(crate) after: Vec<u8>,
+}
+
+/// The freeze thread's copy of the executable's thread-locals.
+#[derive(Debug, Default)]
+pub(crate) struct ThreadLocals {
+    pub(crate) address: u64,
+    pub(crate) before: Vec<u8>,
+    pub(crate) after: Vec<u8>,
+}
+
+/// A block of C's heap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CBlock {
+    /// What was evaluated when it came to be.
+    pub(crate) root: String,
+    pub(crate) address: u64,
+    /// In bytes.
+    pub(crate) size: u64,
 }
 
 /// A thread of a plan run.
@@ -65,6 +106,18 @@ pub(crate) struct Block {
     pub(crate) thread: u64,
     /// Which of that thread's allocations it was.
     pub(crate) index: u64,
+}
+
+/// Something that was read while roots were evaluated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Input {
+    /// The root that was being evaluated.
+    pub(crate) root: String,
+    pub(crate) kind: InputKind,
+    /// Whether the expression said so itself.
+    pub(crate) declared: bool,
+    /// An absolute path, or the name of a variable.
+    pub(crate) name: OsString,
 }
 
 /// A line of `/proc/PID/maps`.
@@ -165,9 +218,11 @@ impl Capture {
             blocks: Vec::new(),
             block_bytes: None,
             left_behind: Vec::new(),
+            c_blocks: Vec::new(),
+            thread_locals: ThreadLocals::default(),
+            inputs: Vec::new(),
             maps: Vec::new(),
-            counts: [0; 3],
-            largest_alignment: 1,
+            counts: Counts::default(),
         };
         let mut failure = Failure::Unfinished;
         let mut at = 0u64;
@@ -263,10 +318,35 @@ impl Capture {
             Tag::LeftBehind => {
                 self.left_behind.push((fields.string()?, fields.number()?, fields.string()?));
             }
-            Tag::Counts => {
-                self.counts = [fields.number()?, fields.number()?, fields.number()?];
-                self.largest_alignment = fields.number()?;
+            Tag::ThreadLocals => {
+                let (address, length) = (fields.number()?, usize::try_from(fields.number()?).ok()?);
+                let (before, after) = bytes.get(16..)?.split_at_checked(length)?;
+                self.thread_locals =
+                    ThreadLocals { address, before: before.to_vec(), after: after.get(..length)?.to_vec() };
             }
+            Tag::CBlock => {
+                self.c_blocks.push(CBlock {
+                    root: fields.string()?,
+                    address: fields.number()?,
+                    size: fields.number()?,
+                });
+            }
+            Tag::Counts => {
+                self.counts = Counts {
+                    strayed: fields.number()?,
+                    placed: fields.number()?,
+                    overflowed: fields.number()?,
+                    objects: fields.number()?,
+                    live: fields.number()?,
+                    largest_alignment: fields.number()?,
+                };
+            }
+            Tag::Input => self.inputs.push(Input {
+                root: fields.string()?,
+                kind: InputKind::from_number(fields.number()?)?,
+                declared: fields.number()? != 0,
+                name: OsStr::from_bytes(fields.bytes()?).to_owned(),
+            }),
             Tag::Panic => {
                 *failure =
                     Failure::Panic { root: fields.string()?, message: fields.string()?, location: fields.string()? };
@@ -279,6 +359,11 @@ impl Capture {
             Tag::End => {}
         }
         Some(())
+    }
+
+    /// Whether roots are declared in this crate: its code is the user's, more likely than not.
+    pub(crate) fn declares_roots(&self, crate_name: Option<&str>) -> bool {
+        self.roots.iter().any(|root| root.name.split("::").next() == crate_name)
     }
 
     /// What the blocks hold: one behind the other, each padded to eight bytes.

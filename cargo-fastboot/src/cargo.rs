@@ -4,14 +4,14 @@
 //! alone: setting it would rebuild every dependency and hide the user's own.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use cargo_metadata::{Message, Metadata, MetadataCommand, PackageId};
 
-use crate::cli::{BuildFlags, LinkFlags};
+use crate::cli::{BuildFlags, LinkFlags, NewFlags};
 use crate::select::{Choice, features_for};
 use crate::shell::Shell;
 
@@ -33,7 +33,7 @@ pub(crate) fn program() -> OsString {
 }
 
 /// What cargo's configuration says about running a program of the target.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Platform {
     /// The program that runs programs of the target, with its arguments; empty if they run by themselves.
     pub(crate) runner: Vec<OsString>,
@@ -86,6 +86,15 @@ impl Platform {
     }
 }
 
+impl Platform {
+    /// As [`Platform::load`], for a binary that is there already. It may be on a machine without Rust, where it simply runs.
+    pub(crate) fn load_to_run(target: Option<&str>) -> Result<Self> {
+        let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+        let missing = Command::new(rustc).arg("-vV").output().is_err_and(|error| error.kind() == ErrorKind::NotFound);
+        if missing && target.is_none() { Ok(Self::default()) } else { Self::load(target) }
+    }
+}
+
 /// Packages and targets of the workspace, as cargo sees them from here.
 pub(crate) fn metadata(flags: &BuildFlags) -> Result<Metadata> {
     let manifest = &flags.manifest;
@@ -108,6 +117,20 @@ pub(crate) fn metadata(flags: &BuildFlags) -> Result<Metadata> {
     }
     let text = std::str::from_utf8(&output.stdout).context("`cargo metadata` printed something that is not UTF-8")?;
     MetadataCommand::parse(text).context("cannot read what `cargo metadata` printed")
+}
+
+/// `cargo new`, which says itself what it makes and what is wrong with a name.
+pub(crate) fn new_package(flags: &NewFlags) -> Result<()> {
+    let mut arguments = Arguments::default();
+    arguments.flag("--bin", true);
+    arguments.pairs("--name", flags.name.as_ref());
+    arguments.pairs("--vcs", flags.vcs.as_ref());
+    arguments.flag("--quiet", flags.output.quiet);
+    arguments.pairs("--color", flags.output.color_name());
+    let mut command = Command::new(program());
+    command.arg("new").args(arguments.0).arg("--").arg(&flags.path);
+    let status = command.status().with_context(|| cannot_start(command.get_program()))?;
+    if status.success() { Ok(()) } else { Err(CargoFailed(exit_code(status)).into()) }
 }
 
 /// What came of one `cargo rustc`.
@@ -278,7 +301,7 @@ impl Arguments {
 
 /// The flags of rustc that make a binary cold: addresses settled by the linker, and, with the script, the placeholder in a
 /// segment of its own.
-fn rustc_arguments(link: LinkFlags, script: Option<&Path>) -> Vec<OsString> {
+pub(crate) fn rustc_arguments(link: LinkFlags, script: Option<&Path>) -> Vec<OsString> {
     let mut arguments = Arguments::default();
     match (link.pie, link.static_libc) {
         (false, _) => arguments.pair("-C", "relocation-model=static"),

@@ -4,7 +4,7 @@
 use crate::binary::{Binary, Elf};
 use crate::capture::Capture;
 use crate::prove::Proof;
-use crate::statics::{self, Choices, Decision, Dump, Static};
+use crate::statics::{self, Choices, Decision, Dump, Static, ThreadLocal, ThreadLocals};
 use anyhow::{Context, Result, bail};
 use fastboot_rt::format::{Carried, PAGE};
 use object::LittleEndian as LE;
@@ -18,6 +18,9 @@ const WORD: u64 = 8;
 /// The statics that changed while the roots were evaluated.
 pub(crate) struct Statics {
     found: Vec<Static>,
+    thread_locals: ThreadLocals,
+    /// Those that changed.
+    changed_thread_locals: Vec<ThreadLocal>,
     /// For each range that is carried: index of its static, addresses as in the file, offset of its bytes in the image
     /// data.
     ranges: Vec<(usize, Range<u64>, u64)>,
@@ -40,7 +43,12 @@ impl Statics {
         let executable = base + first..capture.process.exe_end;
         let found = statics::attribute(&elf, &binary.bytes, &dumps, &roots, executable, choices)
             .context("cannot tell which statics changed")?;
-        let mut statics = Self { found, ranges: Vec::new() };
+        let segment = &capture.thread_locals;
+        let thread_locals = ThreadLocals::read(&elf, &binary.bytes)?;
+        let changed = thread_locals.changed(&segment.before, &segment.after);
+        let changed = changed.filter(|one| one.crate_name.as_deref() != Some("fastboot_rt")).cloned();
+        let changed_thread_locals = changed.collect();
+        let mut statics = Self { found, thread_locals, changed_thread_locals, ranges: Vec::new() };
         statics.lay_out(0);
         Ok(statics)
     }
@@ -188,29 +196,42 @@ impl Statics {
     }
 
     /// Statics of the crates that declare roots that were taken for dispatch caches: they may well be something else.
-    pub(crate) fn doubtful_dispatch_caches(&self, capture: &Capture) -> impl Iterator<Item = &str> {
-        let declaring: BTreeSet<String> =
-            capture.roots.iter().filter_map(|root| Some(root.name.split_once("::")?.0.to_owned())).collect();
+    pub(crate) fn doubtful_dispatch_caches<'a>(&'a self, capture: &'a Capture) -> impl Iterator<Item = &'a str> {
         let taken =
             |found: &&Static| matches!(&found.decision, Decision::Skip(reason) if reason == statics::DISPATCH_CACHE);
-        let own = move |found: &&Static| found.crate_name.as_ref().is_some_and(|name| declaring.contains(name));
+        let own = move |found: &&Static| capture.declares_roots(found.crate_name.as_deref());
         self.found.iter().filter(taken).filter(own).map(|found| found.name.as_str())
     }
 
-    /// Every static that changed, with what was decided; without fastboot's own, the roots among them.
+    /// Thread-locals of the crates that declare roots that changed: the roots may rely on what they hold.
+    pub(crate) fn doubtful_thread_locals<'a>(&'a self, capture: &'a Capture) -> impl Iterator<Item = &'a str> {
+        let own = move |one: &&ThreadLocal| capture.declares_roots(one.crate_name.as_deref());
+        self.changed_thread_locals.iter().filter(own).map(|one| one.name.as_str())
+    }
+
+    /// Addresses and names of the thread-locals of the crates that declare roots.
+    pub(crate) fn own_thread_locals(&self, capture: &Capture) -> Vec<(Range<u64>, String)> {
+        let base = capture.thread_locals.address;
+        let own = self.thread_locals.iter().filter(|one| capture.declares_roots(one.crate_name.as_deref()));
+        own.map(|one| (base + one.range.start..base + one.range.end, one.name.clone())).collect()
+    }
+
+    /// Every static and thread-local that changed, with what was decided; without fastboot's own, the roots among them.
     pub(crate) fn report(&self) -> impl Iterator<Item = (String, String)> {
         let mut seen = BTreeSet::new();
         let own = |found: &&Static| {
             let root = matches!(&found.decision, Decision::Skip(reason) if reason == statics::A_ROOT);
             root || found.crate_name.as_deref() == Some("fastboot_rt")
         };
-        self.found.iter().filter(move |found| !own(found)).filter_map(move |found| {
+        let statics = self.found.iter().filter(move |found| !own(found)).filter_map(move |found| {
             let decision = match &found.decision {
                 Decision::Carry(reason) => format!("carried, {} bytes: {reason}", changed_len(found)),
                 Decision::Skip(reason) => format!("not carried: {reason}"),
             };
             seen.insert((found.name.clone(), decision.clone())).then_some((found.name.clone(), decision))
-        })
+        });
+        let thread_local = |one: &ThreadLocal| (one.name.clone(), "not carried: every thread has its own".to_owned());
+        statics.chain(self.changed_thread_locals.iter().map(thread_local))
     }
 }
 

@@ -27,6 +27,10 @@ Examples:
   cargo fastboot run --release -- QUERY      the same, then run it
   cargo fastboot inspect target/release/app  show what is embedded in a binary
 
+To begin with:
+  cargo fastboot doctor                      whether this machine has what building needs
+  cargo fastboot new demo                    a small program whose data is frozen
+
 The stages of `build`, one by one:
   cargo fastboot freeze --binary target/release/fastboot/app.cold -o app.snap
   cargo fastboot embed --binary target/release/fastboot/app.cold --snapshot app.snap -o app";
@@ -64,6 +68,10 @@ impl Cli {
             Command::Embed(embed) => &embed.output,
             Command::Inspect(inspect) => &inspect.output,
             Command::Verify(verify) => &verify.output,
+            Command::New(new) => &new.output,
+            Command::Doctor(doctor) => &doctor.output,
+            Command::Completions(completions) => &completions.output,
+            Command::Man(man) => &man.output,
         }
     }
 }
@@ -94,6 +102,15 @@ pub(crate) enum Command {
     Inspect(InspectFlags),
     /// Check that an embedded binary starts with the values it would have evaluated
     Verify(VerifyFlags),
+    /// Make a new program whose data is frozen
+    New(NewFlags),
+    /// Say whether this machine has what building needs, and what to do where it has not
+    Doctor(DoctorFlags),
+    /// Print completions of the command line for a shell
+    Completions(CompletionsFlags),
+    /// Write the manual pages, for those who package this tool
+    #[command(hide = true)]
+    Man(ManFlags),
 }
 
 /// Flags of `verify`.
@@ -141,12 +158,18 @@ pub(crate) struct BuildFlags {
     /// Also put the finished binaries in this folder
     #[arg(long, value_name = "DIR", help_heading = OWN)]
     pub(crate) out_dir: Option<PathBuf>,
+    /// Stop before freezing: leave the cold binary, with its symbols, for `freeze` and `embed`
+    #[arg(long, conflicts_with_all = ["verify", "no_verify"], help_heading = OWN)]
+    pub(crate) cold: bool,
     /// Verify the finished binary (done anyway with --release)
     #[arg(long, conflicts_with = "no_verify", help_heading = OWN)]
     pub(crate) verify: bool,
     /// Do not verify the finished binary
     #[arg(long, help_heading = OWN)]
     pub(crate) no_verify: bool,
+    /// Freeze anew even if neither the program nor its inputs changed
+    #[arg(long, help_heading = OWN)]
+    pub(crate) refreeze: bool,
     #[command(flatten)]
     pub(crate) how: FreezeHow,
     #[command(flatten, next_help_heading = "Package Selection")]
@@ -426,6 +449,67 @@ pub(crate) struct InspectFlags {
     /// Read all of a deferred file and report every damage
     #[arg(long)]
     pub(crate) verify: bool,
+    #[command(flatten)]
+    pub(crate) output: OutputFlags,
+}
+
+/// Flags of `new`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cargo fastboot new demo
+  cd demo && cargo fastboot run --release -- France")]
+pub(crate) struct NewFlags {
+    /// The folder of the new package
+    #[arg(value_name = "PATH")]
+    pub(crate) path: PathBuf,
+    /// The package's name, if it is not that of the folder
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Version control, as in `cargo new`
+    #[arg(long, value_name = "VCS")]
+    pub(crate) vcs: Option<String>,
+    /// Use the crate fastboot-rt in this folder instead of the published one
+    #[arg(long, value_name = "DIR", help_heading = OWN)]
+    pub(crate) fastboot_rt_path: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: OutputFlags,
+}
+
+/// Flags of `doctor`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+It builds and runs a small program of its own, three times, linked as `build` links. In the folder of a package it also
+looks at that package, and at the file system that its binaries are on.
+
+The exit status is 0 if building works, whatever is worth a warning.")]
+pub(crate) struct DoctorFlags {
+    #[command(flatten)]
+    pub(crate) output: OutputFlags,
+}
+
+/// Flags of `completions`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+They complete `cargo fastboot ..` and `cargo-fastboot ..`:
+  bash  cargo fastboot completions bash > ~/.local/share/bash-completion/completions/cargo-fastboot
+        and, for `cargo fastboot`, in ~/.bashrc: source <(cargo fastboot completions bash)
+  zsh   cargo fastboot completions zsh > DIR/_cargo-fastboot, with DIR in $fpath
+  fish  cargo fastboot completions fish > ~/.config/fish/conf.d/cargo-fastboot.fish")]
+pub(crate) struct CompletionsFlags {
+    /// The shell
+    #[arg(value_name = "SHELL", value_enum)]
+    pub(crate) shell: crate::completions::Shell,
+    #[command(flatten)]
+    pub(crate) output: OutputFlags,
+}
+
+/// Flags of `man`.
+#[derive(Debug, Args)]
+pub(crate) struct ManFlags {
+    /// The folder to write cargo-fastboot.1, cargo-fastboot-build.1 and so on into
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
     #[command(flatten)]
     pub(crate) output: OutputFlags,
 }

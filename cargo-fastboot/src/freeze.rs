@@ -8,23 +8,29 @@
 //! If placing does not work out, one verbatim run takes the place of the first two.
 
 use crate::binary::Binary;
-use crate::capture::Capture;
+use crate::capture::{Capture, Counts};
 use crate::carry::Statics;
 use crate::image::{self, Image, Parts};
+use crate::inputs::Inputs;
 use crate::mark::{self, Heap, Seed};
 use crate::plan::Plan;
-use crate::prove::{self, Proof, Run, Suspect};
+use crate::prove::{self, Known, Proof, Region, Run, Suspect, Unclear};
+use crate::report::Report;
 use crate::run::{Purpose, run};
 use crate::shell::Shell;
 use crate::statics::Choices;
 use crate::strip;
 use anyhow::{Context, Result, bail};
-use fastboot_rt::format::PAGE;
+use fastboot_rt::format::{HOME_ALIGN, PAGE};
 use memmap2::MmapMut;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
+
+/// How often an image is proved at most. In a PIE, garbage may hold an old address of the executable in one run and
+/// something else in the other.
+const MOST_PROOFS: usize = 4;
 
 /// A finding that can be made an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -33,6 +39,8 @@ pub(crate) enum Deny {
     Nondeterminism,
     /// Addresses of memory that is not in the image.
     Foreign,
+    /// Files and environment variables that were read without being declared.
+    Undeclared,
 }
 
 /// How a binary is frozen.
@@ -94,10 +102,16 @@ impl FreezeOptions {
         }
         command
     }
+
+    /// The value that an environment variable has in a run.
+    pub(crate) fn variable(&self, name: &OsStr) -> Option<OsString> {
+        let given = self.environment.iter().rev().find(|(given, _)| given == name);
+        given.map(|(_, value)| value.clone()).or_else(|| std::env::var_os(name))
+    }
 }
 
-/// Freezes a cold binary.
-pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Result<Image> {
+/// Freezes a cold binary. Returns the image, and what its roots' expressions read, as it was after the first run.
+pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Result<(Image, Inputs)> {
     let path = std::path::absolute(path).with_context(|| format!("cannot find {}", path.display()))?;
     let binary = Binary::read(&path)?;
     let folder = working_folder(&path)?;
@@ -131,9 +145,10 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
         Some(placed) => placed,
         None => {
             let capture = freezing.first(Purpose::Verbatim, "verbatim")?;
+            let inputs = Inputs::of(&capture.inputs, options, &path);
             let mut statics = Statics::find(&binary, &capture, &options.choices)?;
             statics.lay_out(capture.memory_len(capture.process.home + PAGE as u64));
-            Frozen { data: image_data(&capture, &statics)?, capture, statics, plan: None }
+            Frozen { data: image_data(&capture, &statics)?, capture, inputs, statics, plan: None }
         }
     };
     let told = || format!("cannot freeze {}", path.display());
@@ -142,6 +157,7 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
     statics.drop_those_that_reach_outside(&mut proof);
     statics.check_references(&binary, &frozen.capture, &frozen.data, &proof)?;
     freezing.judge(&frozen, &proof).with_context(told)?;
+    freezing.judge_inputs(&frozen.inputs)?;
     let statics = &frozen.statics;
     for name in statics.doubtful_dispatch_caches(&frozen.capture) {
         shell.warn(format_args!(
@@ -150,9 +166,18 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
              `carry = [\"{name}\"]` in [package.metadata.fastboot]"
         ));
     }
+    for name in statics.doubtful_thread_locals(&frozen.capture) {
+        shell.warn(format_args!(
+            "the thread-local `{name}` changed while the roots were evaluated, and every thread of the embedded program \
+             starts with its first value; if a root relies on it, keep what it needs in the root"
+        ));
+    }
     for (name, decision) in statics.report() {
         shell.verbose(format_args!("static {name}: {decision}"));
     }
+    let planned = frozen.plan.as_ref().map(|(plan, _)| plan.len());
+    let carried = statics.carried();
+    let carried_bytes = carried.iter().map(|range| range.length).sum();
     let in_image = |offsets: &[u64]| offsets.iter().map(|offset| offset + PAGE as u64).collect::<Vec<_>>();
     let image_pointers = freezing.is_relocatable(&frozen, &proof).then(|| in_image(&proof.image_pointers));
     let parts = Parts {
@@ -160,11 +185,13 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
         verbatim: frozen.plan.is_none(),
         static_pointers: &in_image(&proof.static_pointers),
         image_pointers: image_pointers.as_deref(),
-        carried: &statics.carried(),
-        report: &statics.report().collect::<Vec<_>>(),
+        carried: &carried,
+        decisions: &statics.report().collect::<Vec<_>>(),
+        report: &Report::new(frozen.capture.counts, planned, carried_bytes),
     };
-    Image::build(&binary, &frozen.capture, parts)
-        .with_context(|| format!("cannot make an image for {}", path.display()))
+    let image = Image::build(&binary, &frozen.capture, parts)
+        .with_context(|| format!("cannot make an image for {}", path.display()))?;
+    Ok((image, frozen.inputs))
 }
 
 /// A folder for the files of the runs: beside the binary, because a capture is as big as the image and `/tmp` is often
@@ -190,6 +217,7 @@ struct Freezing<'a> {
 /// Image data, not yet proved.
 struct Frozen {
     capture: Capture,
+    inputs: Inputs,
     statics: Statics,
     data: MmapMut,
     /// The plan and the file with it; `None` for a verbatim freeze.
@@ -207,9 +235,9 @@ fn image_data(capture: &Capture, statics: &Statics) -> Result<MmapMut> {
 }
 
 impl Freezing<'_> {
-    fn run(&self, purpose: Purpose<'_>, elsewhere: bool, name: &str) -> Result<Capture> {
+    fn run(&self, purpose: Purpose<'_>, other: Option<&Capture>, name: &str) -> Result<Capture> {
         let folder = self.folder.join(name);
-        let capture = run(self.binary, self.options, purpose, elsewhere, &folder, self.shell)?;
+        let capture = run(self.binary, self.options, purpose, other, &folder, self.shell)?;
         // The capture is open; its folder is not needed any more, and may be large.
         let _ = std::fs::remove_dir_all(&folder);
         Ok(capture)
@@ -217,7 +245,7 @@ impl Freezing<'_> {
 
     /// The first run, the one that finds out what there is.
     fn first(&self, purpose: Purpose<'_>, name: &str) -> Result<Capture> {
-        let capture = self.run(purpose, false, name)?;
+        let capture = self.run(purpose, None, name)?;
         if capture.roots.is_empty() && capture.process.warmed == 0 {
             bail!(
                 "{} has no roots: declare a static with `fastboot_rt::frozen! {{ .. }}` in the program or in a \
@@ -264,6 +292,7 @@ impl Freezing<'_> {
     /// Runs 1 and 2. `None` when something that is reachable did not come to lie in the image.
     fn plan_and_place(&self, attempt: &str) -> Result<Option<Frozen>> {
         let planned = self.first(Purpose::Plan, &format!("plan{attempt}"))?;
+        let inputs = Inputs::of(&planned.inputs, self.options, &self.binary.path);
         let bytes = planned.read_blocks()?;
         let Some(heap) = Heap::new(&planned.blocks, &bytes) else { bail!("the capture of the plan run is damaged") };
         let mut seeds: Vec<Seed<'_>> = planned.roots.iter().map(|root| Seed::Address(root.value)).collect();
@@ -281,11 +310,11 @@ impl Freezing<'_> {
         let path = self.folder.join(format!("plan{attempt}.plan"));
         plan.save(&planned, &path).with_context(|| format!("cannot write {}", path.display()))?;
 
-        let capture = self.run(Purpose::Place(&path), false, &format!("place{attempt}"))?;
-        let [threads, placed, overflows] = capture.counts;
+        let capture = self.run(Purpose::Place(&path), None, &format!("place{attempt}"))?;
+        let Counts { placed, strayed, overflowed, .. } = capture.counts;
         self.shell.verbose(format_args!(
             "{placed} of {} objects placed as planned, {} bytes alive in {} bytes of placements, {} of them in the cold \
-             region; {threads} threads left the plan, {overflows} allocations overflowed",
+             region; {strayed} threads left the plan, {overflowed} allocations overflowed",
             plan.len(),
             plan.live,
             plan.end - PAGE as u64,
@@ -303,7 +332,7 @@ impl Freezing<'_> {
             ));
             return Ok(None);
         }
-        Ok(Some(Frozen { capture, data, statics, plan: Some((plan, path)) }))
+        Ok(Some(Frozen { capture, inputs, data, statics, plan: Some((plan, path)) }))
     }
 
     /// Run 3, and the comparison.
@@ -312,18 +341,26 @@ impl Freezing<'_> {
             Some((_, path)) => Purpose::Place(path),
             None => Purpose::Verbatim,
         };
-        // Every attempt is a whole proof by itself. In a PIE, garbage that differs in an unlucky way can keep one from being
-        // found, and then another run under other addresses may find it.
-        let mut attempt = 1;
-        let proof = loop {
-            match self.prove_once(frozen, purpose, &format!("prove-{attempt}")) {
-                Err(error) if self.binary.pie && attempt < 3 => {
-                    self.shell.verbose(format_args!("no proof yet: {error:#}"))
-                }
-                ended => break ended?,
+        let mut proof = self.prove_once(frozen, purpose, "prove")?;
+        for attempt in 1..MOST_PROOFS {
+            if !(self.binary.pie && proof.is_unclear(Region::Executable)) {
+                break;
             }
-            attempt += 1;
-        };
+            let words = proof.unclear.len();
+            self.shell.verbose(format_args!("{words} words that may be addresses are unclear: proving again"));
+            proof.settle(&self.prove_once(frozen, purpose, &format!("prove-{attempt}"))?);
+        }
+        if self.binary.pie
+            && let Some(unclear) = proof.unclear.iter().find(|unclear| unclear.region == Region::Executable)
+        {
+            bail!(
+                "the word at offset {:#x} of the image data held an address of the executable in one freeze run and \
+                 something else in {MOST_PROOFS} others, so static pointers cannot be told from data. \
+                 Look for randomness in the roots' expressions (a randomly seeded map that holds `&'static` \
+                 references or functions), or build without --pie",
+                unclear.offset
+            );
+        }
         self.shell.verbose(format_args!(
             "{} pointers into the image, {} into the executable, {} dead words, {} words that differ from run to run",
             proof.image_pointers.len(),
@@ -335,27 +372,49 @@ impl Freezing<'_> {
     }
 
     fn prove_once(&self, frozen: &Frozen, purpose: Purpose<'_>, name: &str) -> Result<Proof> {
-        let second = self.run(purpose, true, name)?;
+        let second = self.run(purpose, Some(&frozen.capture), name)?;
         let data = image_data(&second, &frozen.statics)?;
         // Handles of threads that ended are garbage at most.
         let running = frozen.capture.left_behind.iter().any(|(_, kind, _)| *kind == 3);
         let threads =
             frozen.capture.threads.iter().map(|thread| thread.handle).filter(|handle| running && *handle != 0);
         let handles: Vec<u64> = threads.collect();
+        let known = Known {
+            handles: &handles,
+            c_blocks: &frozen.capture.c_blocks,
+            thread_locals: &frozen.statics.own_thread_locals(&frozen.capture),
+        };
         prove::compare(
-            Run::new(&frozen.capture, &frozen.data, &handles, 0),
-            Run::new(&second, &data, &[], 1),
+            Run::new(&frozen.capture, &frozen.data, &known, 0),
+            Run::new(&second, &data, &Known::default(), 1),
             self.binary.pie,
         )
+    }
+
+    /// Warns of inputs that were not declared, or refuses them.
+    fn judge_inputs(&self, inputs: &Inputs) -> Result<()> {
+        self.shell.verbose(format_args!("{} inputs", inputs.len()));
+        let warnings = inputs.warnings(self.shell.is_verbose());
+        if self.options.deny.contains(&Deny::Undeclared)
+            && let Some(first) = warnings.first()
+        {
+            bail!("{first}");
+        }
+        for warning in warnings {
+            self.shell.warn(warning);
+        }
+        Ok(())
     }
 
     /// Whether the image can be used at another address: if every pointer in it is known to be one, and no object needs an
     /// alignment that another address may not have.
     fn is_relocatable(&self, frozen: &Frozen, proof: &Proof) -> bool {
-        let alignment = frozen.capture.largest_alignment;
-        let why = match proof.doubtful {
-            Some(offset) => format!("the word at offset {offset:#x} of its data may be a pointer or not"),
-            None if alignment > PAGE as u64 => format!("something in it is aligned to {alignment} bytes"),
+        let alignment = frozen.capture.counts.largest_alignment;
+        let why = match proof.unclear.iter().find(|unclear| unclear.region == Region::Image) {
+            Some(Unclear { offset, .. }) => {
+                format!("the word at offset {offset:#x} of its data may be a pointer or not")
+            }
+            None if alignment > HOME_ALIGN => format!("something in it is aligned to {alignment} bytes"),
             None => return true,
         };
         self.shell.verbose(format_args!("the image can only be used at its home address: {why}"));

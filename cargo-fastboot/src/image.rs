@@ -3,6 +3,7 @@
 use crate::binary::Binary;
 use crate::capture::Capture;
 use crate::output;
+use crate::report::Report;
 use anyhow::{Context, Result, bail};
 use fastboot_rt::format::{
     self, Carried, FLAG_PIE, FLAG_READ_ONLY, FLAG_RELOCATABLE, FLAG_VERBATIM, HEADER_LEN, Header, HeaderPage, PAGE,
@@ -34,7 +35,9 @@ pub(crate) struct Parts<'a> {
     /// The carried statics, whose bytes are in the image data.
     pub(crate) carried: &'a [Carried],
     /// What became of every static that changed: its name, and the decision.
-    pub(crate) report: &'a [(String, String)],
+    pub(crate) decisions: &'a [(String, String)],
+    /// What it is made of.
+    pub(crate) report: &'a Report,
 }
 
 /// Offset of the image data: objects begin behind the header page, in freeze runs too.
@@ -53,21 +56,22 @@ impl Image {
             table
         };
         let carried: Vec<u8> = parts.carried.iter().flat_map(Carried::encode).collect();
-        let mut report = Vec::new();
-        for (name, decision) in parts.report {
-            push_string(&mut report, name)?;
-            push_string(&mut report, decision)?;
+        let mut decisions = Vec::new();
+        for (name, decision) in parts.decisions {
+            push_string(&mut decisions, name)?;
+            push_string(&mut decisions, decision)?;
         }
         let contents = [
             (TableKind::Roots, roots),
             (TableKind::Carried, carried),
             (TableKind::StaticPointers, relocations(parts.static_pointers)),
             (TableKind::Strings, strings),
-            (TableKind::CarryReport, report),
+            (TableKind::CarryReport, decisions),
             (
                 TableKind::PageDigests,
                 parts.data.chunks(PAGE).flat_map(|page| format::digest(page).to_le_bytes()).collect(),
             ),
+            (TableKind::Report, serde_json::to_vec(parts.report)?),
             (TableKind::ImagePointers, relocations(parts.image_pointers.unwrap_or_default())),
         ];
         let contents: Vec<_> = contents.into_iter().filter(|(_, bytes)| !bytes.is_empty()).collect();
@@ -237,6 +241,14 @@ impl Image {
             at = next;
         }
         Ok(report)
+    }
+
+    /// What it is made of, if it says so.
+    pub(crate) fn report(&self) -> Result<Option<Report>> {
+        match self.table(TableKind::Report)? {
+            [] => Ok(None),
+            text => serde_json::from_slice(text).context("image damaged: its report is not understood"),
+        }
     }
 
     /// Root number `index`, with its name and its type's name.

@@ -113,6 +113,8 @@ fn describe(image: &Image) -> Result<Value> {
         report.into_iter().map(|(name, decision)| json!({ "name": name, "decision": decision })).collect();
     let flags: Vec<&str> =
         FLAGS.into_iter().filter(|(flag, _)| header.flags & flag != 0).map(|(_, name)| name).collect();
+    let about = image.report()?;
+    let fit = about.as_ref().and_then(|about| about.plan);
     Ok(json!({
         "version": fastboot_rt::format::VERSION,
         "flags": flags,
@@ -120,6 +122,13 @@ fn describe(image: &Image) -> Result<Value> {
         "length": header.length,
         "data_offset": header.data_offset,
         "data_length": header.data_length,
+        "objects": about.as_ref().map(|about| about.objects),
+        "live": about.as_ref().map(|about| about.live),
+        "density": about.as_ref().map(|about| about.live as f64 / header.data_length.max(1) as f64),
+        "planned": fit.map(|fit| fit.planned),
+        "placed": fit.map(|fit| fit.placed),
+        "overflowed": fit.map(|fit| fit.overflowed),
+        "strayed": fit.map(|fit| fit.strayed),
         "page_size": header.page_size,
         "exe_base": format!("{:#x}", header.exe_base),
         "identity": hex(&header.identity),
@@ -192,6 +201,21 @@ fn print(out: &mut impl Write, path: &Path, found: &Value) -> std::io::Result<()
         number(&image["data_length"]),
         number(&image["data_offset"])
     )?;
+    if let Some(density) = image["density"].as_f64() {
+        let (objects, live) = (number(&image["objects"]), number(&image["live"]));
+        writeln!(out, "  density       {density:.4}: {objects} objects with {live} bytes of it are alive")?;
+    }
+    match image["planned"].as_u64() {
+        Some(planned) => {
+            let [placed, overflowed, strayed] = ["placed", "overflowed", "strayed"].map(|name| number(&image[name]));
+            let more = match overflowed {
+                0 => String::new(),
+                _ => format!("; {strayed} threads left the plan, {overflowed} allocations overflowed"),
+            };
+            writeln!(out, "  plan          {placed} of {planned} objects placed as planned{more}")?;
+        }
+        None => writeln!(out, "  plan          none")?,
+    }
     writeln!(out, "  cpu features  {}", list(&image["cpu_features"]))?;
     for table in image["tables"].as_array().into_iter().flatten() {
         writeln!(

@@ -2,14 +2,16 @@
 //!
 //! # Reading order
 //! A binary's way through this tool, one module per stage: `cli` (what was asked) → `select` (which binaries) → `cargo`
-//! (the cold binary) → `build` (the pipeline) → `binary` (what an ELF file says about itself) → `freeze` (runs it) →
+//! (the cold binary) → `build` (the pipeline) → `fresh` and `inputs` (is there anything to do?) → `binary` (what an ELF file
+//! says about itself) → `freeze` (runs it) →
 //! `capture` (reads what the run left) → `prove`, `image` (makes the image) → `embed` (puts it into the binary) →
-//! `inspect` (shows it). `shell` and `output` say things and write files for all of them.
+//! `inspect` (shows it). `shell` and `output` say things and write files for all of them. Beside that way: `new` (a
+//! program to begin with), `doctor` (can this machine build?), `completions` and `man` (of the command line).
 //!
 //! # Invariants
 //! - The tool makes the image; the runtime only captures.
 //! - A file is replaced whole or not at all.
-//! - Standard output carries only cargo's messages and what `inspect` prints.
+//! - Standard output carries only cargo's messages and what `inspect`, `doctor` and `completions` print.
 
 #![forbid(unsafe_code)]
 
@@ -24,12 +26,20 @@ mod capture;
 mod carry;
 mod embed;
 mod freeze;
+mod fresh;
 mod image;
+mod inputs;
 mod inspect;
 mod mark;
 mod plan;
 mod prove;
+mod report;
 mod run;
+
+mod completions;
+mod doctor;
+mod man;
+mod new;
 
 mod output;
 mod shell;
@@ -74,5 +84,9 @@ fn execute(command: &Command, shell: &Shell) -> anyhow::Result<()> {
         }
         Command::Verify(flags) => build::verify_alone(flags, shell),
         Command::Inspect(flags) => inspect::inspect(&flags.path, flags.json, flags.verify),
+        Command::New(flags) => new::new(flags, shell),
+        Command::Doctor(flags) => doctor::doctor(flags, shell),
+        Command::Completions(flags) => completions::print(flags.shell),
+        Command::Man(flags) => man::write(&flags.folder, shell),
     }
 }

@@ -8,14 +8,17 @@
 //! - differs by the distance between the two images, and lies in the image: a pointer into the image;
 //! - differs by the distance between the two executables, and lies in the executable: a static pointer;
 //! - differs by the distance between two scratch heaps or stacks: the address of something that is gone, a *dead word*;
+//!   so is an address of which some bytes were overwritten;
 //! - lies in the same shared library at the same place, in C's heap, in a thread-local: a *suspect*;
 //! - anything else: nondeterminism.
 //!
-//! Nothing is concluded from a range alone.
+//! Nothing is concluded from a range alone. A word that differs, that could be an address which moves, and that moved with
+//! nothing is *unclear*: garbage that stack frames left in an unused part of an object, or a slot of a hash table that is
+//! seeded by an address. Another run, at yet other addresses, settles most of them.
 
-use crate::capture::{Capture, Mapping};
+use crate::capture::{CBlock, Capture, Mapping};
 use anyhow::{Result, bail};
-use fastboot_rt::capture::{SCRATCH, SCRATCH_LEN, STACK_LEN, STACK_TOP};
+use fastboot_rt::capture::{SCRATCH, SCRATCH_LEN, STACK_LEN, STACK_TOP, is_well_apart};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -26,7 +29,7 @@ pub(crate) struct Proof {
     pub(crate) static_pointers: Vec<u64>,
     /// Offsets of the words that move with the image, ascending.
     pub(crate) image_pointers: Vec<u64>,
-    /// How many words are addresses of temporaries and of stack frames.
+    /// How many words are addresses of temporaries and of stack frames, or what is left of an address.
     pub(crate) dead: u64,
     /// The words that are addresses of memory outside of image and executable, as far as can be told.
     pub(crate) suspects: Vec<Suspect>,
@@ -34,9 +37,19 @@ pub(crate) struct Proof {
     pub(crate) nondeterministic: u64,
     /// Offset of the first of those, and both values.
     pub(crate) first_difference: Option<(u64, u64, u64)>,
-    /// Offset of the first word that differs and held an address of the image in one of the runs: whether it is a pointer
-    /// is not known, so the image cannot be relocated.
-    pub(crate) doubtful: Option<u64>,
+    /// Words of which it is not known whether they move.
+    pub(crate) unclear: Vec<Unclear>,
+}
+
+/// A word that could be an address in the image that is kept, differs in the other run, and moved with nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unclear {
+    /// Offset of the word in the image data.
+    pub(crate) offset: u64,
+    /// What it could be an address of: the executable or the image.
+    pub(crate) region: Region,
+    /// Whether it could be one in the other run as well.
+    in_both: bool,
 }
 
 /// A word that is, or looks like, the address of memory that the embedded program will not have there.
@@ -58,13 +71,40 @@ pub(crate) struct Run<'a> {
     /// First address and end of each [`Region`].
     regions: [(u64, u64); 5],
     maps: &'a [Mapping],
+    known: &'a Known<'a>,
+}
+
+/// Things outside of the image of which a run is known to have an address, and which no garbage is likely to have.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Known<'a> {
     /// `pthread_t` of threads that were still running.
-    handles: &'a [u64],
+    pub(crate) handles: &'a [u64],
+    /// Blocks that C code allocated.
+    pub(crate) c_blocks: &'a [CBlock],
+    /// Addresses and names of thread-locals of the user's own.
+    pub(crate) thread_locals: &'a [(Range<u64>, String)],
+}
+
+impl Known<'_> {
+    /// What is at this address. C code keeps the first address of a block.
+    fn at(&self, address: u64) -> Option<String> {
+        if self.handles.contains(&address) {
+            return Some("a running thread, that is, its handle".to_owned());
+        }
+        if let Some(block) = self.c_blocks.iter().find(|block| block.address == address) {
+            return Some(format!(
+                "{} bytes that C code allocated with `malloc` while `{}` was evaluated",
+                block.size, block.root
+            ));
+        }
+        let name = self.thread_locals.iter().find(|(range, _)| range.contains(&address));
+        name.map(|(_, name)| format!("the thread-local `{name}`"))
+    }
 }
 
 /// What an address may lie in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Region {
+pub(crate) enum Region {
     Image,
     Executable,
     Scratch,
@@ -78,10 +118,8 @@ const WORD: usize = 8;
 const ADDRESS: u64 = (1 << 48) - 1;
 
 impl<'a> Run<'a> {
-    /// The run that left this capture, whose image data is `data`, and in which the threads with these handles were still
-    /// running; `place` is 0 for the usual addresses, 1 for the
-    /// others.
-    pub(crate) fn new(capture: &'a Capture, data: &'a [u8], handles: &'a [u64], place: usize) -> Self {
+    /// The run that left this capture, whose image data is `data`; `place` is 0 for the usual addresses, 1 for the others.
+    pub(crate) fn new(capture: &'a Capture, data: &'a [u8], known: &'a Known<'a>, place: usize) -> Self {
         let process = &capture.process;
         let image = process.home + fastboot_rt::format::PAGE as u64;
         Self {
@@ -94,7 +132,7 @@ impl<'a> Run<'a> {
                 (process.thread_locals, STACK_TOP[place]),
             ],
             maps: &capture.maps,
-            handles,
+            known,
         }
     }
 
@@ -126,8 +164,7 @@ fn distances(first: Run<'_>, second: Run<'_>) -> [u64; 5] {
 /// Compares two runs of one binary.
 ///
 /// # Errors
-/// If the binary is position-independent and the runs are not comparable, or a word may be a static pointer but moved
-/// otherwise.
+/// If the binary is position-independent and the runs are not comparable.
 pub(crate) fn compare(first: Run<'_>, second: Run<'_>, pie: bool) -> Result<Proof> {
     let mut proof = Proof::default();
     if first.data.len() != second.data.len() {
@@ -142,14 +179,16 @@ pub(crate) fn compare(first: Run<'_>, second: Run<'_>, pie: bool) -> Result<Proo
         }
         proof.nondeterministic = first.data.len().abs_diff(second.data.len()).div_ceil(WORD) as u64;
         // The end of the longer one was compared with nothing.
-        proof.doubtful = Some(first.data.len().min(second.data.len()) as u64);
+        let offset = first.data.len().min(second.data.len()) as u64;
+        proof.unclear.push(Unclear { offset, region: Region::Image, in_both: false });
     }
     let distances = distances(first, second);
-    if pie && distances[Region::Executable as usize] == 0 {
+    if pie && !is_well_apart(distances[Region::Executable as usize]) {
         bail!(
-            "both freeze runs had the executable at {:#x}: the system does not randomise addresses, so static pointers \
-             cannot be told from data; build without --pie",
-            first.regions[Region::Executable as usize].0
+            "the freeze runs had the executable at {:#x} and {:#x}: the system does not randomise addresses enough, so \
+             static pointers cannot be told from data; build without --pie",
+            first.regions[Region::Executable as usize].0,
+            second.regions[Region::Executable as usize].0
         );
     }
     // The region that the word at `at` moved with.
@@ -168,7 +207,7 @@ pub(crate) fn compare(first: Run<'_>, second: Run<'_>, pie: bool) -> Result<Proo
     for (index, _) in pairs.enumerate().filter(|(_, (a, b))| a != b) {
         let at = index * WORD;
         match moved_with(at) {
-            Some(region) => proof.take(region, at as u64),
+            Some(region) => proof.take(region, at as u64, first),
             None => unexplained.push(at),
         }
     }
@@ -181,7 +220,7 @@ pub(crate) fn compare(first: Run<'_>, second: Run<'_>, pie: bool) -> Result<Proo
             // Neighbours see the same word.
             if unaligned.iter().rev().take(2 * WORD).all(|(other, _)| *other != start) {
                 unaligned.push((start, region));
-                proof.take(region, start as u64);
+                proof.take(region, start as u64, first);
             }
         }
     }
@@ -193,7 +232,7 @@ pub(crate) fn compare(first: Run<'_>, second: Run<'_>, pie: bool) -> Result<Proo
             first.data[byte] == second.data[byte] || near.iter().any(|start| (*start..*start + WORD).contains(&byte))
         });
         if !explained {
-            explain(at, first, second, pie, &mut libraries, &mut proof)?;
+            explain(at, first, second, pie, &mut libraries, &mut proof);
         }
     }
     proof.static_pointers.sort_unstable();
@@ -202,53 +241,36 @@ pub(crate) fn compare(first: Run<'_>, second: Run<'_>, pie: bool) -> Result<Proo
 }
 
 /// A word that differs and moved with nothing.
-fn explain(
-    at: usize,
-    first: Run<'_>,
-    second: Run<'_>,
-    pie: bool,
-    libraries: &mut Libraries,
-    proof: &mut Proof,
-) -> Result<()> {
-    let window: Range<usize> = at.saturating_sub(WORD - 1)..at + WORD;
-    if proof.doubtful.is_none() && window.clone().any(|start| is_doubtful(start, first, second)) {
-        proof.doubtful = Some(at as u64);
-    }
+fn explain(at: usize, first: Run<'_>, second: Run<'_>, pie: bool, libraries: &mut Libraries, proof: &mut Proof) {
     if let Some((a, b)) = first.word(at).zip(second.word(at))
         && ![(first, a), (second, b)].into_iter().any(|(run, address)| run.is_known(address))
         && let Some((here, there)) = first.mapping(a).zip(second.mapping(b))
         && here.name == there.name
-        && let Some((what, certain)) = foreign(here, a, there, b, first.handles, libraries)
+        && let Some((what, certain)) = foreign(here, a, there, b, first.known, libraries)
     {
         proof.suspects.push(Suspect { offset: at as u64, what, certain });
-        return Ok(());
+        return;
     }
-    if pie {
-        let address = |start: usize| {
-            let of = |run: Run<'_>| run.word(start).filter(|word| run.contains(Region::Executable, *word));
-            of(first).or(of(second)).filter(|_| !is_overwritten(start, first, second))
-        };
-        if let Some(address) = { window }.find_map(address) {
-            bail!(
-                "the word at offset {at:#x} of the image data held an address of the executable ({address:#x}) in one \
-                 freeze run and something else in the other, so static pointers cannot be told from data. \
-                 Look for randomness in the roots' expressions (a randomly seeded map that holds `&'static` \
-                 references or functions), or build without --pie"
-            );
+    let window: Range<usize> = at.saturating_sub(WORD - 1)..at + WORD;
+    let moving = [Region::Executable, Region::Image].into_iter().skip(usize::from(!pie));
+    for (region, start) in moving.flat_map(|region| window.clone().map(move |start| (region, start))) {
+        let could_be = |run: Run<'_>| run.word(start).is_some_and(|word| run.contains(region, word & ADDRESS));
+        if could_be(first) && !is_overwritten(start, region, first, second) {
+            let unclear = Unclear { offset: start as u64, region, in_both: could_be(second) };
+            // Neighbours see the same word.
+            if !proof.unclear.iter().rev().take(2 * WORD).any(|other| other.offset == unclear.offset) {
+                proof.unclear.push(unclear);
+            }
         }
+    }
+    let is_remnant = |start: usize| REGIONS.into_iter().any(|region| is_overwritten(start, region, first, second));
+    if window.into_iter().any(is_remnant) {
+        proof.dead += 1;
+        return;
     }
     proof.nondeterministic += 1;
     let values = (first.word(at).unwrap_or(0), second.word(at).unwrap_or(0));
     proof.first_difference.get_or_insert((at as u64, values.0, values.1));
-    Ok(())
-}
-
-/// Whether the word at `start` held an address of the image in one of the runs, but did not move with it.
-fn is_doubtful(start: usize, first: Run<'_>, second: Run<'_>) -> bool {
-    let held = |run: Run<'_>| run.word(start).is_some_and(|word| run.contains(Region::Image, word & ADDRESS));
-    let distance = |(a, b): (u64, u64)| b.wrapping_sub(a);
-    let moved = first.word(start).zip(second.word(start)).map(distance);
-    (held(first) || held(second)) && moved != Some(distances(first, second)[Region::Image as usize])
 }
 
 /// What two addresses in mappings of the same name mean, and whether that is certain.
@@ -257,11 +279,11 @@ fn foreign(
     a: u64,
     there: &Mapping,
     b: u64,
-    handles: &[u64],
+    known: &Known<'_>,
     libraries: &mut Libraries,
 ) -> Option<(String, bool)> {
-    if handles.contains(&a) {
-        return Some(("a running thread, that is, its handle".to_owned(), true));
+    if let Some(what) = known.at(a) {
+        return Some((what, true));
     }
     let offset = here.offset + (a - here.range.start);
     match here.name.as_str() {
@@ -278,10 +300,10 @@ fn foreign(
     }
 }
 
-/// Whether the word is what is left of a static pointer of which some bytes were overwritten: those are the same in both
-/// runs though the executable moved, and all others moved as the executable did. A static pointer moves as a whole.
-fn is_overwritten(at: usize, first: Run<'_>, second: Run<'_>) -> bool {
-    let slide = distances(first, second)[Region::Executable as usize];
+/// Whether the word is what is left of a pointer into the region of which some bytes were overwritten: those are the same
+/// in both runs though the region moved, and all others moved as the region did. A pointer moves as a whole.
+fn is_overwritten(at: usize, region: Region, first: Run<'_>, second: Run<'_>) -> bool {
+    let slide = distances(first, second)[region as usize];
     let Some((a, b)) = first.word(at).zip(second.word(at)) else { return false };
     let same = |byte: usize| (a ^ b) >> (8 * byte) & 0xff == 0;
     // With or without a carry from below, this byte of a pointer would have changed.
@@ -304,13 +326,45 @@ fn is_overwritten(at: usize, first: Run<'_>, second: Run<'_>) -> bool {
 }
 
 impl Proof {
-    fn take(&mut self, region: Region, at: u64) {
+    /// Whether one of the unclear words could be an address of `region`.
+    pub(crate) fn is_unclear(&self, region: Region) -> bool {
+        self.unclear.iter().any(|unclear| unclear.region == region)
+    }
+
+    /// Settles what is unclear by the proof that another run gave for the same image.
+    ///
+    /// What moved with its region there is a pointer. What is unclear there too, but was an address of the executable in
+    /// all three runs, is one as well: the executable was somewhere else in each of them, and nothing else follows it
+    /// around. What is the same in both, or was overwritten, is data.
+    pub(crate) fn settle(&mut self, other: &Self) {
+        for unclear in std::mem::take(&mut self.unclear) {
+            let (mine, theirs) = match unclear.region {
+                Region::Executable => (&mut self.static_pointers, &other.static_pointers),
+                _ => (&mut self.image_pointers, &other.image_pointers),
+            };
+            let there =
+                other.unclear.iter().find(|there| (there.offset, there.region) == (unclear.offset, unclear.region));
+            let in_all = there.is_some_and(|there| there.in_both && unclear.in_both);
+            let followed = in_all && unclear.region == Region::Executable;
+            if followed || theirs.binary_search(&unclear.offset).is_ok() {
+                let at = mine.partition_point(|offset| *offset < unclear.offset);
+                mine.insert(at, unclear.offset);
+            } else if there.is_some() {
+                self.unclear.push(unclear);
+            }
+        }
+    }
+
+    fn take(&mut self, region: Region, at: u64, first: Run<'_>) {
         match region {
             Region::Image => self.image_pointers.push(at),
             Region::Executable => self.static_pointers.push(at),
             Region::Scratch | Region::Stack => self.dead += 1,
             Region::ThreadLocals => {
-                self.suspects.push(Suspect { offset: at, what: "a thread-local".to_owned(), certain: false })
+                let known = first.word(at as usize).and_then(|word| first.known.at(word));
+                let certain = known.is_some();
+                let what = known.unwrap_or_else(|| "a thread-local".to_owned());
+                self.suspects.push(Suspect { offset: at, what, certain });
             }
         }
     }
@@ -349,7 +403,9 @@ mod tests {
 
     const FIRST: u64 = 0x5555_5555_4000;
     const SECOND: u64 = 0x5632_1234_5000;
-    const IMAGE: [u64; 2] = [0x5500_0000_1000, 0x5518_0000_1000];
+    const IMAGE: [u64; 2] = [0x5500_0000_1000, 0x5500_0000_1000 + fastboot_rt::capture::HOME_SHIFT];
+
+    const NOTHING: Known<'static> = Known { handles: &[], c_blocks: &[], thread_locals: &[] };
 
     fn run(data: &[u8], place: usize, executable: u64) -> Run<'_> {
         let regions = [
@@ -359,7 +415,7 @@ mod tests {
             (STACK_TOP[place] - STACK_LEN, STACK_TOP[place] - 4096),
             (STACK_TOP[place] - 4096, STACK_TOP[place]),
         ];
-        Run { data, regions, maps: &[], handles: &[] }
+        Run { data, regions, maps: &[], known: &NOTHING }
     }
 
     fn pie(first: &[u8], second: &[u8]) -> Result<Proof> {
@@ -407,17 +463,19 @@ mod tests {
     #[test]
     fn what_may_be_a_pointer_or_not_keeps_an_image_where_it_is() {
         let of = |first: &[u8], second: &[u8]| compare(run(first, 0, FIRST), run(second, 1, FIRST), false).unwrap();
-        // Another object in each run, or an object in one of them only.
-        for (a, b) in [(IMAGE[0] + 8, IMAGE[1] + 16), (IMAGE[0] + 8, 5), (5, IMAGE[1]), (7, IMAGE[1] + 0x10_0000)] {
-            assert_eq!(of(&words(&[1, a, 2]), &words(&[1, b, 2])).doubtful, Some(8), "{a:#x} {b:#x}");
+        // Another object in the other run, or none.
+        for (a, b) in [(IMAGE[0] + 8, IMAGE[1] + 16), (IMAGE[0] + 8, 5)] {
+            let unclear = of(&words(&[1, a, 2]), &words(&[1, b, 2])).unclear;
+            assert!(unclear.iter().any(|one| one.offset == 8 && one.region == Region::Image), "{a:#x} {b:#x}");
             let shifted = |word: u64| [vec![0; 3], words(&[word, 2])].concat();
-            assert!(of(&shifted(a), &shifted(b)).doubtful.is_some(), "unaligned {a:#x} {b:#x}");
+            assert!(of(&shifted(a), &shifted(b)).is_unclear(Region::Image), "unaligned {a:#x} {b:#x}");
         }
+        assert!(!of(&words(&[5]), &words(&[IMAGE[1]])).is_unclear(Region::Image), "what is kept is no address");
         // Pointers, data, and numbers that differ, beside a pointer or not.
         let first = words(&[IMAGE[0], 5, 0x1234_5678_9abc_def0, IMAGE[0] + 8]);
         let second = words(&[IMAGE[1], 5, 0x0fed_cba9_8765_4321, IMAGE[1] + 8]);
-        assert_eq!(of(&first, &second).doubtful, None);
-        assert!(of(&first, &second[..24]).doubtful.is_some(), "another length");
+        assert!(!of(&first, &second).is_unclear(Region::Image));
+        assert!(of(&first, &second[..24]).is_unclear(Region::Image), "another length");
     }
 
     #[test]
@@ -425,6 +483,26 @@ mod tests {
         let proof = pie(&words(&[STACK_TOP[0] - 8]), &words(&[STACK_TOP[1] - 8])).unwrap();
         let expected = Suspect { offset: 0, what: "a thread-local".to_owned(), certain: false };
         assert_eq!(proof.suspects, [expected]);
+    }
+
+    #[test]
+    fn what_is_known_to_be_there_is_certain() {
+        let block = CBlock { root: "a::B".to_owned(), address: 0x6000_0010, size: 24 };
+        let known = Known {
+            handles: &[0x7000_0000],
+            c_blocks: &[block],
+            thread_locals: &[(STACK_TOP[0] - 64..STACK_TOP[0] - 32, "a::LOCAL".to_owned())],
+        };
+        let heap =
+            |start| Mapping { range: start..start + 0x2000_0000, executable: false, offset: 0, name: String::new() };
+        let (here, there) = ([heap(0x6000_0000)], [heap(0x9000_0000)]);
+        let a = words(&[0x6000_0010, 0x6000_0020, 0x7000_0000, STACK_TOP[0] - 64]);
+        let b = words(&[0x9000_0010, 0x9000_0020, 0xa000_0000, STACK_TOP[1] - 64]);
+        let first = Run { maps: &here, known: &known, ..run(&a, 0, FIRST) };
+        let proof = compare(first, Run { maps: &there, ..run(&b, 1, SECOND) }, true).unwrap();
+        let mut certain: Vec<_> = proof.suspects.iter().filter(|s| s.certain).map(|s| s.offset).collect();
+        certain.sort_unstable();
+        assert_eq!((certain, proof.suspects.len()), (vec![0, 16, 24], 4));
     }
 
     #[test]
@@ -457,28 +535,60 @@ mod tests {
         }
     }
 
+    /// A third place for the executable.
+    const THIRD: u64 = 0x5571_3571_1000;
+
     #[test]
-    fn a_static_pointer_that_stood_elsewhere_is_an_error() {
-        let (first, second) = (words(&[FIRST + 16, 5]), words(&[5, SECOND + 16]));
-        assert!(pie(&first, &second).unwrap_err().to_string().contains("--pie"));
+    fn a_static_pointer_that_stood_elsewhere_is_unclear() {
+        let first = words(&[FIRST + 16, 5]);
+        let mut proof = pie(&first, &words(&[5, SECOND + 16])).unwrap();
+        let unclear = Unclear { offset: 0, region: Region::Executable, in_both: false };
+        assert_eq!(proof.unclear, [unclear], "what stood in the second run is of no interest");
+        proof.settle(&pie(&first, &words(&[6, SECOND + 16])).unwrap());
+        assert_eq!(proof.unclear, [unclear]);
         let fixed = compare(run(&first, 0, FIRST), run(&first, 1, FIRST), false).unwrap();
         assert_eq!(fixed, Proof::default(), "in a non-PIE nothing of the executable moves");
     }
 
     #[test]
-    fn an_overwritten_static_pointer_is_data() {
-        let (a, b) = ((FIRST + 0x5_4321).to_le_bytes(), (SECOND + 0x5_4321).to_le_bytes());
-        for overwritten in [0..2, 0..3, 0..4, 2..3, 3..4, 1..3, 2..5] {
-            let (mut a, mut b) = (a, b);
-            a[overwritten.clone()].fill(1);
-            b[overwritten.clone()].fill(1);
-            assert_eq!(pie(&a, &b).unwrap().nondeterministic, 1, "bytes {overwritten:?}");
+    fn a_third_run_settles_what_is_unclear() {
+        let first = words(&[FIRST + 16, FIRST + 32, FIRST + 48, IMAGE[0] + 8]);
+        let second = words(&[SECOND + 96, 7, 7, IMAGE[1] + 16]);
+        let third = words(&[THIRD + 24, THIRD + 32, FIRST + 48, IMAGE[1] + 8]);
+        let mut proof = pie(&first, &second).unwrap();
+        assert_eq!(proof.unclear.len(), 4);
+        proof.settle(&compare(run(&first, 0, FIRST), run(&third, 1, THIRD), true).unwrap());
+        assert_eq!(proof.unclear, []);
+        assert_eq!((proof.static_pointers, proof.image_pointers), (vec![0, 8], vec![24]), "the third word is data");
+    }
+
+    #[test]
+    fn an_overwritten_pointer_is_data() {
+        for (here, there, executable) in [(FIRST, SECOND, SECOND), (FIRST, THIRD, THIRD), (IMAGE[0], IMAGE[1], SECOND)]
+        {
+            let (a, b) = ((here + 0x5_4321).to_le_bytes(), (there + 0x5_4321).to_le_bytes());
+            for overwritten in [0..3, 0..4, 2..3, 3..4, 1..3, 2..5] {
+                let (mut a, mut b) = (a, b);
+                a[overwritten.clone()].fill(1);
+                b[overwritten.clone()].fill(1);
+                let proof = compare(run(&a, 0, FIRST), run(&b, 1, executable), true).unwrap();
+                let expected = Proof { dead: u64::from(a != b), ..Proof::default() };
+                assert_eq!(proof, expected, "bytes {overwritten:?} of {here:#x}, then {there:#x}");
+            }
         }
         // Two different pointers are not one that was overwritten.
         for distance in [1, 8, 0x1000, 0x1_0000, 0x100_0000] {
             let (a, b) = (words(&[FIRST + 16]), words(&[SECOND + 16 + distance]));
-            assert!(pie(&a, &b).is_err(), "{distance:#x}");
+            assert_eq!(pie(&a, &b).unwrap().unclear.len(), 1, "{distance:#x}");
         }
+    }
+
+    #[test]
+    fn executables_that_are_not_well_apart_prove_nothing() {
+        for second in [FIRST, FIRST + 0x1_0000, FIRST + 0x12_3456_0000, FIRST + 0x11_0022_3000] {
+            assert!(compare(run(&[], 0, FIRST), run(&[], 1, second), true).is_err(), "{second:#x}");
+        }
+        assert!(is_well_apart(SECOND - FIRST) && is_well_apart(THIRD - FIRST));
     }
 
     #[test]

@@ -6,26 +6,34 @@ use crate::freeze::FreezeOptions;
 use crate::shell::{Shell, megabytes};
 use anyhow::{Context, Result, anyhow, bail};
 use fastboot_rt::capture::{
-    CAPTURE_FILE, FREEZE_VARIABLE, HOME_SHIFT, Mode, PLAN_FILE, Phase, REQUEST_FILE, Request, SCRATCH, STACK_TOP,
-    STATUS_FILE, STATUS_LEN, Status,
+    AGAIN, CAPTURE_FILE, FREEZE_VARIABLE, HOME_SHIFT, Mode, PLAN_FILE, Phase, REQUEST_FILE, Request, SCRATCH,
+    STACK_TOP, STATUS_FILE, STATUS_LEN, Status,
 };
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// How often the status of a run is looked at.
 const POLL: Duration = Duration::from_millis(20);
 /// How long a run must take before it is worth a progress line.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// How often a run may ask to be loaded elsewhere. One in six does.
+const MOST_LOADS: u32 = 60;
 /// Makes the environment of a proving run larger, which moves what lies on the main thread's stack.
 const PADDING_VARIABLE: &str = "FASTBOOT_PADDING";
 
 /// Variables that set how many threads a library uses: rayon, OpenMP, tokio, polars.
-const THREAD_VARIABLES: [&str; 4] =
+pub(crate) const THREAD_VARIABLES: [&str; 4] =
     ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "TOKIO_WORKER_THREADS", "POLARS_MAX_THREADS"];
+
+/// Makes glibc keep all blocks of its heap in one place, none of them in a cache, so that the runtime can tell which are
+/// in use.
+const MALLOC_TUNABLES: &str = "glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0:glibc.malloc.arena_max=1:\
+                               glibc.malloc.mmap_threshold=33554432";
+const TUNABLES_VARIABLE: &str = "GLIBC_TUNABLES";
 
 /// Which of the runs this is.
 #[derive(Clone, Copy)]
@@ -48,12 +56,13 @@ impl Purpose<'_> {
     }
 }
 
-/// Runs `binary` once, with its files in `folder`, which is made. `elsewhere`: with everything at other addresses.
+/// Runs `binary` once, with its files in `folder`, which is made. `other`: a run in which everything shall have been at
+/// other addresses.
 pub(crate) fn run(
     binary: &Binary,
     options: &FreezeOptions,
     purpose: Purpose<'_>,
-    elsewhere: bool,
+    other: Option<&Capture>,
     folder: &Path,
     shell: &Shell,
 ) -> Result<Capture> {
@@ -63,14 +72,18 @@ pub(crate) fn run(
     // Another binary, another seed: two programs do not share their hash keys.
     let seed = binary.identity.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
     let seed = if options.real_random { None } else { seed };
+    let elsewhere = other.is_some();
     let place = usize::from(elsewhere);
+    // Builders such as nix turn randomisation off for all that they run; the comparison needs it. A runner (valgrind, for
+    // instance) may not be able to follow a program that executes itself again: its user decides.
     let request = Request {
         mode: purpose.mode(),
         scratch: SCRATCH[place],
         stack: STACK_TOP[place],
         home: options.home + if elsewhere { HOME_SHIFT } else { 0 },
         limit,
-        randomize: elsewhere,
+        randomize: if elsewhere && !options.runner.is_empty() { None } else { Some(elsewhere) },
+        apart: other.filter(|_| binary.pie).map(|other| other.process.exe_base),
         seed,
     };
     if let Purpose::Place(plan) = purpose {
@@ -83,6 +96,8 @@ pub(crate) fn run(
 
     let mut command = options.command(&binary.path);
     command.env(FREEZE_VARIABLE, folder);
+    let users = std::env::var(TUNABLES_VARIABLE).map_or_else(|_| String::new(), |users| format!("{users}:"));
+    command.env(TUNABLES_VARIABLE, users + MALLOC_TUNABLES);
     if !options.keep_threads {
         // With one thread, allocations come in the same order every time.
         command.envs(THREAD_VARIABLES.map(|name| (name, "1")));
@@ -97,6 +112,27 @@ pub(crate) fn run(
     } else {
         command.stdout(Stdio::null()).stderr(Stdio::null());
     }
+    let mut exit = wait(&mut command, binary, options, &status, shell)?;
+    for _ in 0..MOST_LOADS {
+        if exit.code() != Some(AGAIN) {
+            break;
+        }
+        exit = wait(&mut command, binary, options, &status, shell)?;
+    }
+    let capture = Capture::read(&folder.join(CAPTURE_FILE))?;
+    let status = read_status(&status);
+    capture
+        .map_err(|failure| explain(&failure, exit, status).context(format!("cannot freeze {}", binary.path.display())))
+}
+
+/// Starts the run and waits for its end, showing how far it is.
+fn wait(
+    command: &mut Command,
+    binary: &Binary,
+    options: &FreezeOptions,
+    status: &File,
+    shell: &Shell,
+) -> Result<ExitStatus> {
     let began = Instant::now();
     let mut child = command.spawn().with_context(|| {
         format!("cannot run {} to freeze it: {}", binary.path.display(), Path::new(command.get_program()).display())
@@ -113,7 +149,7 @@ pub(crate) fn run(
             // Errors are only possible if it has just ended by itself.
             let _ = child.kill();
             let _ = child.wait();
-            let root = read_status(&status).map_or_else(String::new, |status| status.root);
+            let root = read_status(status).map_or_else(String::new, |status| status.root);
             bail!(
                 "freezing {} took longer than {} s: root `{root}` was still being evaluated; \
                  give it more time with --freeze-timeout",
@@ -122,7 +158,7 @@ pub(crate) fn run(
             );
         }
         if elapsed > PATIENCE
-            && let Some(now) = read_status(&status)
+            && let Some(now) = read_status(status)
         {
             progress.update(&format!(
                 "{} ({}/{}) {} s, {}",
@@ -136,11 +172,7 @@ pub(crate) fn run(
         std::thread::sleep(POLL.min(elapsed / 8 + Duration::from_micros(200)));
     };
     progress.clear();
-
-    let capture = Capture::read(&folder.join(CAPTURE_FILE))?;
-    let status = read_status(&status);
-    capture
-        .map_err(|failure| explain(&failure, exit, status).context(format!("cannot freeze {}", binary.path.display())))
+    Ok(exit)
 }
 
 fn read_status(file: &File) -> Option<Status> {
@@ -215,7 +247,7 @@ fn signal_name(signal: i32) -> String {
 }
 
 /// Nine tenths of the memory that is available, in bytes: of the machine's, or of the control group's if that is less.
-fn spare_memory() -> u64 {
+pub(crate) fn spare_memory() -> u64 {
     let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let available = meminfo
         .lines()

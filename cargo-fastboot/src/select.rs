@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, bail, ensure};
 use cargo_metadata::{Metadata, Package, Target};
+use fastboot_rt::capture::RUNTIME_VERSION;
 
 use crate::cli::BuildFlags;
 use crate::shell::Shell;
 
 /// The package whose presence among the dependencies makes a binary worth freezing.
-const RUNTIME: &str = "fastboot-rt";
+pub(crate) const RUNTIME: &str = "fastboot-rt";
 
 /// One binary to build: `cargo rustc` takes them one at a time.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +53,7 @@ pub(crate) fn select<'m>(
     if let Some(choice) = choices.iter().find(|choice| !depends_on_runtime(metadata, choice.package)) {
         bail!(
             "`{0}` cannot be frozen, because its package `{1}` does not depend on {RUNTIME}; run \
-             `cargo add {RUNTIME} -p {1}`, then put `fastboot_rt::install!();` into {2}",
+             `cargo add {RUNTIME}@={RUNTIME_VERSION} -p {1}`, then put `fastboot_rt::install!();` into {2}",
             choice.target.name,
             choice.package.name,
             choice.target.src_path
@@ -221,7 +222,7 @@ fn default_targets<'m>(
 }
 
 /// Whether the runtime is among the dependencies of a package, however indirect.
-fn depends_on_runtime(metadata: &Metadata, package: &Package) -> bool {
+pub(crate) fn depends_on_runtime(metadata: &Metadata, package: &Package) -> bool {
     let Some(graph) = &metadata.resolve else { return true };
     let runtimes: Vec<_> = metadata.packages.iter().filter(|p| p.name.as_str() == RUNTIME).map(|p| &p.id).collect();
     let (mut waiting, mut seen) = (vec![&package.id], BTreeSet::new());

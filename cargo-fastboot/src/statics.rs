@@ -13,6 +13,7 @@
 mod name;
 mod policy;
 mod span;
+mod thread_local;
 
 use crate::binary::Elf;
 use anyhow::{Context, Result, bail};
@@ -25,6 +26,7 @@ use span::{Owner, Span, Spans};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
+pub(crate) use thread_local::{ThreadLocal, ThreadLocals};
 
 /// One writable range of the executable, before and after the evaluation of the roots.
 #[derive(Clone, Copy, Debug)]

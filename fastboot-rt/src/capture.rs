@@ -27,6 +27,13 @@ pub const CAPTURE_FILE: &str = "capture";
 /// counts of its `Arc`. A plan places such blocks, and what only they lead to, behind all others. Chosen at random.
 pub const COLD_MARK: [u8; 8] = [0x93, 0xc1, 0x0e, 0xb7, 0xd2, 0x6a, 0xf8, 0x1d];
 
+/// The version of this crate. The tool and the runtime of a program must have the same.
+pub const RUNTIME_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Exit status of a freeze run whose executable the kernel loaded where the request does not want it: the next one will be
+/// loaded elsewhere.
+pub const AGAIN: i32 = 75;
+
 /// First line of a request, so that a tool and a runtime of different versions notice each other.
 pub const REQUEST_TITLE: &str = concat!("fastboot-freeze ", env!("CARGO_PKG_VERSION"));
 
@@ -69,8 +76,12 @@ pub struct Request {
     pub home: u64,
     /// Bytes the arena may hold before allocations in it fail.
     pub limit: u64,
-    /// Whether the kernel may randomise addresses (`false`: the run turns that off and executes itself again).
-    pub randomize: bool,
+    /// Whether the kernel is to randomise addresses: if it is otherwise, the run changes that and executes itself again.
+    /// `None`: as it is.
+    pub randomize: Option<bool>,
+    /// A load bias that the executable's must be well apart from, see [`is_well_apart`]; a run whose is not ends with
+    /// [`AGAIN`].
+    pub apart: Option<u64>,
     /// What random bytes follow from while roots are evaluated; `None` for real ones.
     pub seed: Option<u64>,
 }
@@ -84,7 +95,8 @@ impl Default for Request {
             stack: STACK_TOP[0],
             home: crate::format::DEFAULT_HOME,
             limit: 0,
-            randomize: true,
+            randomize: None,
+            apart: None,
             seed: None,
         }
     }
@@ -98,20 +110,37 @@ pub const SCRATCH_LEN: u64 = 0x10_0000_0000;
 pub const STACK_TOP: [u64; 2] = [0x5555_5000_0000, 0x5555_0000_0000];
 /// Length in bytes of that stack. Only pages that are touched cost memory.
 pub const STACK_LEN: u64 = 1 << 30;
-/// How far the home address is moved for the proof; also the most that an image can have.
-pub const HOME_SHIFT: u64 = 0x18_0000_0000;
+/// How far the home address is moved for the proof; also the most that an image can have. Its bytes differ from zero
+/// where a multiple of [`HOME_ALIGN`](crate::format::HOME_ALIGN) can, see [`is_well_apart`].
+pub const HOME_SHIFT: u64 = 0x17_b5a0_0000;
+
+const _: () = assert!(HOME_SHIFT.is_multiple_of(crate::format::HOME_ALIGN));
+const _: () = assert!(crate::format::DEFAULT_HOME + 2 * HOME_SHIFT <= SCRATCH[0]);
+
+/// Whether executables at this distance from each other can be told apart by every byte of their addresses that can
+/// differ: if one byte of a pointer was overwritten, it did not move as its neighbours did, and that must be visible.
+pub fn is_well_apart(distance: u64) -> bool {
+    let [_, pages, rest @ ..] = distance.to_le_bytes();
+    let [first, second, third, ..] = rest;
+    // The lowest twelve bits are those of a page and never differ; the highest 16 belong to no address.
+    !matches!(pages >> 4, 0 | 0xf) && [first, second, third].into_iter().all(|byte| !matches!(byte, 0 | 0xff))
+}
+
+/// Names of the values of [`Request::randomize`].
+const RANDOMIZE: [(&str, Option<bool>); 3] = [("yes", Some(true)), ("no", Some(false)), ("keep", None)];
 
 impl Request {
     /// The request as text.
     pub fn encode(&self) -> String {
         format!(
-            "{REQUEST_TITLE}\nmode {}\nscratch {:#x}\nstack {:#x}\nhome {:#x}\nlimit {}\nrandomize {}\nrandom {}\n",
+            "{REQUEST_TITLE}\nmode {}\nscratch {:#x}\nstack {:#x}\nhome {:#x}\nlimit {}\nrandomize {}\napart {}\nrandom {}\n",
             self.mode.name(),
             self.scratch,
             self.stack,
             self.home,
             self.limit,
-            if self.randomize { "yes" } else { "no" },
+            RANDOMIZE.into_iter().find(|(_, value)| *value == self.randomize).map_or("", |(name, _)| name),
+            self.apart.map_or_else(|| "no".to_owned(), |bias| format!("{bias:#x}")),
             self.seed.map_or_else(|| "real".to_owned(), |seed| format!("{seed:#x}"))
         )
     }
@@ -124,7 +153,8 @@ impl Request {
         let mut lines = text.lines();
         if lines.next() != Some(REQUEST_TITLE) {
             return Err(format!(
-                "the freeze request is not `{REQUEST_TITLE}`: cargo-fastboot and fastboot-rt are of different versions"
+                "the freeze request is not `{REQUEST_TITLE}`: cargo-fastboot and fastboot-rt are of different versions; \
+                 this program has fastboot-rt {RUNTIME_VERSION}"
             ));
         }
         let mut request = Self::default();
@@ -138,12 +168,13 @@ impl Request {
                 Some(("scratch", value)) => hexadecimal(value).map(|scratch| request.scratch = scratch),
                 Some(("stack", value)) => hexadecimal(value).map(|stack| request.stack = stack),
                 Some(("home", value)) => hexadecimal(value).map(|home| request.home = home),
-                Some(("random", "real")) => Some(()),
+                Some(("apart", "no")) | Some(("random", "real")) => Some(()),
+                Some(("apart", value)) => hexadecimal(value).map(|bias| request.apart = Some(bias)),
                 Some(("random", value)) => hexadecimal(value).map(|seed| request.seed = Some(seed)),
                 Some(("limit", value)) => value.parse().ok().map(|limit| request.limit = limit),
-                Some(("randomize", value @ ("yes" | "no"))) => {
-                    request.randomize = value == "yes";
-                    Some(())
+                Some(("randomize", value)) => {
+                    let known = RANDOMIZE.into_iter().find(|(name, _)| *name == value);
+                    known.map(|(_, randomize)| request.randomize = randomize)
                 }
                 _ => None,
             };
@@ -253,20 +284,46 @@ pub enum Tag {
     Before = 11,
     /// The same for after.
     After = 12,
-    /// `u64` threads that left the plan, `u64` allocations placed, `u64` allocations that overflowed, `u64` largest alignment
-    /// of what may be in the image. Of a plan run, zeros and a one.
+    /// `u64` threads that left the plan, `u64` objects placed as planned, `u64` allocations that overflowed; `u64` objects
+    /// in the image that were not freed, `u64` their bytes, `u64` largest alignment of what may be in the image.
     Counts = 13,
     /// Something a root left open: the root, `u64` kind (1 file descriptor, 2 mapped file, 3 thread, 4 signal handlers,
     /// 5 child process), what it is.
     LeftBehind = 15,
+    /// `u64` address of the freeze thread's copy of the executable's thread-locals, `u64` length in bytes; what they held
+    /// before the roots were evaluated, and after.
+    ThreadLocals = 16,
+    /// A block of C's heap that came to be while a root was evaluated, and was in use at the end: the root, `u64` address,
+    /// `u64` size in bytes.
+    CBlock = 17,
     /// The mappings of the process, as `/proc/self/maps` had them at the end: a string.
     Maps = 14,
+    /// Something that the expressions read: the root, `u64` [`InputKind`], `u64` 1 if it was declared, else 0, its name: the
+    /// absolute path of a file or folder, the name of a variable; a `u32` length and as many bytes.
+    Input = 18,
+}
+
+/// What an input is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum InputKind {
+    /// A file or a folder.
+    File = 1,
+    /// An environment variable.
+    Variable = 2,
+}
+
+impl InputKind {
+    /// The kind with this number.
+    pub fn from_number(number: u64) -> Option<Self> {
+        [Self::File, Self::Variable].into_iter().find(|kind| *kind as u64 == number)
+    }
 }
 
 impl Tag {
     /// The tag with this number.
     pub fn from_number(number: u32) -> Option<Self> {
-        const ALL: [Tag; 15] = [
+        const ALL: [Tag; 18] = [
             Tag::Process,
             Tag::Root,
             Tag::Memory,
@@ -282,6 +339,9 @@ impl Tag {
             Tag::Counts,
             Tag::Maps,
             Tag::LeftBehind,
+            Tag::ThreadLocals,
+            Tag::CBlock,
+            Tag::Input,
         ];
         ALL.into_iter().find(|tag| *tag as u32 == number)
     }
@@ -306,12 +366,17 @@ impl<'a> Payload<'a> {
         Some(u64::from_le_bytes(*first))
     }
 
+    /// The next field, bytes behind their `u32` length.
+    pub fn bytes(&mut self) -> Option<&'a [u8]> {
+        let (length, rest) = self.rest.split_first_chunk::<4>()?;
+        let (bytes, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        self.rest = rest;
+        Some(bytes)
+    }
+
     /// The next field, a string; bytes that are not UTF-8 are replaced.
     pub fn string(&mut self) -> Option<String> {
-        let (length, rest) = self.rest.split_first_chunk::<4>()?;
-        let (text, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-        self.rest = rest;
-        Some(String::from_utf8_lossy(text).into_owned())
+        Some(String::from_utf8_lossy(self.bytes()?).into_owned())
     }
 }
 
@@ -371,9 +436,17 @@ mod tests {
 
     #[test]
     fn a_request_survives_the_journey() {
-        let request =
-            Request { mode: Mode::Place, limit: 1 << 30, randomize: false, seed: Some(7), ..Request::default() };
-        assert_eq!(Request::decode(&request.encode()), Ok(request));
+        for randomize in [Some(true), Some(false), None] {
+            let request = Request {
+                mode: Mode::Place,
+                limit: 1 << 30,
+                randomize,
+                apart: Some(9),
+                seed: Some(7),
+                ..Request::default()
+            };
+            assert_eq!(Request::decode(&request.encode()), Ok(request));
+        }
     }
 
     #[test]

@@ -86,7 +86,7 @@ pub fn names(mask: u64) -> impl Iterator<Item = &'static str> {
 }
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-pub(crate) use detect::features;
+pub use detect::features;
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod detect {
@@ -203,7 +203,7 @@ mod detect {
     }
 
     /// The features of this processor, as a mask.
-    pub(crate) fn features() -> u64 {
+    pub fn features() -> u64 {
         let leaves = leaves();
         let mut mask = 0;
         for (bit, feature) in FEATURES.iter().enumerate() {

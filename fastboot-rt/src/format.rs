@@ -50,7 +50,7 @@ pub const FLAG_PIE: u64 = 1;
 /// [`Header::flags`]: made by a verbatim freeze, so it holds dead objects too.
 pub const FLAG_VERBATIM: u64 = 2;
 /// [`Header::flags`]: [`TableKind::ImagePointers`] lists every pointer of the image into itself, and no object needs more
-/// than the alignment of a page, so that the image can be used at another address than its home.
+/// than an alignment of [`HOME_ALIGN`], so that the image can be used at another address than its home.
 pub const FLAG_RELOCATABLE: u64 = 4;
 /// [`Header::flags`]: to be mapped without permission to write.
 pub const FLAG_READ_ONLY: u64 = 8;
@@ -322,19 +322,22 @@ pub enum TableKind {
     CarryReport = 5,
     /// [`digest`] of each page of the image data, the last one possibly shorter: eight bytes each. Not read at start.
     PageDigests = 6,
+    /// What the image is made of, for people: JSON text. Not read at start.
+    Report = 7,
     /// The words that hold an address inside the image and move with it: see [`relocations`]. Read only when the image is
     /// not at its home address.
     ImagePointers = 8,
 }
 
 impl TableKind {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Roots,
         Self::Strings,
         Self::StaticPointers,
         Self::Carried,
         Self::CarryReport,
         Self::PageDigests,
+        Self::Report,
         Self::ImagePointers,
     ];
 
@@ -351,6 +354,7 @@ impl TableKind {
             Self::Carried => "carried statics",
             Self::CarryReport => "carry report",
             Self::PageDigests => "page digests",
+            Self::Report => "report",
             Self::ImagePointers => "image pointer table",
         }
     }
@@ -359,7 +363,7 @@ impl TableKind {
     pub fn entry_len(self) -> usize {
         match self {
             Self::Roots => ROOT_LEN,
-            Self::Strings | Self::CarryReport | Self::StaticPointers | Self::ImagePointers => 1,
+            Self::Strings | Self::CarryReport | Self::Report | Self::StaticPointers | Self::ImagePointers => 1,
             Self::PageDigests => 8,
             Self::Carried => CARRIED_LEN,
         }

@@ -10,15 +10,16 @@
 //! `main` never runs. The runtime only captures; what becomes of it is the tool's business.
 
 use crate::capture::{
-    CAPTURE_FILE, HOME_SHIFT, Mode, PLAN_FILE, Phase, REQUEST_FILE, Request, SCRATCH_LEN, STACK_LEN, STACK_TOP,
-    STATUS_BYTES, STATUS_DONE, STATUS_FILE, STATUS_LEN, STATUS_NAME, STATUS_PHASE, STATUS_TOTAL, Tag,
+    AGAIN, CAPTURE_FILE, HOME_SHIFT, InputKind, Mode, PLAN_FILE, Phase, REQUEST_FILE, Request, SCRATCH_LEN, STACK_LEN,
+    STACK_TOP, STATUS_BYTES, STATUS_DONE, STATUS_FILE, STATUS_LEN, STATUS_NAME, STATUS_PHASE, STATUS_TOTAL, Tag,
+    is_well_apart,
 };
 use crate::format::{HOME_WINDOW, PAGE};
 use crate::left::Open;
 use crate::roots::RootRecord;
 use crate::section::Program;
 use crate::start::Placeholder;
-use crate::{alloc, arena, cpu, number, place, plan, roots, scratch, sys, wrap};
+use crate::{alloc, arena, c_heap, cpu, number, place, plan, roots, scratch, sys, watch, wrap};
 use core::ffi::{CStr, c_void};
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -69,8 +70,12 @@ fn begin(folder: &Path, placeholder: &'static Placeholder) -> Result<core::conve
     let path = folder.join(REQUEST_FILE);
     let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     let request = Request::decode(&text)?;
-    if !request.randomize {
-        execute_without_randomization();
+    if let Some(randomize) = request.randomize {
+        execute_again(randomize);
+    }
+    let bias = sys::program_headers().map_or(0, |(_, bias)| bias as u64);
+    if request.apart.is_some_and(|other| !is_well_apart(bias.wrapping_sub(other))) {
+        sys::exit(AGAIN);
     }
     sys::die_with_parent();
     // Child processes of the build expressions may be fastboot programs too.
@@ -96,6 +101,7 @@ fn begin(folder: &Path, placeholder: &'static Placeholder) -> Result<core::conve
     reserve(&request, folder)?;
     STACK.store(request.stack as usize, Ordering::Relaxed);
     wrap::set_random(request.seed);
+    watch::begin();
     record_panics();
     on_large_stack(freeze_thread)?;
     Err("the freeze thread ended early: a root's expression ended its thread".to_owned())
@@ -138,8 +144,10 @@ fn reserve(request: &Request, folder: &Path) -> Result<(), String> {
         let header = sys::map_file(&file).and_then(plan::set).ok_or("the plan is damaged")?;
         placed_end = header.end as usize;
     }
-    let told =
-        |what: &str, errno| format!("cannot reserve {limit} bytes for {what}: {}", io::Error::from_raw_os_error(errno));
+    let told = |what: &str, errno| {
+        let error = io::Error::from_raw_os_error(errno);
+        format!("cannot reserve memory for {what}: {error}; `cargo fastboot doctor` says what to do")
+    };
     if request.mode != Mode::Plan {
         arena::reserve(home, placed_end, limit).map_err(|errno| told(&format!("the home address {home:#x}"), errno))?;
     }
@@ -152,10 +160,10 @@ fn reserve(request: &Request, folder: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Executes this program again with the same arguments, its addresses no longer random. Returns if that is so already
-/// or is not to be had, as in some containers: then images are the same, only not equal to the byte in every run.
-fn execute_without_randomization() {
-    if !sys::forbid_randomization() {
+/// Executes this program again with the same arguments, its addresses random or not. Returns if that is so already or is
+/// not to be had, as in some containers: then images are the same, only not equal to the byte in every run.
+fn execute_again(randomize: bool) {
+    if !sys::set_randomization(randomize) {
         return;
     }
     let Ok(arguments) = std::fs::read("/proc/self/cmdline") else { return };
@@ -180,6 +188,18 @@ fn record_panics() {
         write_record(Tag::Panic, &[&string(current_name()), &string(message), &string(&location)]);
         before(info);
     }));
+}
+
+/// What the executable's statics hold, and this thread's thread-locals: addresses and bytes.
+struct Copies {
+    statics: Vec<(usize, Vec<u8>)>,
+    thread_locals: (usize, Vec<u8>),
+}
+
+impl Copies {
+    fn now() -> Self {
+        Self { statics: copy_statics(), thread_locals: sys::copy_thread_locals() }
+    }
 }
 
 /// The statics of the executable, copied: address and bytes of each writable segment.
@@ -216,14 +236,16 @@ extern "C" fn freeze_thread(_: *mut c_void) -> *mut c_void {
         write_record(Tag::Refused, &[&string(&reason)]);
         sys::exit(FAILED);
     }
-    let before = copy_statics();
+    let before = Copies::now();
     let mut open = Open::now();
+    let mut c_blocks = Vec::new();
     alloc::set_freezing(true);
     for (index, record) in roots::all().chain(roots::warm_ups()).enumerate() {
         CURRENT.store(core::ptr::from_ref(record).cast_mut(), Ordering::Relaxed);
         PANICKED.store(false, Ordering::Relaxed);
         status_name(record.name());
         status_u32(STATUS_PHASE, Phase::Evaluating as u32);
+        let old_blocks = number::exempt(c_heap::in_use);
         scrub_stack();
         let began = sys::now();
         if panic::catch_unwind(AssertUnwindSafe(|| record.evaluate())).is_err() {
@@ -235,6 +257,8 @@ extern "C" fn freeze_thread(_: *mut c_void) -> *mut c_void {
         times.push(sys::now() - began);
         status_u32(STATUS_DONE, index as u32 + 1);
         number::exempt(|| {
+            let new = c_heap::in_use().into_iter().filter(|block| old_blocks.binary_search(block).is_err());
+            c_blocks.extend(new.map(|block| (record.name(), block)));
             let now = Open::settled(&open);
             for (kind, what) in now.since(&open) {
                 write_record(Tag::LeftBehind, &[&string(record.name()), &word(kind), &string(&what)]);
@@ -243,18 +267,20 @@ extern "C" fn freeze_thread(_: *mut c_void) -> *mut c_void {
         });
     }
     alloc::set_freezing(false);
-    let after = copy_statics();
+    let after = Copies::now();
+    let still = c_heap::in_use();
+    c_blocks.retain(|(_, block)| still.binary_search(block).is_ok());
     CURRENT.store(core::ptr::null_mut(), Ordering::Relaxed);
     status_name("");
     status_u32(STATUS_PHASE, Phase::Writing as u32);
-    if !write_capture(&times, &before, &after) {
+    if !write_capture(&times, &before, &after, &c_blocks) {
         sys::exit(FAILED);
     }
     status_u32(STATUS_PHASE, Phase::Done as u32);
     sys::exit(0)
 }
 
-fn write_capture(times: &[u64], before: &[(usize, Vec<u8>)], after: &[(usize, Vec<u8>)]) -> bool {
+fn write_capture(times: &[u64], before: &Copies, after: &Copies, c_blocks: &[(&str, c_heap::Block)]) -> bool {
     let home = HOME.load(Ordering::Relaxed);
     let base = sys::program_headers().map_or(0, |(_, base)| base);
     let mut written = write_record(
@@ -284,10 +310,15 @@ fn write_capture(times: &[u64], before: &[(usize, Vec<u8>)], after: &[(usize, Ve
             ],
         );
     }
-    for (tag, statics) in [(Tag::Before, before), (Tag::After, after)] {
-        for (address, bytes) in statics {
+    for (tag, copies) in [(Tag::Before, before), (Tag::After, after)] {
+        for (address, bytes) in &copies.statics {
             written &= write_record(tag, &[&word(*address as u64), bytes]);
         }
+    }
+    let [(address, before), (_, after)] = [&before.thread_locals, &after.thread_locals];
+    written &= write_record(Tag::ThreadLocals, &[&word(*address as u64), &word(before.len() as u64), before, after]);
+    for (root, (address, size)) in c_blocks {
+        written &= write_record(Tag::CBlock, &[&string(root), &word(*address), &word(*size)]);
     }
     if let Ok(maps) = std::fs::read_to_string("/proc/self/maps") {
         written &= write_record(Tag::Maps, &[&string(&maps)]);
@@ -361,6 +392,10 @@ fn record_head(tag: Tag, length: usize) -> [u8; 16] {
     head
 }
 
+/// Length in bytes below which a record is put together on the stack and written at once, so that it stays whole when
+/// several threads write: a path and the name of a root fit.
+const SMALL: usize = 8192;
+
 /// Writes one record made of the `fields`; `false` when the file cannot be written (the tool then finds no end).
 fn write_record(tag: Tag, fields: &[&[u8]]) -> bool {
     let Some(mut file) = CAPTURE.get() else { return false };
@@ -368,8 +403,8 @@ fn write_record(tag: Tag, fields: &[&[u8]]) -> bool {
     let head = record_head(tag, length);
     let padding = [0u8; 8];
     let padding = &padding[..length.next_multiple_of(8) - length];
-    if length < 4096 {
-        let mut record = [0u8; 16 + 4096];
+    if length < SMALL {
+        let mut record = [0u8; 16 + SMALL];
         let mut at = 0;
         for part in [&head[..]].into_iter().chain(fields.iter().copied()).chain([padding]) {
             record[at..at + part.len()].copy_from_slice(part);
@@ -397,6 +432,15 @@ pub(crate) fn out_of_memory(asked: usize) {
     let length = (name.len() as u32).to_le_bytes();
     let limit = LIMIT.load(Ordering::Relaxed);
     write_record(Tag::OutOfMemory, &[&length, name.as_bytes(), &word(asked as u64), &word(limit)]);
+}
+
+/// Records an input. Does not allocate.
+pub(crate) fn write_input(kind: InputKind, declared: bool, input: &[u8]) {
+    let root = current_name();
+    let lengths = [root.len(), input.len()].map(|length| (length as u32).to_le_bytes());
+    let numbers = [kind as u64, u64::from(declared)].map(word);
+    let fields = [&lengths[0], root.as_bytes(), &numbers[0], &numbers[1], &lengths[1], input];
+    write_record(Tag::Input, &fields);
 }
 
 /// Tells the tool how many bytes there are, `before` and `now`, whenever another MiB has been begun.

@@ -22,7 +22,7 @@
 //!
 //! # Reading order
 //! A value's way through this crate: [`roots`] (declared) → `freeze`, [`alloc`] and `place` (evaluated, its memory
-//! captured) → [`capture`] (handed to the tool) → [`mod@format`] (what the tool makes of it) → `thaw` (back at start, from
+//! captured) and `watch` (what it reads, noted) → [`capture`] (handed to the tool) → [`mod@format`] (what the tool makes of it) → `thaw` (back at start, from
 //! `section`, `footer` or `snapshot`, at home or where `relocate` makes it right).
 //!
 //! # Invariants
@@ -34,6 +34,7 @@
 #![deny(unsafe_code)]
 
 mod cold;
+mod input;
 #[allow(unsafe_code)]
 pub mod roots;
 
@@ -42,6 +43,8 @@ pub mod alloc;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #[allow(unsafe_code)]
 mod arena;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod c_heap;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod check;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -87,6 +90,9 @@ mod sys;
 mod thaw;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #[allow(unsafe_code)]
+mod watch;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[allow(unsafe_code)]
 mod wrap;
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -94,6 +100,7 @@ mod wrap;
 mod start;
 
 pub use alloc::FastbootAlloc;
+pub use input::{input, input_env};
 pub use roots::{Checked, Frozen, Source};
 
 /// What the macros need. Not for use by hand.

@@ -64,9 +64,9 @@ pub(crate) fn is_exempt() -> bool {
 
 /// Runs `body` with this thread's allocations left out of the freeze; other threads go on freezing.
 pub(crate) fn exempt<R>(body: impl FnOnce() -> R) -> R {
-    EXEMPT.set(true);
+    let before = EXEMPT.replace(true);
     let result = body();
-    EXEMPT.set(false);
+    EXEMPT.set(before);
     result
 }
 

@@ -24,8 +24,12 @@ static HOME: AtomicUsize = AtomicUsize::new(0);
 /// Where placements end and the arena begins.
 static PLACED_END: AtomicUsize = AtomicUsize::new(0);
 static DIVERGENCES: AtomicU64 = AtomicU64::new(0);
+/// Placements that hold their object now.
 static PLACED_COUNT: AtomicU64 = AtomicU64::new(0);
 static OVERFLOWS: AtomicU64 = AtomicU64::new(0);
+/// Objects that are in the image now, and their bytes: what was allocated there and not freed.
+static OBJECTS: AtomicU64 = AtomicU64::new(0);
+static LIVE: AtomicU64 = AtomicU64::new(0);
 /// The largest alignment of all that was not planned to be temporary.
 static LARGEST_ALIGNMENT: AtomicU64 = AtomicU64::new(1);
 
@@ -44,10 +48,31 @@ pub(crate) fn count_divergence() {
     DIVERGENCES.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Threads that left their plan, allocations placed as planned, allocations that overflowed, and the largest alignment of
-/// what may be in the image.
-pub(crate) fn counts() -> [u64; 4] {
-    [&DIVERGENCES, &PLACED_COUNT, &OVERFLOWS, &LARGEST_ALIGNMENT].map(|count| count.load(Ordering::Relaxed))
+/// Threads that left their plan, objects placed as planned, allocations that overflowed; objects in the image, and their
+/// bytes; the largest alignment of what may be in the image.
+pub(crate) fn counts() -> [u64; 6] {
+    [&DIVERGENCES, &PLACED_COUNT, &OVERFLOWS, &OBJECTS, &LIVE, &LARGEST_ALIGNMENT]
+        .map(|count| count.load(Ordering::Relaxed))
+}
+
+/// Counts a block of the image, unless it is null.
+fn born(block: *mut u8, size: usize) -> *mut u8 {
+    if !block.is_null() {
+        OBJECTS.fetch_add(1, Ordering::Relaxed);
+        LIVE.fetch_add(size as u64, Ordering::Relaxed);
+    }
+    block
+}
+
+/// Counts a block of the image that has another size now.
+fn resized(old: usize, new: usize) {
+    LIVE.fetch_add((new as u64).wrapping_sub(old as u64), Ordering::Relaxed);
+}
+
+/// Counts a block of the image no longer.
+fn died(size: usize) {
+    OBJECTS.fetch_sub(1, Ordering::Relaxed);
+    LIVE.fetch_sub(size as u64, Ordering::Relaxed);
 }
 
 fn in_placements(block: *const u8) -> bool {
@@ -76,7 +101,7 @@ pub(crate) fn alloc(layout: Layout, zeroed: bool) -> *mut u8 {
     match mode() {
         Mode::Verbatim => {
             note_alignment(layout);
-            arena::alloc(layout, zeroed)
+            born(arena::alloc(layout, zeroed), layout.size())
         }
         Mode::Plan => match number::next(layout) {
             Planned::No(number) | Planned::Temporary(number) => temporary(layout, zeroed, number),
@@ -90,7 +115,7 @@ pub(crate) fn alloc(layout: Layout, zeroed: bool) -> *mut u8 {
                     // A placement is only ever used by the allocation it was made for, so its memory is still zero.
                     Some((block, reserved)) if layout.size() <= reserved => {
                         PLACED_COUNT.fetch_add(1, Ordering::Relaxed);
-                        block
+                        born(block, layout.size())
                     }
                     _ => temporary(layout, zeroed, Number { thread: PLACED, index: u64::from(placement) }),
                 }
@@ -98,7 +123,7 @@ pub(crate) fn alloc(layout: Layout, zeroed: bool) -> *mut u8 {
             Planned::No(_) => {
                 note_alignment(layout);
                 OVERFLOWS.fetch_add(1, Ordering::Relaxed);
-                arena::alloc(layout, zeroed)
+                born(arena::alloc(layout, zeroed), layout.size())
             }
         },
     }
@@ -115,10 +140,15 @@ fn home_of(placement: u32) -> Option<(*mut u8, usize)> {
 pub(crate) fn dealloc(block: *mut u8, size: usize) {
     if scratch::contains(block) {
         scratch::dealloc(block);
-    } else if !in_placements(block) {
+        return;
+    }
+    died(size);
+    if in_placements(block) {
+        // It stays empty: it was freed against the plan, and nothing else fits the plan there.
+        PLACED_COUNT.fetch_sub(1, Ordering::Relaxed);
+    } else {
         arena::dealloc(block, size);
     }
-    // A placement stays empty: it was freed against the plan, and nothing else fits the plan there.
 }
 
 /// # Safety
@@ -133,7 +163,7 @@ pub(crate) unsafe fn realloc(block: *mut u8, layout: Layout, new_size: usize) ->
         match home {
             Some((home, reserved)) if new_size <= reserved => {
                 PLACED_COUNT.fetch_add(1, Ordering::Relaxed);
-                home
+                born(home, new_size)
             }
             _ if scratch::resize(block, new_size) => return block,
             _ => temporary(new_layout, false, number),
@@ -142,14 +172,18 @@ pub(crate) unsafe fn realloc(block: *mut u8, layout: Layout, new_size: usize) ->
         let offset = block.addr() - HOME.load(Ordering::Relaxed);
         let placement = plan::placement_at(offset as u64);
         match placement.and_then(|number| Some((number, plan::placement(number)?))) {
-            Some((_, placement)) if new_size as u64 <= placement.reserved => return block,
+            Some((_, placement)) if new_size as u64 <= placement.reserved => {
+                resized(layout.size(), new_size);
+                return block;
+            }
             Some((number, _)) => temporary(new_layout, false, Number { thread: PLACED, index: u64::from(number) }),
-            None => arena::alloc(new_layout, false),
+            None => born(arena::alloc(new_layout, false), new_size),
         }
     } else if arena::grow(block, layout.size(), new_size) {
+        resized(layout.size(), new_size);
         return block;
     } else {
-        arena::alloc(new_layout, false)
+        born(arena::alloc(new_layout, false), new_size)
     };
     if !new.is_null() {
         // SAFETY: `block` holds `layout.size()` bytes, `new` has `new_size`, and they are different blocks: a placement

@@ -6,9 +6,10 @@
 //! footer, snapshot    the kernel is asked for home; it maps the file elsewhere if something is there
 //! ```
 //!
-//! An image that is not at home has the distance added to each of its pointers into itself, if it knows them all.
+//! An image that is not at home is moved to where its distance from home is a multiple of 2 MiB, and has the distance added
+//! to each of its pointers into itself, if it knows them all.
 
-use crate::format::{self, FLAG_READ_ONLY, FLAG_RELOCATABLE, FormatError, HeaderPage, PAGE, TableKind};
+use crate::format::{self, FLAG_READ_ONLY, FLAG_RELOCATABLE, FormatError, HOME_ALIGN, HeaderPage, PAGE, TableKind};
 use crate::section::Program;
 use crate::sys::{self, Descriptor};
 use crate::thaw::Reason;
@@ -118,6 +119,28 @@ impl Mapped {
         moved
     }
 
+    /// Moves the image to where its distance from home is a multiple of [`HOME_ALIGN`], as that of the two images was that
+    /// the table of image pointers comes from. The bytes of a word that such a distance does not change may be a number
+    /// that was written over those of an address; another distance would change the number.
+    ///
+    /// # Safety
+    /// Nothing refers to where it is now.
+    unsafe fn move_to_alignment(&mut self) -> Result<(), i32> {
+        let align = HOME_ALIGN as usize;
+        if self.address.is_multiple_of(align) {
+            return Ok(());
+        }
+        let length = self.length();
+        let reserved = sys::reserve_anywhere(length + align)?;
+        let target = reserved.next_multiple_of(align);
+        // SAFETY: the target was reserved just now; the rest is the caller's promise.
+        let moved = unsafe { sys::move_pages(self.address..self.address + length, target) };
+        let behind = target + if moved.is_ok() { length } else { 0 };
+        sys::release(reserved, target - reserved);
+        sys::release(behind, reserved + length + align - behind);
+        moved.map(|()| self.address = target)
+    }
+
     /// Makes every pointer in the image right: those into the executable, which was loaded at `program.exe_base`, and
     /// those into the image itself. `refused` is why the image is not at home, if it is not.
     ///
@@ -129,14 +152,17 @@ impl Mapped {
     pub(crate) unsafe fn relocate(&mut self, program: &Program, refused: i32) -> Result<(), Reason> {
         let header = &self.page.header;
         let read_only = header.flags & FLAG_READ_ONLY != 0;
-        let distance = self.distance();
-        if distance != 0 {
+        let slide = (program.exe_base as u64).wrapping_sub(header.exe_base);
+        if self.distance() != 0 {
             if header.flags & FLAG_RELOCATABLE == 0 {
                 return Err(Reason::Home { home: header.home, errno: refused });
             }
+            let length = header.length;
+            // SAFETY: the caller's promise.
+            unsafe { self.move_to_alignment() }.map_err(|errno| Reason::Map { length, errno })?;
             self.verify_relocations(TableKind::ImagePointers)?;
         }
-        let slide = (program.exe_base as u64).wrapping_sub(header.exe_base);
+        let distance = self.distance();
         for (kind, distance) in [(TableKind::StaticPointers, slide), (TableKind::ImagePointers, distance)] {
             if distance == 0 || self.page.entry(kind).is_none() {
                 continue;

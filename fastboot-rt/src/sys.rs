@@ -183,6 +183,27 @@ pub(crate) fn thread_locals_start() -> usize {
     pointer - (header.p_memsz as usize).next_multiple_of((header.p_align as usize).max(1))
 }
 
+/// First address behind the heap of the C library.
+pub(crate) fn heap_end() -> usize {
+    // SAFETY: with an increment of zero `sbrk` changes nothing.
+    unsafe { libc::sbrk(0) }.addr()
+}
+
+/// The current thread's copy of the executable's thread-locals, as bytes, with the address of the first.
+pub(crate) fn copy_thread_locals() -> (usize, Vec<u8>) {
+    let start = thread_locals_start();
+    let (headers, _) = program_headers().unwrap_or((&[], 0));
+    let length =
+        headers.iter().find(|header| header.p_type == libc::PT_TLS).map_or(0, |header| header.p_memsz as usize);
+    let mut bytes = vec![0u8; length];
+    // SAFETY: the C library keeps this thread's copy of the segment there for as long as the thread runs: `length`
+    // readable bytes. Nothing but this thread writes to them, and they are not used as values.
+    unsafe {
+        ptr::copy_nonoverlapping(ptr::with_exposed_provenance::<u8>(start), bytes.as_mut_ptr(), length);
+    }
+    (start, bytes)
+}
+
 /// Reserves `length` bytes of address space at exactly `address`, without access and without cost.
 ///
 /// # Errors
@@ -202,6 +223,17 @@ pub(crate) fn reserve(address: usize, length: usize) -> Result<(), i32> {
         return Err(libc::EEXIST);
     }
     Ok(())
+}
+
+/// Reserves `length` bytes of address space wherever the kernel likes, without access and without cost.
+///
+/// # Errors
+/// The `errno`.
+pub(crate) fn reserve_anywhere(length: usize) -> Result<usize, i32> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: a new mapping that replaces none.
+    let got = unsafe { libc::mmap(ptr::null_mut(), length, libc::PROT_NONE, flags, -1, 0) };
+    if got == libc::MAP_FAILED { Err(errno()) } else { Ok(got.expose_provenance()) }
 }
 
 /// Gives back what [`reserve`] reserved, or [`map_private`] mapped.
@@ -404,6 +436,24 @@ pub(crate) fn map_file(file: &std::fs::File) -> Option<&'static [u8]> {
     Some(unsafe { core::slice::from_raw_parts(got.cast::<u8>(), length) })
 }
 
+/// The current folder, written to the beginning of `to`: its length in bytes.
+pub(crate) fn current_folder(to: &mut [u8]) -> Option<usize> {
+    // SAFETY: `to` is writable, and its length is passed with it.
+    let got = unsafe { libc::getcwd(to.as_mut_ptr().cast(), to.len()) };
+    (!got.is_null()).then(|| to.iter().position(|byte| *byte == 0)).flatten()
+}
+
+/// The path of what a descriptor refers to, written to the beginning of `to`: its length in bytes.
+pub(crate) fn opened_path(descriptor: c_int, to: &mut [u8]) -> Option<usize> {
+    use std::io::Write;
+    let mut link = [0u8; 32];
+    // Short enough for the array, and zeros behind it.
+    write!(&mut link[..], "/proc/self/fd/{descriptor}").ok()?;
+    // SAFETY: `link` ends with a zero; `to` is writable, and its length is passed with it.
+    let length = unsafe { libc::readlink(link.as_ptr().cast(), to.as_mut_ptr().cast(), to.len()) };
+    usize::try_from(length).ok()
+}
+
 /// Gives the memory of pages back; they are zero when they are touched again.
 pub(crate) fn forget_pages(address: usize, length: usize) {
     // SAFETY: callers pass pages of a slot that was just freed: nobody reads them before writing.
@@ -440,18 +490,18 @@ pub(crate) fn writable_segments(own: Option<usize>) -> impl Iterator<Item = Rang
         .filter(|segment| !segment.is_empty())
 }
 
-/// Turns off address randomisation for this process's next `execve`; `false` when it is off already or cannot be turned
-/// off.
-pub(crate) fn forbid_randomization() -> bool {
+/// Turns address randomisation on or off for this process's next `execve`; `false` when it is so already or cannot be
+/// changed.
+pub(crate) fn set_randomization(on: bool) -> bool {
     const ASK: libc::c_ulong = 0xffff_ffff;
     // SAFETY: `personality` changes how later mappings are placed, nothing that is there.
     unsafe {
         let now = libc::personality(ASK);
-        if now == -1 || now & libc::ADDR_NO_RANDOMIZE != 0 {
-            return false;
-        }
-        libc::personality((now | libc::ADDR_NO_RANDOMIZE) as libc::c_ulong) != -1
-            && libc::personality(ASK) & libc::ADDR_NO_RANDOMIZE != 0
+        let wanted = if on { now & !libc::ADDR_NO_RANDOMIZE } else { now | libc::ADDR_NO_RANDOMIZE };
+        now != -1
+            && now != wanted
+            && libc::personality(wanted as libc::c_ulong) != -1
+            && libc::personality(ASK) == wanted
     }
 }
 

@@ -3,8 +3,22 @@
 /// Text of `fastboot.ld`, to be written to a file and passed to the linker with `-T`.
 pub const SCRIPT: &str = include_str!("../fastboot.ld");
 
-/// Options for the linker, besides the script: the functions that `fastboot-rt` stands in for while it freezes.
-pub const WRAP: [&str; 4] = ["--wrap=getrandom", "--wrap=syscall", "--wrap=dlsym", "--wrap=pthread_create"];
+/// Options for the linker, besides the script: the functions that `fastboot-rt` stands in for while it freezes. Those that
+/// give random bytes, the one that starts threads, those that open files, and the one that reads the environment.
+pub const WRAP: [&str; 12] = [
+    "--wrap=getrandom",
+    "--wrap=syscall",
+    "--wrap=dlsym",
+    "--wrap=pthread_create",
+    "--wrap=open",
+    "--wrap=open64",
+    "--wrap=openat",
+    "--wrap=openat64",
+    "--wrap=fopen",
+    "--wrap=fopen64",
+    "--wrap=opendir",
+    "--wrap=getenv",
+];
 
 /// What the script's `EXTERN` says, as options: for linking without the script, with linkers that know no scripts.
 pub const UNDEFINED: [&str; 3] = ["--undefined=pthread_create", "--undefined=dlsym", "--undefined=getrandom"];

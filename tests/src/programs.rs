@@ -211,7 +211,15 @@ pub fn line(command: &Command) -> String {
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
 
-fn cargo() -> Command {
+/// `cargo VERB` in the root of the workspace.
+pub fn cargo_here(verb: &str) -> Command {
+    let mut command = cargo();
+    command.current_dir(workspace()).arg(verb);
+    command
+}
+
+/// `cargo`, without what it told this test about the test.
+pub fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.env("CARGO_TERM_COLOR", "never");
     without_test_variables(&mut command);
@@ -240,6 +248,7 @@ pub fn programs() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/programs"))
 }
 
-fn workspace_target() -> PathBuf {
+/// The target folder of the workspace.
+pub fn workspace_target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), |folder| workspace().join(folder))
 }

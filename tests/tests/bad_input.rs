@@ -327,7 +327,8 @@ fn a_failed_build_leaves_the_embedded_binary_of_before() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let build = |memory: &str| -> Result<_> {
         let mut build = target.fastboot_build()?;
-        build.args(["--release", "--package", "small", "--freeze-memory", memory, "--out-dir"]).arg(folder.path());
+        build.args(["--release", "--package", "small", "--refreeze", "--freeze-memory", memory]);
+        build.arg("--out-dir").arg(folder.path());
         Ok(build)
     };
     succeed(&mut build("64M")?)?;

@@ -3,7 +3,9 @@
 use anyhow::{Context, Result, ensure};
 use fastboot_tests::programs::{Link, Program, TargetFolder, cold_path, fastboot, programs, succeed};
 use fastboot_tests::runs::{self, Run};
+use fastboot_tests::tools;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 fn freeze(binary: &Path, snapshot: &Path) -> Result<()> {
@@ -45,6 +47,47 @@ fn freeze_and_embed_make_what_build_makes() -> Result<()> {
         require_equal(&built.embedded, &out).with_context(|| format!("{link:?}"))?;
     }
     Ok(())
+}
+
+#[test]
+fn stages_on_machines_of_their_own() -> Result<()> {
+    // One machine builds, another, without Rust, freezes and embeds.
+    let built = Program::new("small").build()?;
+    let folder = tempfile::tempdir()?;
+    {
+        let target = TargetFolder::lock()?;
+        let mut build = target.fastboot_build()?;
+        build.args(["--package", "small", "--release", "--cold", "--out-dir"]).arg(folder.path());
+        succeed(&mut build)?;
+    }
+    let cold = folder.path().join("small");
+    require_equal(&built.cold, &cold)?;
+    ensure!(cold.metadata()?.permissions().mode() & 0o111 == 0o111, "it cannot be executed");
+
+    let no_rust = |verb: &str| {
+        let mut command = fastboot()?;
+        command.current_dir(programs().join("small")).arg(verb).env("PATH", "/nonexistent").env_remove("RUSTC");
+        anyhow::Ok(command)
+    };
+    let (snapshot, out) = (folder.path().join("small.snap"), folder.path().join("embedded"));
+    succeed(no_rust("freeze")?.arg("--binary").arg(&cold).arg("-o").arg(&snapshot))?;
+    succeed(no_rust("embed")?.arg("--binary").arg(&cold).arg("--snapshot").arg(&snapshot).arg("-o").arg(&out))?;
+    succeed(no_rust("verify")?.arg(&out))?;
+    require_equal(&built.embedded, &out)
+}
+
+#[test]
+fn where_addresses_are_not_randomised_the_proof_has_them_randomised() -> Result<()> {
+    let Some(mut setarch) = tools::find("setarch") else { return Ok(()) };
+    // Without it, a PIE is refused.
+    let built = Program::new("small").link(Link::Pie).build()?;
+    let folder = tempfile::tempdir()?;
+    let (snapshot, out) = (folder.path().join("small.snap"), folder.path().join("small"));
+    let freeze = fastboot()?;
+    setarch.arg("--addr-no-randomize").arg(freeze.get_program()).current_dir(programs().join("small"));
+    succeed(setarch.arg("freeze").arg("--binary").arg(&built.cold).arg("-o").arg(&snapshot))?;
+    embed(&built.cold, &snapshot, &out)?;
+    require_equal(&built.embedded, &out)
 }
 
 #[test]
@@ -148,5 +191,34 @@ fn inspect_knows_the_roots() -> Result<()> {
             ensure!(names.contains(&name) && human.contains(name), "{kind}: no {name}:\n{human}{json:#}");
         }
     }
+    Ok(())
+}
+
+#[test]
+fn inspect_knows_how_dense_an_image_is() -> Result<()> {
+    let built = Program::new("small").build()?;
+    let folder = tempfile::tempdir()?;
+    let snapshot = folder.path().join("verbatim.snap");
+    let mut freeze = fastboot()?;
+    freeze.current_dir(programs().join("small")).args(["freeze", "--verbatim", "--binary"]).arg(&built.cold);
+    succeed(freeze.arg("-o").arg(&snapshot))?;
+    let image = |path: &Path| -> Result<serde_json::Value> {
+        let json = succeed(fastboot()?.arg("inspect").arg(path).arg("--json"))?;
+        Ok(serde_json::from_slice::<serde_json::Value>(&json.stdout)?["image"].take())
+    };
+    let planned = image(&built.embedded)?;
+    // 10,000 words, their vector, the map, and what the other roots are made of.
+    let objects = planned["objects"].as_u64().context("no objects")?;
+    ensure!((10_006..10_020).contains(&objects), "{planned:#}");
+    ensure!(planned["planned"] == objects && planned["placed"] == objects, "not all were placed: {planned:#}");
+    ensure!(planned["overflowed"] == 0 && planned["strayed"] == 0, "{planned:#}");
+    let density = planned["density"].as_f64().context("no density")?;
+    ensure!((0.97..=1.0).contains(&density), "{density}");
+
+    let verbatim = image(&snapshot)?;
+    ensure!(verbatim["planned"].is_null() && verbatim["placed"].is_null(), "{verbatim:#}");
+    ensure!(verbatim["objects"].as_u64() >= Some(objects), "{verbatim:#}");
+    let sparse = verbatim["density"].as_f64().context("no density")?;
+    ensure!((0.2..=1.0).contains(&sparse), "{sparse}");
     Ok(())
 }

@@ -27,7 +27,6 @@ fn static_libc() -> Result<()> {
 }
 
 #[test]
-#[ignore = "refused now and then, see docs/limits.md, PIE: `cargo xtask test --full` runs it"]
 fn pie() -> Result<()> {
     zoo(&Program::new("zoo").link(Link::Pie))
 }
