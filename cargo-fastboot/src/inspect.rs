@@ -6,7 +6,7 @@ use crate::binary::{Binary, hex};
 use crate::image::Image;
 use crate::shell::megabytes;
 use anyhow::{Context, Result, bail};
-use fastboot_rt::format::{FLAGS, FormatError, HeaderPage, MAGIC, TableKind, relocations};
+use fastboot_rt::format::{self, FLAGS, FormatError, HeaderPage, MAGIC, Rule, STATIC_LEN, TableKind, relocations};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::Path;
@@ -47,10 +47,15 @@ fn look(path: &Path) -> Result<Value> {
         bail!("{} is neither an ELF executable, nor a fastboot snapshot, nor a deferred file", path.display());
     }
     let binary = Binary::parse(path, bytes).with_context(|| format!("{} cannot be used", path.display()))?;
+    let mut statics = None;
     let image = match (binary.image_bytes(), HeaderPage::decode(binary.section_bytes())) {
         (None, Err(FormatError::Cold)) => None,
-        (None, decoded) => {
-            decoded.with_context(|| format!("{} cannot be used", path.display()))?;
+        (None, _) => {
+            let cold = Image::from_bytes(binary.section_bytes());
+            let cold = cold.with_context(|| format!("{} cannot be used", path.display()))?;
+            let table = cold.table(TableKind::Statics)?;
+            let carried = format::statics(table).flatten().filter(|one| one.rule != Rule::Skip).count();
+            statics = Some(json!({ "known": table.len() / STATIC_LEN, "may_be_carried": carried }));
             None
         }
         (Some((place, bytes)), _) => {
@@ -75,6 +80,7 @@ fn look(path: &Path) -> Result<Value> {
             "align": section.align,
         },
         "footer": binary.footer.map(|footer| json!({ "offset": footer.offset, "length": footer.length })),
+        "statics": statics,
         "image": image.as_ref().map(|(_, image)| describe(image)).transpose()?,
     }))
 }
@@ -178,6 +184,15 @@ fn print(out: &mut impl Write, path: &Path, found: &Value) -> std::io::Result<()
             "  footer        {} bytes at file offset {:#x}",
             number(&found["footer"]["length"]),
             number(&found["footer"]["offset"])
+        )?;
+    }
+    if !found["statics"].is_null() {
+        let statics = &found["statics"];
+        writeln!(
+            out,
+            "  first run     knows {} statics, {} of them may be carried",
+            number(&statics["known"]),
+            number(&statics["may_be_carried"])
         )?;
     }
     if image.is_null() {

@@ -17,6 +17,7 @@ mod thread_local;
 
 use crate::binary::Elf;
 use anyhow::{Context, Result, bail};
+use fastboot_rt::format::{self, Rule};
 use name::{Name, is_part};
 use object::LittleEndian as LE;
 use object::elf;
@@ -151,6 +152,69 @@ pub(crate) fn attribute(
     }
     statics.sort_by_key(|one| one.address);
     Ok(statics)
+}
+
+/// Every static of Rust's, ascending by address, and what is to become of it where the program freezes itself: there
+/// nobody has symbols, nor this table of rules.
+///
+/// What depends on the values that statics have is decided there ([`Rule::CarryUnlessCode`]), or from those in the file.
+///
+/// # Errors
+/// If the file is damaged, or the choices are wrong.
+pub(crate) fn rules(elf: &Elf<'_>, bytes: &[u8], choices: &Choices) -> Result<Vec<format::Static>> {
+    let chosen = Chosen::parse(choices)?;
+    let memory = initial_memory(elf, bytes)?;
+    // None of them changed: no rule is to be about what they changed into.
+    let dump = |(address, bytes)| Dump { address, before: bytes, after: bytes };
+    let dumps: Vec<Dump<'_>> = memory.iter().map(|(address, bytes)| dump((*address, bytes.as_slice()))).collect();
+    let spans = Spans::read(elf, bytes, &dumps, &[])?;
+    let mut rules = Vec::new();
+    for piece in dumps.iter().flat_map(|dump| spans.pieces(dump)) {
+        let span = &spans.all[piece.span];
+        let Owner::Symbol(symbol) = span.owner else { continue };
+        let Some(name) = spans.name(piece.span, piece.range.start) else { continue };
+        let facts = Facts { name: Some(&name), span, dumps: &dumps, code: &[] };
+        let carry = matches!(facts.decide(&chosen, false)?, Decision::Carry(_));
+        let is_ours = name.crate_name.as_deref().is_none_or(|name| name == "fastboot_rt");
+        if is_ours && !carry {
+            // Nothing in an image refers to ours; what C has cannot be known.
+            continue;
+        }
+        let by_user = match &name.crate_name {
+            Some(crate_name) => chosen.of(&name.text, crate_name)?.is_some(),
+            None => true,
+        };
+        let is_word = span.range.end - span.range.start == WORD && !is_part(symbol);
+        let rule = match carry {
+            false => Rule::Skip,
+            true if is_word && !by_user => Rule::CarryUnlessCode,
+            true => Rule::Carry,
+        };
+        let length = u32::try_from(piece.range.end - piece.range.start)
+            .with_context(|| format!("the static `{}` has more than 4 GiB", name.text))?;
+        rules.push(format::Static { address: piece.range.start, length, rule });
+    }
+    rules.sort_by_key(|one| one.address);
+    Ok(rules)
+}
+
+/// What the executable's writable segments hold when it is loaded, without what is read-only later.
+fn initial_memory(elf: &Elf<'_>, bytes: &[u8]) -> Result<Vec<(u64, Vec<u8>)>> {
+    let segments = |kind| elf.segments.iter().filter(move |segment| segment.p_type(LE) == kind);
+    let end_of_relro =
+        segments(elf::PT_GNU_RELRO).map(|segment| segment.p_vaddr(LE).saturating_add(segment.p_memsz(LE)));
+    let end_of_relro = end_of_relro.max().unwrap_or(0);
+    let mut memory = Vec::new();
+    for segment in segments(elf::PT_LOAD).filter(|segment| segment.p_flags(LE).contains(elf::PF_W)) {
+        let address = segment.p_vaddr(LE);
+        let stored = segment.data(LE, bytes).ok().context("truncated: a segment ends behind the end of the file")?;
+        let mut content = stored.to_vec();
+        content.resize(usize::try_from(segment.p_memsz(LE))?, 0);
+        let protected = end_of_relro.saturating_sub(address).min(content.len() as u64);
+        content.drain(..protected as usize);
+        memory.push((address + protected, content));
+    }
+    Ok(memory)
 }
 
 impl<'a> Dump<'a> {
