@@ -8,6 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use cargo_metadata::{Metadata, Package};
+use fastboot_rt::format::FLAG_VERITY;
 
 use crate::binary::{Binary, Elf};
 use crate::cargo::{self, ColdBuild, Messages, Platform};
@@ -54,6 +55,9 @@ pub(crate) fn freeze_alone(flags: &FreezeFlags, shell: &Shell) -> Result<()> {
     let options = freeze_options(&flags.how, platform.runner);
     let (mut image, _) = freeze(&flags.binary, &options, shell)?;
     flags.image.apply(&mut image);
+    if flags.fs_verity {
+        image.change_flags(FLAG_VERITY, 0);
+    }
     image.save(&flags.output_path)?;
     let path = flags.output_path.display();
     shell.status("Finished", format_args!("froze {}, in {path}", summary(image.root_count(), image.len())));

@@ -75,12 +75,18 @@ impl Statics {
 
     /// The bytes of each carried range as a run left them.
     pub(crate) fn carried_bytes<'a>(&'a self, capture: &'a Capture) -> impl Iterator<Item = &'a [u8]> {
+        self.carried_as_left(capture).map(|(_, bytes)| bytes)
+    }
+
+    /// The same, each with the name of its static.
+    pub(crate) fn carried_as_left<'a>(&'a self, capture: &'a Capture) -> impl Iterator<Item = (&'a str, &'a [u8])> {
         let base = capture.process.exe_base;
-        self.ranges.iter().filter_map(move |(_, range, _)| {
-            capture.statics.iter().find_map(|dump| {
+        self.ranges.iter().filter_map(move |(index, range, _)| {
+            let bytes = capture.statics.iter().find_map(|dump| {
                 let start = usize::try_from(range.start.checked_sub(dump.address - base)?).ok()?;
                 dump.after.get(start..start + (range.end - range.start) as usize)
-            })
+            });
+            Some((self.found.get(*index)?.name.as_str(), bytes?))
         })
     }
 
@@ -124,6 +130,8 @@ impl Statics {
 
     /// Requires that every static the image points at is as it was loaded, or is carried.
     ///
+    /// A cache of what the CPU can do is right as it was loaded, too: it is filled anew.
+    ///
     /// In a position-independent binary the proof says which words are static pointers. In others a word may be a number
     /// that looks like one. References to one static hit it at one or two addresses; numbers that run through the
     /// addresses of the executable hit it at many, or hit what lies next to it too.
@@ -134,10 +142,15 @@ impl Statics {
         data: &[u8],
         proof: &Proof,
     ) -> Result<()> {
+        let asked_anew = |found: &Static| {
+            let cache = matches!(&found.decision, Decision::Skip(reason)
+                if [statics::DISPATCH_CACHE, statics::CPU_CACHE].contains(&reason.as_ref()));
+            cache && !capture.declares_roots(found.crate_name.as_deref())
+        };
         let skipped: Vec<&Static> = self
             .found
             .iter()
-            .filter(|found| matches!(found.decision, Decision::Skip(_)))
+            .filter(|found| matches!(found.decision, Decision::Skip(_)) && !asked_anew(found))
             .filter(|found| found.crate_name.as_deref().is_some_and(|name| name != "fastboot_rt"))
             .collect();
         let span = match (skipped.first(), skipped.last()) {

@@ -263,8 +263,8 @@ pub(crate) struct FreezeHow {
     /// Do not carry this static, or the statics of this crate
     #[arg(long, value_name = "NAME", help_heading = OWN)]
     pub(crate) skip: Vec<String>,
-    /// Let this root hold addresses of memory outside of the image, as garbage that nothing reads
-    #[arg(long, value_name = "ROOT", help_heading = OWN)]
+    /// Let this root or carried static hold addresses of memory outside of the image, as garbage that nothing reads
+    #[arg(long, value_name = "NAME", help_heading = OWN)]
     pub(crate) allow_foreign: Vec<String>,
     /// Make a finding an error rather than a warning
     #[arg(long, value_name = "FINDING", value_enum, help_heading = OWN)]
@@ -402,6 +402,9 @@ pub(crate) struct FreezeFlags {
     /// Target triple whose runner, if cargo has one configured, runs the binary
     #[arg(long, value_name = "TRIPLE")]
     pub(crate) target: Option<String>,
+    /// Protect the snapshot with fs-verity: it cannot be changed any more, and is used only while that holds
+    #[arg(long, help_heading = OWN)]
+    pub(crate) fs_verity: bool,
     #[command(flatten)]
     pub(crate) image: ImageFlags,
     #[command(flatten)]

@@ -24,6 +24,7 @@ use anyhow::{Context, Result, bail};
 use fastboot_rt::format::{HOME_ALIGN, PAGE};
 use memmap2::MmapMut;
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -62,7 +63,7 @@ pub(crate) struct FreezeOptions {
     pub(crate) choices: Choices,
     /// What is an error rather than a warning.
     pub(crate) deny: Vec<Deny>,
-    /// Roots that may hold addresses of memory outside of the image.
+    /// Roots and carried statics that may hold addresses of memory outside of the image.
     pub(crate) allow_foreign: Vec<String>,
     /// The program that runs the binary, with its arguments; empty to run it directly.
     pub(crate) runner: Vec<OsString>,
@@ -148,7 +149,7 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
             let inputs = Inputs::of(&capture.inputs, options, &path);
             let mut statics = Statics::find(&binary, &capture, &options.choices)?;
             statics.lay_out(capture.memory_len(capture.process.home + PAGE as u64));
-            Frozen { data: image_data(&capture, &statics)?, capture, inputs, statics, plan: None }
+            Frozen { data: image_data(&capture, &statics)?, capture, inputs, statics, plan: None, seeds: Vec::new() }
         }
     };
     let told = || format!("cannot freeze {}", path.display());
@@ -222,6 +223,34 @@ struct Frozen {
     data: MmapMut,
     /// The plan and the file with it; `None` for a verbatim freeze.
     plan: Option<(Plan, PathBuf)>,
+    /// What marking began with, by the numbers that the plan has for it.
+    seeds: Vec<Origin>,
+}
+
+/// What objects were reached from.
+#[derive(Debug)]
+enum Origin {
+    /// The root of this name.
+    Root(String),
+    /// The carried static of this name.
+    Static(String),
+}
+
+impl Origin {
+    fn name(&self) -> &str {
+        let (Self::Root(name) | Self::Static(name)) = self;
+        name
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self {
+            Self::Root(_) => "root",
+            Self::Static(_) => "the carried static",
+        };
+        write!(f, "{what} `{}`", self.name())
+    }
 }
 
 /// The captured memory from behind the header page on, and behind it the bytes of the carried statics.
@@ -295,9 +324,11 @@ impl Freezing<'_> {
         let inputs = Inputs::of(&planned.inputs, self.options, &self.binary.path);
         let bytes = planned.read_blocks()?;
         let Some(heap) = Heap::new(&planned.blocks, &bytes) else { bail!("the capture of the plan run is damaged") };
-        let mut seeds: Vec<Seed<'_>> = planned.roots.iter().map(|root| Seed::Address(root.value)).collect();
         let statics = Statics::find(self.binary, &planned, &self.options.choices)?;
-        seeds.extend(statics.carried_bytes(&planned).map(Seed::Bytes));
+        let roots = planned.roots.iter().map(|root| (Origin::Root(root.name.clone()), Seed::Address(root.value)));
+        let carried = statics.carried_as_left(&planned);
+        let carried = carried.map(|(name, bytes)| (Origin::Static(name.to_owned()), Seed::Bytes(bytes)));
+        let (origins, seeds): (Vec<_>, Vec<_>) = roots.chain(carried).unzip();
         let mut marked = heap.mark(&seeds);
         if self.binary.pie {
             // Together, so that relocating them writes to few pages. Where a number only looks like a static pointer, the
@@ -332,7 +363,7 @@ impl Freezing<'_> {
             ));
             return Ok(None);
         }
-        Ok(Some(Frozen { capture, inputs, data, statics, plan: Some((plan, path)) }))
+        Ok(Some(Frozen { capture, inputs, data, statics, plan: Some((plan, path)), seeds: origins }))
     }
 
     /// Run 3, and the comparison.
@@ -423,22 +454,18 @@ impl Freezing<'_> {
 
     /// Says what the proof found that is not as it should be, and refuses what cannot be right.
     fn judge(&self, frozen: &Frozen, proof: &Proof) -> Result<()> {
-        let place = |offset: u64| {
-            let owner = frozen.plan.as_ref().and_then(|(plan, _)| plan.owner(offset + PAGE as u64));
-            match owner {
-                Some((seed, within)) => match frozen.capture.roots.get(seed as usize) {
-                    Some(root) => format!("root `{}`, {within} bytes into an object", root.name),
-                    None => "a carried static".to_owned(),
-                },
-                None => format!("offset {offset:#x} of the image data"),
-            }
+        let origin = |offset: u64| {
+            let (seed, within) = frozen.plan.as_ref()?.0.owner(offset + PAGE as u64)?;
+            Some((frozen.seeds.get(seed as usize)?, within))
+        };
+        let place = |offset: u64| match origin(offset) {
+            Some((origin, within)) => format!("{origin}, {within} bytes into an object"),
+            None => format!("offset {offset:#x} of the image data"),
         };
         let allowed = |offset: u64| {
-            let owner = frozen.plan.as_ref().and_then(|(plan, _)| plan.owner(offset + PAGE as u64));
-            let root = owner.and_then(|(seed, _)| frozen.capture.roots.get(seed as usize));
-            root.is_some_and(|root| {
-                let last = root.name.rsplit("::").next().unwrap_or_default();
-                self.options.allow_foreign.iter().any(|name| *name == root.name || name == last)
+            origin(offset).is_some_and(|(origin, _)| {
+                let last = origin.name().rsplit("::").next().unwrap_or_default();
+                self.options.allow_foreign.iter().any(|name| name == origin.name() || name == last)
             })
         };
         let foreign: Vec<_> = proof.suspects.iter().filter(|suspect| !allowed(suspect.offset)).collect();
@@ -458,8 +485,11 @@ impl Freezing<'_> {
                 place(worst.offset),
                 if foreign.len() == 1 { String::new() } else { format!("; {} such words in all", foreign.len()) },
             );
-            let remedy = "if it is garbage that nothing reads, allow it: `--allow-foreign ROOT`, or \
-                          `allow-foreign = [\"ROOT\"]` in [package.metadata.fastboot]";
+            let name = origin(worst.offset).map_or("NAME", |(origin, _)| origin.name());
+            let remedy = format!(
+                "if it is garbage that nothing reads, allow it: `--allow-foreign {name}`, or \
+                 `allow-foreign = [\"{name}\"]` in [package.metadata.fastboot]"
+            );
             if certain.is_some() || self.options.deny.contains(&Deny::Foreign) {
                 bail!("{found}; keep it out of the root, or, {remedy}");
             }

@@ -7,8 +7,8 @@ use crate::report::Report;
 use anyhow::{Context, Result, bail};
 use fastboot_rt::format::write::{self, DATA_OFFSET, Layout, NamedRoot};
 use fastboot_rt::format::{
-    self, Carried, DEFAULT_HOME, FLAG_COLD, FLAG_PIE, FLAG_READ_ONLY, FLAG_RELOCATABLE, FLAG_VERBATIM, HEADER_LEN,
-    Header, HeaderPage, PAGE, Root, Static, TABLE_LEN, Table, TableKind,
+    self, Carried, DEFAULT_HOME, FLAG_COLD, FLAG_PIE, FLAG_READ_ONLY, FLAG_RELOCATABLE, FLAG_VERBATIM, FLAG_VERITY,
+    HEADER_LEN, Header, HeaderPage, PAGE, Root, Static, TABLE_LEN, Table, TableKind,
 };
 use memmap2::MmapMut;
 use std::fs::File;
@@ -158,9 +158,18 @@ impl Image {
         Self::check(bytes)
     }
 
-    /// Writes the image to a snapshot.
+    /// Writes the image to a snapshot, which fs-verity protects if the image says so.
     pub(crate) fn save(&self, path: &Path) -> Result<()> {
-        output::replace(path, None, |file| Ok(file.write_all(&self.bytes)?))
+        let write = |file: &mut File| Ok(file.write_all(&self.bytes)?);
+        output::replace_finished(path, None, write, |written| {
+            if self.header().flags & FLAG_VERITY == 0 {
+                return Ok(());
+            }
+            fastboot_rt::verity::enable(&File::open(written)?).context(
+                "fs-verity cannot be turned on; it needs a kernel with CONFIG_FS_VERITY and a file system that has it, such \
+                 as btrfs, or ext4 with the feature `verity` (tune2fs -O verity)",
+            )
+        })
     }
 
     /// Sets these `FLAG_*` bits of the header, and clears those.

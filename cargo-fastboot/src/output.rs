@@ -7,6 +7,16 @@ use std::path::Path;
 /// Has `write` write a temporary file in the folder of `path`, then renames it to `path`. Mode bits are those of
 /// `mode_of`, else of what stood at `path`. On an error nothing is left behind and nothing is changed.
 pub(crate) fn replace(path: &Path, mode_of: Option<&Path>, write: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
+    replace_finished(path, mode_of, write, |_| Ok(()))
+}
+
+/// As [`replace`], and has `finish` do what can only be done to a file that nobody has open for writing.
+pub(crate) fn replace_finished(
+    path: &Path,
+    mode_of: Option<&Path>,
+    write: impl FnOnce(&mut File) -> Result<()>,
+    finish: impl FnOnce(&Path) -> Result<()>,
+) -> Result<()> {
     let told = || format!("cannot write {}", path.display());
     let folder = folder_of(path)?;
     let mode = std::fs::metadata(mode_of.unwrap_or(path)).ok().map(|meta| meta.permissions());
@@ -23,6 +33,8 @@ pub(crate) fn replace(path: &Path, mode_of: Option<&Path>, write: impl FnOnce(&m
         }
     };
     temporary.as_file().set_permissions(mode).with_context(told)?;
+    let temporary = temporary.into_temp_path();
+    finish(&temporary).with_context(told)?;
     temporary.persist(path).map_err(|error| error.error).with_context(told)?;
     Ok(())
 }

@@ -19,6 +19,7 @@
 use crate::capture::{CBlock, Capture, Mapping};
 use anyhow::{Result, bail};
 use fastboot_rt::capture::{SCRATCH, SCRATCH_LEN, STACK_LEN, STACK_TOP, is_well_apart};
+use fastboot_rt::format::HOME_WINDOW;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -60,7 +61,7 @@ pub(crate) struct Suspect {
     /// What it points at.
     pub(crate) what: String,
     /// Whether it is improbable that it is garbage: stack frames leave addresses of all kinds in the unused parts of
-    /// objects, but hardly that of a function's beginning.
+    /// objects, but that of a function's beginning, or of a thread-local, hardly alone.
     pub(crate) certain: bool,
 }
 
@@ -74,7 +75,7 @@ pub(crate) struct Run<'a> {
     known: &'a Known<'a>,
 }
 
-/// Things outside of the image of which a run is known to have an address, and which no garbage is likely to have.
+/// Things outside of the image of which a run is known to have an address, and which garbage is not likely to have.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Known<'a> {
     /// `pthread_t` of threads that were still running.
@@ -86,17 +87,17 @@ pub(crate) struct Known<'a> {
 }
 
 impl Known<'_> {
-    /// What is at this address. C code keeps the first address of a block.
-    fn at(&self, address: u64) -> Option<String> {
+    /// What at this address nobody has given back. C code keeps the first address of a block.
+    fn held_at(&self, address: u64) -> Option<String> {
         if self.handles.contains(&address) {
             return Some("a running thread, that is, its handle".to_owned());
         }
-        if let Some(block) = self.c_blocks.iter().find(|block| block.address == address) {
-            return Some(format!(
-                "{} bytes that C code allocated with `malloc` while `{}` was evaluated",
-                block.size, block.root
-            ));
-        }
+        let block = self.c_blocks.iter().find(|block| block.address == address)?;
+        Some(format!("{} bytes that C code allocated with `malloc` while `{}` was evaluated", block.size, block.root))
+    }
+
+    /// The thread-local at this address.
+    fn thread_local_at(&self, address: u64) -> Option<String> {
         let name = self.thread_locals.iter().find(|(range, _)| range.contains(&address));
         name.map(|(_, name)| format!("the thread-local `{name}`"))
     }
@@ -114,6 +115,8 @@ pub(crate) enum Region {
 
 const REGIONS: [Region; 5] = [Region::Image, Region::Executable, Region::Scratch, Region::ThreadLocals, Region::Stack];
 const WORD: usize = 8;
+/// How far from a word what belongs to the same stack frame is looked for, in bytes.
+const REMAINS: usize = 4 * WORD;
 /// The bits of a word that an address has: above them may be a tag, which moves with the address.
 const ADDRESS: u64 = (1 << 48) - 1;
 
@@ -146,9 +149,16 @@ impl<'a> Run<'a> {
         start <= address && address <= end
     }
 
-    /// Inside of memory that freezing made: two addresses there that did not move with it tell of two objects.
+    /// Inside of what freezing reserved, where nobody else has memory: two addresses there that did not move with it tell
+    /// of two objects, or are no addresses.
     fn is_known(&self, address: u64) -> bool {
-        [Region::Image, Region::Scratch, Region::Stack].into_iter().any(|region| self.contains(region, address))
+        HOME_WINDOW.contains(&address) && !self.contains(Region::ThreadLocals, address)
+    }
+
+    /// Whether the word is among what a stack frame left: there are addresses of the stack beside it.
+    fn is_among_remains(&self, at: usize) -> bool {
+        let near = (at.saturating_sub(REMAINS)..=at + REMAINS).step_by(WORD);
+        near.filter_map(|near| self.word(near)).any(|word| self.contains(Region::Stack, word & ADDRESS))
     }
 
     fn mapping(&self, address: u64) -> Option<&'a Mapping> {
@@ -248,6 +258,7 @@ fn explain(at: usize, first: Run<'_>, second: Run<'_>, pie: bool, libraries: &mu
         && here.name == there.name
         && let Some((what, certain)) = foreign(here, a, there, b, first.known, libraries)
     {
+        let certain = certain && (first.known.held_at(a).is_some() || !first.is_among_remains(at));
         proof.suspects.push(Suspect { offset: at as u64, what, certain });
         return;
     }
@@ -282,7 +293,7 @@ fn foreign(
     known: &Known<'_>,
     libraries: &mut Libraries,
 ) -> Option<(String, bool)> {
-    if let Some(what) = known.at(a) {
+    if let Some(what) = known.held_at(a).or_else(|| known.thread_local_at(a)) {
         return Some((what, true));
     }
     let offset = here.offset + (a - here.range.start);
@@ -361,8 +372,8 @@ impl Proof {
             Region::Executable => self.static_pointers.push(at),
             Region::Scratch | Region::Stack => self.dead += 1,
             Region::ThreadLocals => {
-                let known = first.word(at as usize).and_then(|word| first.known.at(word));
-                let certain = known.is_some();
+                let known = first.word(at as usize).and_then(|word| first.known.thread_local_at(word));
+                let certain = known.is_some() && !first.is_among_remains(at as usize);
                 let what = known.unwrap_or_else(|| "a thread-local".to_owned());
                 self.suspects.push(Suspect { offset: at, what, certain });
             }
@@ -449,15 +460,18 @@ mod tests {
     #[test]
     fn addresses_of_other_objects_are_no_suspects() {
         let maps = |place: usize| {
-            let range = IMAGE[place] - 4096..IMAGE[place] + 0x10_0000;
+            let range = IMAGE[place] - 4096..IMAGE[place] + 0x100_0000;
             vec![Mapping { range, executable: false, offset: 0, name: String::new() }]
         };
-        let (first, second) = (words(&[IMAGE[0] + 8]), words(&[IMAGE[1] + 16]));
-        let (here, there) = (maps(0), maps(1));
-        let first = Run { maps: &here, ..run(&first, 0, FIRST) };
-        let second = Run { maps: &there, ..run(&second, 1, FIRST) };
-        let proof = compare(first, second, false).unwrap();
-        assert_eq!((proof.suspects, proof.nondeterministic), (Vec::new(), 1));
+        // The second one is a sum of addresses: behind the end of the image, but still where only freezing has memory.
+        for (a, b) in [(IMAGE[0] + 8, IMAGE[1] + 16), (IMAGE[0] + 0x20_0000, IMAGE[1] + 0x20_0008)] {
+            let (first, second) = (words(&[a]), words(&[b]));
+            let (here, there) = (maps(0), maps(1));
+            let first = Run { maps: &here, ..run(&first, 0, FIRST) };
+            let second = Run { maps: &there, ..run(&second, 1, FIRST) };
+            let proof = compare(first, second, false).unwrap();
+            assert_eq!((proof.suspects, proof.nondeterministic), (Vec::new(), 1), "{a:#x}");
+        }
     }
 
     #[test]
@@ -503,6 +517,26 @@ mod tests {
         let mut certain: Vec<_> = proof.suspects.iter().filter(|s| s.certain).map(|s| s.offset).collect();
         certain.sort_unstable();
         assert_eq!((certain, proof.suspects.len()), (vec![0, 16, 24], 4));
+    }
+
+    #[test]
+    fn what_lies_between_addresses_of_the_stack_is_not_certain() {
+        let local = |place: usize| STACK_TOP[place] - 64;
+        let frame = |place: usize| STACK_TOP[place] - 0x10_0000;
+        let thread_locals = [(local(0)..local(0) + 8, "a::LOCAL".to_owned())];
+        let known = Known { thread_locals: &thread_locals, ..NOTHING };
+        for (zeros, certain) in [(0, false), (3, false), (4, true)] {
+            let data = |place: usize| {
+                let mut data = vec![0; zeros + 2];
+                (data[0], data[zeros + 1]) = (frame(place), local(place));
+                words(&data)
+            };
+            let (a, b) = (data(0), data(1));
+            let first = Run { known: &known, ..run(&a, 0, FIRST) };
+            let proof = compare(first, run(&b, 1, SECOND), true).unwrap();
+            let suspect = proof.suspects.first().unwrap();
+            assert_eq!((suspect.what.as_str(), suspect.certain), ("the thread-local `a::LOCAL`", certain), "{zeros}");
+        }
     }
 
     #[test]

@@ -83,6 +83,8 @@ pub(crate) struct Choices {
 
 /// Why a word that holds one code address after another is not carried.
 pub(crate) const DISPATCH_CACHE: &str = "a dispatch cache: the CPU is asked anew";
+/// Why what the processor can do is not carried.
+pub(crate) const CPU_CACHE: &str = "a cache of CPU features: the CPU is asked anew";
 /// Why the static of a root is not carried.
 pub(crate) const A_ROOT: &str = "a root";
 /// Name of what no symbol covers.
@@ -320,7 +322,7 @@ impl Facts<'_> {
             return skip(DISPATCH_CACHE);
         }
         if self.is_cpu_feature_cache(&name.text) {
-            return skip("a cache of CPU features: the CPU is asked anew");
+            return skip(CPU_CACHE);
         }
         match policy::skipped(&name.text, crate_name) {
             Some(reason) => skip(reason),

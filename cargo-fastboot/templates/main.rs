@@ -10,9 +10,10 @@ fastboot_rt::frozen! {
     static CAPITALS: HashMap<String, String> = read_capitals();
 }
 
-/// Runs when `cargo fastboot build` builds the program; in a program that `cargo build` made, when it is first needed.
+/// Runs when `cargo fastboot build` builds the program, in the folder of the package. In a program that plain
+/// `cargo build` made it runs when the table is first needed.
 fn read_capitals() -> HashMap<String, String> {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/data/capitals.txt");
+    let file = "data/capitals.txt";
     let text = std::fs::read_to_string(file).unwrap_or_else(|error| panic!("cannot read {file}: {error}"));
     let lines = text.lines().filter_map(|line| line.split_once(": "));
     lines.map(|(country, capital)| (country.to_owned(), capital.to_owned())).collect()

@@ -906,4 +906,6 @@ impl Footer {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

@@ -99,6 +99,10 @@ mod wrap;
 #[allow(unsafe_code)]
 mod start;
 
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[allow(unsafe_code)]
+pub mod verity;
+
 pub use alloc::FastbootAlloc;
 pub use input::{input, input_env};
 pub use roots::{Checked, Frozen, Source};

@@ -53,6 +53,12 @@ impl Program {
         Ok(program)
     }
 
+    /// A program that says nothing of itself.
+    #[cfg(test)]
+    pub(crate) fn without_section(exe_base: usize) -> Self {
+        Self { exe_base, segment: None, header: None }
+    }
+
     /// SHA-256 of what the program loads, as the tool stamped it; `None` for a program that was never stamped, which no
     /// file can belong to.
     pub(crate) fn identity(&self) -> Option<[u8; 32]> {

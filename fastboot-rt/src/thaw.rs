@@ -387,3 +387,6 @@ unsafe fn publish(image: &Mapped) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,8 +2,10 @@
 
 use crate::programs::{Built, line};
 use anyhow::{Context, Result, ensure};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::process::{Command, ExitStatus};
+use std::time::Duration;
 
 /// What a run printed and how it ended.
 #[derive(Clone, Debug)]
@@ -19,7 +21,17 @@ pub struct Run {
 impl Run {
     /// Runs `command` to its end.
     pub fn of(command: &mut Command) -> Result<Self> {
-        let output = command.output().with_context(|| format!("cannot run `{}`", line(command)))?;
+        let mut output = command.output();
+        for _ in 0..1000 {
+            // A child that another test is starting has, until it executes its own program, every file open that this
+            // process has open for writing.
+            if !output.as_ref().is_err_and(|error| error.kind() == ErrorKind::ExecutableFileBusy) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+            output = command.output();
+        }
+        let output = output.with_context(|| format!("cannot run `{}`", line(command)))?;
         Ok(Self {
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),

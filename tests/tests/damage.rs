@@ -1,70 +1,181 @@
-//! Damaged images: whatever byte of header and tables is wrong, the program answers as it would without an image.
+//! Damaged images: whatever byte of header and tables is wrong, and wherever the image ends, the program answers as it
+//! would without an image, and says why.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
+use fastboot_tests::places::{Layout, Places};
 use fastboot_tests::programs::{Link, Program};
-use fastboot_tests::runs::Run;
+use fastboot_tests::runs::{self, Run};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
-use std::process::Command;
+use std::path::{Path, PathBuf};
 
-/// Size in bytes of the header, and of a table's entry in the directory behind it: docs/image-format.md.
-const HEADER: usize = 128;
-const DIRECTORY_ENTRY: usize = 32;
-/// Offset in the header of the number of tables.
-const TABLE_COUNT: usize = 56;
+/// Tables that a thaw reads in any case; the others, only elsewhere than at home or not at all.
+const READ: [&str; 3] = ["root directory", "carried statics", "static pointer table"];
 
-/// Flips every `step`-th byte of header page in turn, runs the program, and flips it back.
-fn flip(link: Link, step: usize) -> Result<()> {
-    let built = Program::new("small").link(link).build()?;
-    let folder = tempfile::tempdir()?;
-    let path = folder.path().join("small");
-    fs::copy(&built.embedded, &path)?;
-    let bytes = fs::read(&path)?;
-    // The image is appended at a multiple of 2 MiB.
-    let starts = (0..bytes.len()).step_by(2 << 20).rev();
-    let image = starts.into_iter().find(|start| bytes[*start..].starts_with(b"fastboot")).context("no image")?;
-    let tables = bytes[image + TABLE_COUNT] as usize;
-    let checked = HEADER + tables * DIRECTORY_ENTRY;
+/// A program and the file that its image is in.
+struct Victim {
+    _places: Places,
+    program: PathBuf,
+    file: PathBuf,
+    bytes: Vec<u8>,
+    source: &'static str,
+    /// What it prints.
+    expected: String,
+    /// Where something else takes the home address before the thaw, so that the image is relocated.
+    occupied: bool,
+}
 
-    let run = || Run::of(Command::new(&path).env("FASTBOOT_LOG", "1"));
-    let whole = run()?;
-    ensure!(whole.stderr.contains("fastboot: thawed"), "{link:?}: {}", whole.stderr);
-    let mut refused = 0;
-    for at in (0..1024).step_by(step) {
-        let offset = image + at;
-        // Reopened each time: a file that is open for writing cannot be executed.
-        let write = |byte: u8| -> Result<()> {
-            Ok(File::options().write(true).open(&path)?.write_all_at(&[byte], offset as u64)?)
+impl Victim {
+    fn new(link: Link, source: &'static str, occupied: bool) -> Result<Self> {
+        let built = Program::new("sources").link(link).build()?;
+        let places = Places::of(&built)?;
+        let expected = Run::of(&mut runs::program(&places.section))?.stdout;
+        if source != "snapshot" {
+            // Nothing to fall through to.
+            fs::remove_file(&places.snapshot)?;
+        }
+        let (program, file) = match source {
+            "section" => (places.section.clone(), places.section.clone()),
+            "footer" => (places.footer.clone(), places.footer.clone()),
+            _ => (places.cold.clone(), places.snapshot.clone()),
         };
-        write(bytes[offset] ^ 0x55)?;
-        let run = run()?;
-        ensure!(run.status.success(), "{link:?}: byte {at} flipped: {}\n{}", run.status, run.stderr);
-        ensure!(run.stdout == whole.stdout, "{link:?}: byte {at} flipped: another answer\n{}", run.stdout);
-        let cold = run.stderr.contains("fastboot: cold start: ");
-        ensure!(cold || run.stderr.contains("fastboot: thawed"), "{link:?}: byte {at}: no reason\n{}", run.stderr);
-        ensure!(cold || at >= checked, "{link:?}: byte {at} of the header or its directory went unnoticed");
-        refused += usize::from(cold);
-        write(bytes[offset])?;
+        let victim = Self { bytes: fs::read(&file)?, _places: places, program, file, source, expected, occupied };
+        ensure!(victim.is_thawed("whole")?, "{source}: it does not thaw");
+        Ok(victim)
     }
-    ensure!(
-        refused > checked / step,
-        "{link:?}: only {refused} were refused: the tables behind the directory are not checked"
-    );
-    ensure!(run()?.stderr.contains("fastboot: thawed"), "{link:?}: whole again, but it does not thaw");
+
+    /// Runs the program, which must answer rightly; whether it used the image.
+    fn is_thawed(&self, what: &str) -> Result<bool> {
+        let mut command = runs::program(&self.program);
+        if self.occupied {
+            command.env("SOURCES_OCCUPY", "1");
+        }
+        let run = Run::of(command.env("FASTBOOT_LOG", "1"))?;
+        let told = || format!("{}, {what}: {}\n{}", self.source, run.status, run.stderr);
+        ensure!(run.status.success(), "{}", told());
+        ensure!(run.stdout == self.expected, "another answer: {}\n{}", told(), run.stdout);
+        let log = run.log().unwrap_or_default();
+        let thawed = log.starts_with(&format!("fastboot: thawed 7 roots from {}", self.source));
+        ensure!(thawed || log.strip_prefix("fastboot: cold start: ").is_some_and(|why| !why.is_empty()), "{}", told());
+        Ok(thawed)
+    }
+
+    /// Reopened each time: a file that is open for writing cannot be executed.
+    fn write(&self, at: usize, bytes: &[u8]) -> Result<()> {
+        Ok(File::options().write(true).open(&self.file)?.write_all_at(bytes, at as u64)?)
+    }
+
+    /// Flips every `step`-th byte of header, tables and footer in turn.
+    fn flip(&self, step: usize) -> Result<()> {
+        let layout = Layout::of(&self.bytes)?;
+        let mut parts = vec![("header", layout.header)];
+        parts.extend(layout.tables);
+        parts.push(("footer", layout.image.end..self.bytes.len()));
+        for (name, range) in parts {
+            let read = ["header", "footer"].contains(&name) || READ.contains(&name);
+            let read = read || self.occupied && name == "image pointer table";
+            for at in range.step_by(step) {
+                self.write(at, &[self.bytes[at] ^ 0x55])?;
+                let thawed = self.is_thawed(&format!("byte {at} flipped, in the {name}"))?;
+                ensure!(!(thawed && read), "{}: byte {at}, in the {name}, went unnoticed", self.source);
+                ensure!(thawed || read, "{}: byte {at}, in the {name}, is nothing that a thaw reads", self.source);
+                self.write(at, &self.bytes[at..=at])?;
+            }
+        }
+        ensure!(self.is_thawed("whole again")?, "{}: whole again, but it does not thaw", self.source);
+        Ok(())
+    }
+}
+
+/// Cuts the file of the image at every `step`-th length, from its end down to its first byte.
+fn cut(victim: &Victim, step: usize) -> Result<()> {
+    let image = Layout::of(&victim.bytes)?.image;
+    let file =
+        |length: usize| -> Result<()> { Ok(File::options().write(true).open(&victim.file)?.set_len(length as u64)?) };
+    for length in (image.start..victim.bytes.len()).rev().step_by(step) {
+        file(length)?;
+        ensure!(!victim.is_thawed(&format!("cut at {length}"))?, "{}: {length} bytes were used", victim.source);
+    }
+    Ok(())
+}
+
+/// The same for a section: the kernel maps what the program header says, so that is what gets shorter.
+fn cut_segment(victim: &Victim, step: usize) -> Result<()> {
+    let image = Layout::of(&victim.bytes)?.image;
+    let entry = program_header_of(&victim.bytes, image.start as u64);
+    // `p_filesz`: 32 bytes into the program header.
+    for length in (0..image.len()).rev().step_by(step) {
+        victim.write(entry + 32, &(length as u64).to_le_bytes())?;
+        ensure!(!victim.is_thawed(&format!("a segment of {length} bytes"))?, "section: {length} bytes were used");
+    }
+    Ok(())
+}
+
+/// Offset in the file of the program header whose segment begins at this offset.
+fn program_header_of(bytes: &[u8], offset: u64) -> usize {
+    let is_it = |entry: &usize| bytes[entry + 8..entry + 16] == offset.to_le_bytes();
+    (64..4096).step_by(56).find(is_it).unwrap_or_default()
+}
+
+#[test]
+fn every_byte_of_a_section() -> Result<()> {
+    Victim::new(Link::Static, "section", false)?.flip(1)
+}
+
+#[test]
+fn every_byte_of_a_footer() -> Result<()> {
+    Victim::new(Link::Static, "footer", false)?.flip(1)
+}
+
+#[test]
+fn every_byte_of_a_snapshot() -> Result<()> {
+    Victim::new(Link::Static, "snapshot", false)?.flip(1)
+}
+
+#[test]
+fn bytes_with_other_links() -> Result<()> {
+    for (link, source) in [Link::NonPie, Link::Pie]
+        .into_iter()
+        .flat_map(|link| ["section", "footer", "snapshot"].map(|source| (link, source)))
+    {
+        Victim::new(link, source, false)?.flip(7)?;
+    }
     Ok(())
 }
 
 #[test]
-fn every_byte_of_header_and_tables_non_pie() -> Result<()> {
-    flip(Link::NonPie, 1)
+fn bytes_of_images_that_are_relocated() -> Result<()> {
+    for (link, source) in [(Link::Pie, "section"), (Link::Static, "footer"), (Link::Static, "snapshot")] {
+        Victim::new(link, source, true)?.flip(5)?;
+    }
+    Ok(())
 }
 
 #[test]
-fn bytes_of_header_and_tables_static() -> Result<()> {
-    flip(Link::Static, 5)
+fn lengths() -> Result<()> {
+    // Every single length of a snapshot, and it alone, is tried in the runtime's unit tests, without a process for each.
+    for (link, source, step) in [
+        (Link::Static, "snapshot", 31),
+        (Link::Static, "footer", 31),
+        (Link::NonPie, "snapshot", 211),
+        (Link::Pie, "footer", 211),
+    ] {
+        cut(&Victim::new(link, source, false)?, step)?;
+    }
+    for (link, step) in [(Link::Static, 31), (Link::NonPie, 211), (Link::Pie, 211)] {
+        cut_segment(&Victim::new(link, "section", false)?, step)?;
+    }
+    Ok(())
 }
 
 #[test]
-fn bytes_of_header_and_tables_pie() -> Result<()> {
-    flip(Link::Pie, 5)
+fn a_file_that_is_all_zeros_or_all_ones() -> Result<()> {
+    let victim = Victim::new(Link::Static, "snapshot", false)?;
+    for byte in [0, 0xff] {
+        fs::write(&victim.file, vec![byte; victim.bytes.len()])?;
+        ensure!(!victim.is_thawed("nothing but one byte")?);
+    }
+    fs::write(Path::new(&victim.file), "")?;
+    ensure!(!victim.is_thawed("empty")?);
+    Ok(())
 }

@@ -1,7 +1,8 @@
-//! What the thaw asks of the kernel: nothing in a non-PIE binary, two calls in a PIE.
+//! What the thaw asks of the kernel: nothing for the section of a non-PIE binary, two calls in a PIE, a few more for files.
 
 use anyhow::{Context, Result, ensure};
-use fastboot_tests::programs::{Link, Program, succeed};
+use fastboot_tests::places::Places;
+use fastboot_tests::programs::{Link, Program, TargetFolder, succeed};
 use fastboot_tests::tools;
 use std::path::Path;
 
@@ -53,4 +54,53 @@ fn static_makes_none() -> Result<()> {
 #[test]
 fn pie_reserves_and_moves() -> Result<()> {
     thaw_calls(Link::Pie, &["mmap", "mremap"])
+}
+
+/// Requires that a thaw makes exactly these calls, one behind the other, that a cold start does not.
+fn file_calls(binary: &Path, expected: &[&str]) -> Result<()> {
+    let (Some(thawed), Some(cold)) = (trace(binary, "on")?, trace(binary, "off")?) else { return Ok(()) };
+    // The C library's `fstat` is one or the other. It reads /proc/self/maps later on, which a mapping makes longer.
+    let names = |calls: &[String]| -> Vec<String> {
+        calls.iter().map(|call| name(call).replace("newfstatat", "fstat")).filter(|name| name != "read").collect()
+    };
+    let (thawed, cold) = (names(&thawed), names(&cold));
+    let are_added = |start: usize| {
+        let end = start + expected.len();
+        thawed.get(start..end).is_some_and(|calls| calls == expected)
+            && [&thawed[..start], &thawed[end..]].concat() == cold
+    };
+    ensure!((0..thawed.len()).any(are_added), "it called\n{thawed:?}\nand cold\n{cold:?}");
+    Ok(())
+}
+
+#[test]
+fn a_footer_is_opened_read_and_mapped() -> Result<()> {
+    for link in Link::ALL {
+        let places = Places::of(&*Program::new("sources").link(link).build()?)?;
+        // What is read: the footer, the header.
+        let expected = ["openat", "fstat", "pread64", "pread64", "mmap", "close"];
+        file_calls(&places.footer, &expected).with_context(|| format!("{link:?}"))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_snapshot_is_opened_in_its_folder_read_and_mapped() -> Result<()> {
+    for link in Link::ALL {
+        let places = Places::of(&*Program::new("sources").link(link).build()?)?;
+        let no_footer = ["openat", "fstat", "pread64", "close"].as_slice();
+        let folder = places.cold.canonicalize()?.parent().context("a folder")?.components().count();
+        // Every folder up to the root, and the root once more as its own parent.
+        let folders = [["readlink", "openat"].as_slice(), &vec!["fstat"; folder + 1]].concat();
+        let file = ["openat", "fstat", "close", "pread64", "mmap", "close"].as_slice();
+        file_calls(&places.cold, &[no_footer, &folders, file].concat()).with_context(|| format!("{link:?}"))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_program_that_was_never_stamped_looks_for_no_file() -> Result<()> {
+    let target = TargetFolder::lock()?;
+    succeed(target.cargo("build").args(["--release", "--package", "sources"]))?;
+    file_calls(&target.path().join("release/sources"), &[])
 }

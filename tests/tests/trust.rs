@@ -1,7 +1,7 @@
 //! Which files a program takes an image from: an image is code.
 
 use anyhow::{Context, Result, ensure};
-use fastboot_tests::places::{Places, embed, forge};
+use fastboot_tests::places::{Places, embed, forge, freeze};
 use fastboot_tests::programs::{Link, Program, succeed};
 use fastboot_tests::runs::{self, Run};
 use fastboot_tests::tools;
@@ -146,6 +146,33 @@ fn a_file_that_should_be_under_fs_verity_and_is_not() -> Result<()> {
 }
 
 #[test]
+fn freezing_with_fs_verity() -> Result<()> {
+    let places = Places::of(&*Program::new("sources").link(Link::Static).build()?)?;
+    let folder = places.folder().join("verity");
+    fs::create_dir(&folder)?;
+    let snapshot = folder.join("it.snap");
+    match freeze(&places.cold, &snapshot, &["--fs-verity"]) {
+        Ok(()) => {
+            with_snapshot(&places.cold, &snapshot)?.require_thawed_from("snapshot", ROOTS)?;
+            let written = fs::OpenOptions::new().write(true).open(&snapshot);
+            ensure!(written.is_err(), "a file under fs-verity can be written to");
+            let copy = folder.join("copy.snap");
+            fs::copy(&snapshot, &copy)?;
+            with_snapshot(&places.cold, &copy)?.require_cold_because("it is to be protected by fs-verity, and is not")
+        }
+        Err(error) => {
+            // Few machines have it switched on; then the error says what is missing, and leaves nothing behind.
+            let said = format!("{error:#}");
+            for text in ["it.snap", "fs-verity cannot be turned on", "CONFIG_FS_VERITY", "os error"] {
+                ensure!(said.contains(text), "`{text}` is not in the error: {said}");
+            }
+            ensure!(fs::read_dir(&folder)?.next().is_none(), "something was left behind");
+            Ok(())
+        }
+    }
+}
+
+#[test]
 fn a_read_only_image_is_used_and_a_write_is_loud() -> Result<()> {
     for link in Link::ALL {
         let reading = Program::new("small").link(link).build()?;
@@ -157,8 +184,7 @@ fn a_read_only_image_is_used_and_a_write_is_loud() -> Result<()> {
             let snapshot = places.snapshot.clone();
             embed(&places.cold, &snapshot, &places.section, &["--read-only"])?;
             embed(&places.cold, &snapshot, &places.footer, &["--footer", "--read-only"])?;
-            fastboot_tests::places::freeze(&places.cold, &snapshot, &["--read-only"])
-                .with_context(|| name.to_owned())?;
+            freeze(&places.cold, &snapshot, &["--read-only"]).with_context(|| name.to_owned())?;
         }
         for ((source, reading), (_, writing)) in places.programs().into_iter().zip(writing.programs()) {
             let told = || format!("{link:?}, {source}");

@@ -11,6 +11,7 @@ pub(crate) fn test(full: bool) -> Result<()> {
     run(cargo("test").args(["--locked", "--workspace", "--exclude", INTEGRATION]))?;
     if full {
         run(cargo("test").args(["--locked", "--package", "cargo-fastboot", "--bins", "--", "--ignored"]))?;
+        run(cargo("test").args(["--locked", "--package", "fastboot-rt", "--lib", "--", "--ignored"]))?;
     }
     run(cargo("build").args(["--locked", "--package", "cargo-fastboot"]))?;
     let mut integration = cargo("test");
@@ -28,8 +29,9 @@ pub(crate) fn format() -> Result<()> {
     run(cargo("fmt").arg("--all").current_dir(programs()))
 }
 
-/// Formatting, clippy and rustdoc: none may have anything to say.
+/// Formatting, clippy, rustdoc, and what looks at workflows: none may have anything to say.
 pub(crate) fn lint() -> Result<()> {
+    crate::workflows::lint()?;
     let clippy = ["--locked", "--workspace", "--all-targets", "--", "--deny", "warnings"];
     run(cargo("fmt").args(["--all", "--check"]))?;
     run(cargo("clippy").args(clippy))?;

@@ -5,6 +5,7 @@ mod check;
 mod command;
 mod demo;
 mod usage;
+mod workflows;
 
 use anyhow::{Result, bail};
 use std::process::ExitCode;
@@ -35,7 +36,7 @@ const VERBS: &[Verb] = &[
     Verb {
         name: "lint",
         flags: &[],
-        help: "formatting, clippy and rustdoc, without a warning",
+        help: "formatting, clippy, rustdoc and workflows, without a warning",
         run: |_| check::lint(),
     },
     Verb { name: "ci", flags: &[], help: "lint, then test", run: |_| check::ci() },

@@ -105,6 +105,7 @@ const SKIPPED: &[(&str, &str)] = &[
     // The machine, the terminal, the clock: asked once for each process, and cheaply.
     ("dashmap::default_shard_amount", "the number of CPUs is asked anew"),
     ("num_cpus", "the number of CPUs is asked anew"),
+    ("regex_automata::meta::regex::Config::get_pool_capacity", "the number of CPUs is asked anew"),
     ("raw_cpuid", "the features of the CPU are asked anew"),
     ("memmap2", "the page size is asked anew"),
     ("page_size", "the page size is asked anew"),
