@@ -18,6 +18,7 @@ mod thread_local;
 use crate::binary::Elf;
 use anyhow::{Context, Result, bail};
 use fastboot_rt::format::{self, Rule};
+use fastboot_rt::statics::Dump;
 use name::{Name, is_part};
 use object::LittleEndian as LE;
 use object::elf;
@@ -28,17 +29,6 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 pub(crate) use thread_local::{ThreadLocal, ThreadLocals};
-
-/// One writable range of the executable, before and after the evaluation of the roots.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Dump<'a> {
-    /// Address as in the ELF file, that is, with the load bias subtracted.
-    pub(crate) address: u64,
-    /// Its bytes before.
-    pub(crate) before: &'a [u8],
-    /// Its bytes after, as many.
-    pub(crate) after: &'a [u8],
-}
 
 /// A static that changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -176,12 +166,14 @@ pub(crate) fn rules(elf: &Elf<'_>, bytes: &[u8], choices: &Choices) -> Result<Ve
         let Owner::Symbol(symbol) = span.owner else { continue };
         let Some(name) = spans.name(piece.span, piece.range.start) else { continue };
         let facts = Facts { name: Some(&name), span, dumps: &dumps, code: &[] };
-        let carry = matches!(facts.decide(&chosen, false)?, Decision::Carry(_));
-        let is_ours = name.crate_name.as_deref().is_none_or(|name| name == "fastboot_rt");
-        if is_ours && !carry {
+        let carry = match facts.decide(&chosen, false)? {
+            Decision::Carry(_) => true,
+            // An image may refer to it: it is right as it was loaded.
+            Decision::Skip(reason) if reason == CPU_CACHE => continue,
             // Nothing in an image refers to ours; what C has cannot be known.
-            continue;
-        }
+            Decision::Skip(_) if name.crate_name.as_deref().is_none_or(|name| name == "fastboot_rt") => continue,
+            Decision::Skip(_) => false,
+        };
         let by_user = match &name.crate_name {
             Some(crate_name) => chosen.of(&name.text, crate_name)?.is_some(),
             None => true,
@@ -217,47 +209,6 @@ fn initial_memory(elf: &Elf<'_>, bytes: &[u8]) -> Result<Vec<(u64, Vec<u8>)>> {
         memory.push((address + protected, content));
     }
     Ok(memory)
-}
-
-impl<'a> Dump<'a> {
-    fn range(&self) -> Range<u64> {
-        self.address..self.address.saturating_add(self.before.len() as u64)
-    }
-
-    /// Bytes of a range, which has to lie inside, before and after.
-    fn bytes(&self, range: &Range<u64>) -> Option<(&'a [u8], &'a [u8])> {
-        let start = usize::try_from(range.start.checked_sub(self.address)?).ok()?;
-        let end = usize::try_from(range.end.checked_sub(self.address)?).ok()?;
-        Some((self.before.get(start..end)?, self.after.get(start..end)?))
-    }
-
-    fn differs(&self, range: &Range<u64>) -> bool {
-        self.bytes(range).is_some_and(|(before, after)| before != after)
-    }
-
-    /// The words that changed, as far as they lie in the range, neighbours joined.
-    fn changed(&self, range: Range<u64>) -> Vec<Range<u64>> {
-        let mut changed: Vec<Range<u64>> = Vec::new();
-        for page in steps(range, PAGE).filter(|page| self.differs(page)) {
-            for word in steps(page, WORD).filter(|word| self.differs(word)) {
-                match changed.last_mut() {
-                    Some(last) if last.end == word.start => last.end = word.end,
-                    _ => changed.push(word),
-                }
-            }
-        }
-        changed
-    }
-}
-
-/// Cuts a range at the multiples of `step`.
-fn steps(range: Range<u64>, step: u64) -> impl Iterator<Item = Range<u64>> {
-    let mut at = range.start;
-    std::iter::from_fn(move || {
-        let start = at;
-        at = (start / step + 1).saturating_mul(step).min(range.end);
-        (start < at).then_some(start..at)
-    })
 }
 
 /// Where the freeze run had its code.
