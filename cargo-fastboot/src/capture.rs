@@ -28,6 +28,10 @@ pub(crate) struct Capture {
     /// Live blocks of the scratch heap, by ascending address.
     pub(crate) blocks: Vec<Block>,
     block_bytes: Option<Memory>,
+    /// For each block, where in `trace_words` its trace begins, or 0. Empty if nothing was traced.
+    pub(crate) traces: Vec<u32>,
+    /// As [`Tag::TraceWords`] has them.
+    pub(crate) trace_words: Vec<u32>,
     /// What roots left open in the system: root, kind as in [`Tag::LeftBehind`], description.
     pub(crate) left_behind: Vec<(String, u64, String)>,
     /// Blocks of C's heap that roots left in use.
@@ -217,6 +221,8 @@ impl Capture {
             threads: Vec::new(),
             blocks: Vec::new(),
             block_bytes: None,
+            traces: Vec::new(),
+            trace_words: Vec::new(),
             left_behind: Vec::new(),
             c_blocks: Vec::new(),
             thread_locals: ThreadLocals::default(),
@@ -297,9 +303,7 @@ impl Capture {
             }
             Tag::Thread => {
                 let (key, handle) = (fields.number()?, fields.number()?);
-                let words = bytes.get(16..)?.as_chunks::<4>().0;
-                let fingerprints = words.iter().map(|word| u32::from_le_bytes(*word)).collect();
-                self.threads.push(Thread { key, handle, fingerprints });
+                self.threads.push(Thread { key, handle, fingerprints: words(bytes.get(16..)?) });
             }
             Tag::Blocks => {
                 for block in bytes.as_chunks::<BLOCK_LEN>().0 {
@@ -314,6 +318,8 @@ impl Capture {
                 }
             }
             Tag::BlockBytes => self.block_bytes = Some(Memory { address: 0, offset: at, length }),
+            Tag::Traces => self.traces = words(bytes),
+            Tag::TraceWords => self.trace_words = words(bytes),
             Tag::Maps => self.maps = fields.string()?.lines().filter_map(Mapping::parse).collect(),
             Tag::LeftBehind => {
                 self.left_behind.push((fields.string()?, fields.number()?, fields.string()?));
@@ -391,4 +397,8 @@ impl Capture {
         }
         Ok(())
     }
+}
+
+fn words(bytes: &[u8]) -> Vec<u32> {
+    bytes.as_chunks::<4>().0.iter().map(|word| u32::from_le_bytes(*word)).collect()
 }

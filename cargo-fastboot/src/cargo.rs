@@ -319,7 +319,8 @@ pub(crate) fn rustc_arguments(link: LinkFlags, script: Option<&Path>) -> Vec<OsS
         arguments.pair("-C", script_argument);
     }
     let undefined = fastboot_linker::UNDEFINED.iter().filter(|_| script.is_none());
-    for option in fastboot_linker::WRAP.iter().chain(undefined) {
+    let of_static = fastboot_linker::UNDEFINED_STATIC.iter().filter(|_| link.static_libc);
+    for option in fastboot_linker::WRAP.iter().chain(undefined).chain(of_static) {
         arguments.pair("-C", format!("link-arg=-Wl,{option}"));
     }
     arguments.0
@@ -401,9 +402,13 @@ mod tests {
         let wraps: String = fastboot_linker::WRAP.iter().map(|wrap| format!("|-C|link-arg=-Wl,{wrap}")).collect();
         let script = format!("-C|link-arg=-T/a b/ü.ld{wraps}");
         assert_eq!(rustc(false, false), format!("-C|relocation-model=static|{script}"));
-        assert_eq!(rustc(false, true), format!("-C|relocation-model=static|-C|target-feature=+crt-static|{script}"));
+        let leaf = "|-C|link-arg=-Wl,--undefined=__x86_get_cpuid_feature_leaf";
+        assert_eq!(
+            rustc(false, true),
+            format!("-C|relocation-model=static|-C|target-feature=+crt-static|{script}{leaf}")
+        );
         assert_eq!(rustc(true, false), script);
-        assert_eq!(rustc(true, true), format!("-C|relocation-model=pie|-C|target-feature=+crt-static|{script}"));
+        assert_eq!(rustc(true, true), format!("-C|relocation-model=pie|-C|target-feature=+crt-static|{script}{leaf}"));
     }
 
     #[test]

@@ -109,6 +109,14 @@ impl Statics {
         self.ranges.iter().map(entry).collect()
     }
 
+    /// Where in the image data the bytes of each carried range are, with the name of its static.
+    pub(crate) fn places(&self) -> Vec<(String, Range<u64>)> {
+        let place = |(index, range, offset): &(usize, Range<u64>, u64)| {
+            (self.found[*index].name.clone(), *offset..*offset + (range.end - range.start))
+        };
+        self.ranges.iter().map(place).collect()
+    }
+
     /// Leaves out those that hold addresses of memory that is not in the image: they would point to nothing. Their words
     /// are not suspects any more.
     pub(crate) fn drop_those_that_reach_outside(&mut self, proof: &mut Proof) {
@@ -133,12 +141,15 @@ impl Statics {
     ///
     /// In a position-independent binary the proof says which words are static pointers. In others a word may be a number
     /// that looks like one.
+    ///
+    /// `way` tells the way to an offset in the image data.
     pub(crate) fn check_references(
         &self,
         binary: &Binary,
         capture: &Capture,
         data: &[u8],
         proof: &Proof,
+        way: impl Fn(u64) -> String,
     ) -> Result<()> {
         let asked_anew = |found: &Static| {
             let cache = matches!(&found.decision, Decision::Skip(reason)
@@ -172,10 +183,11 @@ impl Statics {
                 continue;
             }
             bail!(
-                "the image refers to the static `{}` (at offset {offset:#x} of its data), which changed while the roots \
-                 were evaluated and cannot be carried ({reason}). The program would find it as it is before first use. \
-                 Keep references to it out of the roots{}",
+                "the image refers to the static `{}` (in {}), which changed while the roots were evaluated and cannot be \
+                 carried ({reason}). The program would find it as it is before first use. Keep references to it out of \
+                 the roots{}",
                 found.name,
+                way(offset as u64),
                 if found.crate_name.as_deref().is_some_and(|name| ["std", "core", "alloc"].contains(&name)) {
                     String::new()
                 } else {

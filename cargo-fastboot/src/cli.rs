@@ -254,9 +254,15 @@ pub(crate) struct FreezeHow {
     /// Keep every object that the roots ever allocated, in one run: larger images, without a plan
     #[arg(long, help_heading = OWN)]
     pub(crate) verbatim: bool,
+    /// Record which function made each object, for `inspect` and in findings: takes longer, changes nothing else
+    #[arg(long, conflicts_with = "verbatim", help_heading = OWN)]
+    pub(crate) trace: bool,
     /// Let libraries use many threads while freezing (RAYON_NUM_THREADS and its like are 1 otherwise)
     #[arg(long, help_heading = OWN)]
     pub(crate) keep_threads: bool,
+    /// Freeze for processors of this level and above: x86-64-v2, x86-64-v3, x86-64-v4, native
+    #[arg(long, value_name = "LEVEL", value_parser = parse_cpu, default_value = "native", hide_default_value = true, help_heading = OWN)]
+    pub(crate) cpu: u64,
     /// Carry this static, or the statics of this crate, whatever the table of rules says
     #[arg(long, value_name = "NAME", help_heading = OWN)]
     pub(crate) carry: Vec<String>,
@@ -442,6 +448,7 @@ pub(crate) struct EmbedFlags {
 Examples:
   cargo fastboot inspect target/release/app
   cargo fastboot inspect app.snap --json
+  cargo fastboot inspect target/release/app --html app.html
   cargo fastboot inspect pages.defer --verify")]
 pub(crate) struct InspectFlags {
     /// A cold binary, an embedded binary, a snapshot, or a deferred file
@@ -449,6 +456,9 @@ pub(crate) struct InspectFlags {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+    /// Write a page with a map of the image into this file, for a browser
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "verify"])]
+    pub(crate) html: Option<PathBuf>,
     /// Read all of a deferred file and report every damage
     #[arg(long)]
     pub(crate) verify: bool,
@@ -515,6 +525,10 @@ pub(crate) struct ManFlags {
     pub(crate) folder: PathBuf,
     #[command(flatten)]
     pub(crate) output: OutputFlags,
+}
+
+fn parse_cpu(text: &str) -> Result<u64, String> {
+    fastboot_rt::cpu::level(text).ok_or_else(|| "give x86-64-v2, x86-64-v3, x86-64-v4, or native".to_owned())
 }
 
 fn parse_seconds(text: &str) -> Result<Duration, String> {

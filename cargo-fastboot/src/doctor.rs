@@ -7,6 +7,7 @@
 use crate::binary::Elf;
 use crate::cargo::{self, Platform};
 use crate::cli::{DoctorFlags, LinkFlags};
+use crate::embed::Place;
 use crate::run::spare_memory;
 use crate::select::RUNTIME;
 use crate::shell::Shell;
@@ -100,11 +101,16 @@ fn examine(shell: &Shell) -> Result<Vec<Finding>> {
     };
 
     let folder = probe_folder(metadata.as_ref())?;
-    let build = |pie, static_libc| build_probe(folder.path(), LinkFlags { pie, static_libc }, shell);
-    let default = build(false, false)?;
-    findings.push(linker(&default));
+    let build = |pie, static_libc, place| build_probe(folder.path(), LinkFlags { pie, static_libc }, place, shell);
+    let in_section = build(false, false, Place::Section)?;
+    let as_footer = match &in_section {
+        Probe::Built { .. } => None,
+        Probe::Failed(_) => Some(build(false, false, Place::Footer)?),
+    };
+    findings.push(linker(&in_section, as_footer.as_ref()));
     findings.push(kernel());
-    let Probe::Built { path, .. } = &default else { return Ok(findings) };
+    let place = if as_footer.is_some() { Place::Footer } else { Place::Section };
+    let Probe::Built { path, .. } = as_footer.as_ref().unwrap_or(&in_section) else { return Ok(findings) };
     match run_probe(path, &platform.runner) {
         Ok(said) => findings.extend(judge(&said, &randomize_va_space())),
         Err(error) => findings.push(Finding::fail(
@@ -118,10 +124,12 @@ fn examine(shell: &Shell) -> Result<Vec<Finding>> {
     }
     findings.push(variant(
         "--static",
-        &build(false, true)?,
-        "for `--static`, install the C library's static archives (Debian: libc6-dev; Fedora: glibc-static)",
+        &build(false, true, place)?,
+        &platform.runner,
+        "for `--static`, install the C library's static archives (Debian: libc6-dev; Fedora: glibc-static), and use\n\
+         rust-lld or GNU ld",
     ));
-    findings.push(variant("--pie", &build(true, false)?, "do without `--pie`"));
+    findings.push(variant("--pie", &build(true, false, place)?, &platform.runner, "do without `--pie`"));
     Ok(findings)
 }
 
@@ -235,8 +243,9 @@ enum Probe {
     Failed(String),
 }
 
-/// Builds the probe as `build` would, in the current folder's configuration. It is a package without dependencies.
-fn build_probe(folder: &Path, link: LinkFlags, shell: &Shell) -> Result<Probe> {
+/// Builds the probe as `build` would, in the current folder's configuration, for an image in that place. It is a package
+/// without dependencies.
+fn build_probe(folder: &Path, link: LinkFlags, place: Place, shell: &Shell) -> Result<Probe> {
     let told = || format!("cannot write into {}", folder.display());
     let script = folder.join("fastboot.ld");
     std::fs::write(folder.join("Cargo.toml"), PROBE_MANIFEST).with_context(told)?;
@@ -252,7 +261,7 @@ fn build_probe(folder: &Path, link: LinkFlags, shell: &Shell) -> Result<Probe> {
         "--manifest-path",
     ]);
     command.arg(folder.join("Cargo.toml")).arg("--target-dir").arg(folder.join("target"));
-    command.arg("--").args(cargo::rustc_arguments(link, Some(&script)));
+    command.arg("--").args(cargo::rustc_arguments(link, (place == Place::Section).then_some(&script)));
     // The linker says which one it is, and rustc passes that on.
     command.args(["-C", "link-arg=-Wl,-v", "-W", "linker-messages"]);
     shell.verbose(format_args!("running {command:?}"));
@@ -266,7 +275,8 @@ fn build_probe(folder: &Path, link: LinkFlags, shell: &Shell) -> Result<Probe> {
         Some(PathBuf::from(message["executable"].as_str()?))
     });
     let path = path.context("cargo built the probe without naming the executable")?;
-    match segment_of_its_own(&path) {
+    let linked = if place == Place::Section { segment_of_its_own(&path) } else { Ok(()) };
+    match linked {
         Ok(()) => Ok(Probe::Built { path, linker: linker_name(&stderr) }),
         Err(error) => Ok(Probe::Failed(format!("{}: {error:#}", linker_name(&stderr)))),
     }
@@ -319,27 +329,34 @@ fn what_is_wrong(stderr: &str) -> String {
     if lines.is_empty() { "cargo failed; -v shows the command".to_owned() } else { lines.join("\n") }
 }
 
-fn linker(probe: &Probe) -> Finding {
+/// `as_footer` was built if `in_section` could not be.
+fn linker(in_section: &Probe, as_footer: Option<&Probe>) -> Finding {
     const ABOUT: &str = "linker";
-    match probe {
-        Probe::Built { linker, .. } => Finding::ok(ABOUT, linker.clone()),
-        Probe::Failed(why) if why.contains("error[") => {
+    const OTHERS: &str = "use rust-lld, which is Rust's default,\n\
+                          or GNU ld, which `-C link-arg=-fuse-ld=bfd` asks for behind an option that asks for another";
+    match (in_section, as_footer) {
+        (Probe::Built { linker, .. }, _) => Finding::ok(ABOUT, linker.clone()),
+        (Probe::Failed(why), Some(Probe::Built { linker, .. })) => Finding::warn(
+            ABOUT,
+            format!("{linker} does not take linker scripts\n{why}"),
+            format!("build with `--footer`, which does without; or {OTHERS}"),
+        ),
+        (Probe::Failed(why), _) if why.contains("error[") => {
             Finding::fail("compiler", why.clone(), "mend what the compiler complains of")
         }
-        Probe::Failed(why) => Finding::fail(
-            ABOUT,
-            why.clone(),
-            "there must be a C compiler (Debian: gcc and libc6-dev), and a linker that takes linker scripts: rust-lld,\n\
-             which is Rust's default, or GNU ld. mold and gold do not; where the configuration asks for one of them,\n\
-             `-C link-arg=-fuse-ld=bfd` behind it asks for GNU ld",
-        ),
+        (Probe::Failed(why), _) => {
+            Finding::fail(ABOUT, why.clone(), format!("install a C compiler (Debian: gcc and libc6-dev), and {OTHERS}"))
+        }
     }
 }
 
 /// Another way to link, that one can do without.
-fn variant(about: &'static str, probe: &Probe, remedy: &str) -> Finding {
+fn variant(about: &'static str, probe: &Probe, runner: &[OsString], remedy: &str) -> Finding {
     match probe {
-        Probe::Built { .. } => Finding::ok(about, "can be linked"),
+        Probe::Built { path, .. } => match run_probe(path, runner) {
+            Ok(_) => Finding::ok(about, "can be linked, and runs"),
+            Err(error) => Finding::warn(about, format!("{error:#}"), remedy),
+        },
         Probe::Failed(why) => Finding::warn(about, why.clone(), remedy),
     }
 }
@@ -380,8 +397,10 @@ fn run_probe(path: &Path, runner: &[OsString]) -> Result<String> {
             command.arg(format!("{address:x}")).arg(format!("{length:x}"));
         }
         let output = command.output().context("the program that was built cannot be run")?;
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "the program that was built failed: {}\n{}", output.status, stderr.trim());
+        if !output.status.success() {
+            let said = format!("{}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+            bail!("the program that was built failed: {}", said.trim());
+        }
         said += &String::from_utf8_lossy(&output.stdout);
     }
     Ok(said)

@@ -12,10 +12,12 @@ use crate::capture::{Capture, Counts};
 use crate::carry::Statics;
 use crate::image::{self, Image, Parts};
 use crate::inputs::Inputs;
+use crate::makers::Makers;
 use crate::mark::{self, Heap, Seed};
+use crate::objects::{Kinship, Layout, Objects, Origin};
 use crate::plan::Plan;
 use crate::prove::{self, Known, Proof, Region, Run, Suspect, Unclear};
-use crate::report::Report;
+use crate::report::{Facts, Report};
 use crate::run::{Purpose, run};
 use crate::shell::Shell;
 use crate::statics::Choices;
@@ -24,10 +26,13 @@ use anyhow::{Context, Result, bail};
 use fastboot_rt::format::{HOME_ALIGN, PAGE};
 use memmap2::MmapMut;
 use std::ffi::{OsStr, OsString};
-use std::fmt;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
+
+/// How many findings of a kind are listed for those who asked with `-v`.
+const LISTED: usize = 10;
 
 /// How often an image is proved at most. In a PIE, garbage may hold an old address of the executable in one run and
 /// something else in the other.
@@ -57,8 +62,12 @@ pub(crate) struct FreezeOptions {
     pub(crate) real_random: bool,
     /// Whether libraries may use as many threads as they like while roots are evaluated.
     pub(crate) keep_threads: bool,
+    /// Processor features that the roots may see, as [`fastboot_rt::cpu`] numbers them.
+    pub(crate) cpu: u64,
     /// Whether to keep every object, dead or alive, in one run.
     pub(crate) verbatim: bool,
+    /// Whether to record which function made each object.
+    pub(crate) trace: bool,
     /// Which statics are carried or not, whatever the table says.
     pub(crate) choices: Choices,
     /// What is an error rather than a warning.
@@ -81,7 +90,9 @@ impl Default for FreezeOptions {
             memory_limit: None,
             real_random: false,
             keep_threads: false,
+            cpu: u64::MAX,
             verbatim: false,
+            trace: false,
             choices: Choices::default(),
             deny: Vec::new(),
             allow_foreign: Vec::new(),
@@ -149,17 +160,19 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
             let inputs = Inputs::of(&capture.inputs, options, &path);
             let mut statics = Statics::find(&binary, &capture, &options.choices)?;
             statics.lay_out(capture.memory_len(capture.process.home + PAGE as u64));
-            Frozen { data: image_data(&capture, &statics)?, capture, inputs, statics, plan: None, seeds: Vec::new() }
+            Frozen { data: image_data(&capture, &statics)?, capture, inputs, statics, plan: None, kinship: None }
         }
     };
     let told = || format!("cannot freeze {}", path.display());
     let mut proof = freezing.prove(&frozen).with_context(told)?;
-    let statics = &mut frozen.statics;
-    statics.drop_those_that_reach_outside(&mut proof);
-    statics.check_references(&binary, &frozen.capture, &frozen.data, &proof)?;
-    freezing.judge(&frozen, &proof).with_context(told)?;
-    freezing.judge_inputs(&frozen.inputs)?;
+    frozen.statics.drop_those_that_reach_outside(&mut proof);
     let statics = &frozen.statics;
+    let places = statics.places();
+    let objects = frozen.objects(&places);
+    let way = |offset| way(objects.as_ref(), offset);
+    statics.check_references(&binary, &frozen.capture, &frozen.data, &proof, way)?;
+    freezing.judge(&frozen, &proof, objects.as_ref()).with_context(told)?;
+    freezing.judge_inputs(&frozen.inputs)?;
     for name in statics.doubtful_dispatch_caches(&frozen.capture) {
         shell.warn(format_args!(
             "the static `{name}` held the address of one function before the roots were evaluated and another afterwards, \
@@ -176,11 +189,18 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
     for (name, decision) in statics.report() {
         shell.verbose(format_args!("static {name}: {decision}"));
     }
-    let planned = frozen.plan.as_ref().map(|(plan, _)| plan.len());
     let carried = statics.carried();
-    let carried_bytes = carried.iter().map(|range| range.length).sum();
+    let facts = Facts {
+        counts: frozen.capture.counts,
+        data: &frozen.data,
+        address: frozen.address(),
+        carried: carried.iter().map(|range| range.length).sum(),
+        overflow: frozen.overflow().map_or(0, |range| range.end - range.start),
+        objects: objects.as_ref(),
+    };
     let in_image = |offsets: &[u64]| offsets.iter().map(|offset| offset + PAGE as u64).collect::<Vec<_>>();
-    let image_pointers = freezing.is_relocatable(&frozen, &proof).then(|| in_image(&proof.image_pointers));
+    let relocatable = freezing.is_relocatable(&frozen, &proof, objects.as_ref());
+    let image_pointers = relocatable.then(|| in_image(&proof.image_pointers));
     let parts = Parts {
         data: &frozen.data,
         verbatim: frozen.plan.is_none(),
@@ -188,7 +208,7 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
         image_pointers: image_pointers.as_deref(),
         carried: &carried,
         decisions: &statics.report().collect::<Vec<_>>(),
-        report: &Report::new(frozen.capture.counts, planned, carried_bytes),
+        report: &Report::new(facts),
     };
     let image = Image::build(&binary, &frozen.capture, parts)
         .with_context(|| format!("cannot make an image for {}", path.display()))?;
@@ -223,34 +243,35 @@ struct Frozen {
     data: MmapMut,
     /// The plan and the file with it; `None` for a verbatim freeze.
     plan: Option<(Plan, PathBuf)>,
-    /// What marking began with, by the numbers that the plan has for it.
-    seeds: Vec<Origin>,
+    /// With a plan: where its objects come from.
+    kinship: Option<Kinship>,
 }
 
-/// What objects were reached from.
-#[derive(Debug)]
-enum Origin {
-    /// The root of this name.
-    Root(String),
-    /// The carried static of this name.
-    Static(String),
-}
+impl Frozen {
+    /// Address of the image data.
+    fn address(&self) -> u64 {
+        self.capture.process.home + PAGE as u64
+    }
 
-impl Origin {
-    fn name(&self) -> &str {
-        let (Self::Root(name) | Self::Static(name)) = self;
-        name
+    /// Where in the image data lies what was allocated against the plan.
+    fn overflow(&self) -> Option<Range<u64>> {
+        let (plan, _) = self.plan.as_ref()?;
+        let start = plan.end - PAGE as u64;
+        Some(start..self.capture.memory_len(self.address()).max(start))
+    }
+
+    /// The objects that were planned; `statics` is where the bytes of carried statics are.
+    fn objects<'a>(&'a self, statics: &'a [(String, Range<u64>)]) -> Option<Objects<'a>> {
+        let ((plan, _), kinship) = (self.plan.as_ref()?, self.kinship.as_ref()?);
+        let (placements, roots) = (&plan.placements, &self.capture.roots);
+        let layout = Layout { data: &self.data, address: self.address(), placements, roots, statics };
+        Some(Objects { layout, kinship })
     }
 }
 
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self {
-            Self::Root(_) => "root",
-            Self::Static(_) => "the carried static",
-        };
-        write!(f, "{what} `{}`", self.name())
-    }
+/// The way to an offset in the image data, as far as anyone knows.
+fn way(objects: Option<&Objects<'_>>, offset: u64) -> String {
+    objects.map_or_else(|| format!("offset {offset:#x} of the image data"), |objects| objects.way(offset))
 }
 
 /// The captured memory from behind the header page on, and behind it the bytes of the carried statics.
@@ -363,7 +384,16 @@ impl Freezing<'_> {
             ));
             return Ok(None);
         }
-        Ok(Some(Frozen { capture, inputs, data, statics, plan: Some((plan, path)), seeds: origins }))
+        let kinship = {
+            let bytes = planned.read_blocks()?;
+            let Some(heap) = Heap::new(&planned.blocks, &bytes) else {
+                bail!("the capture of the plan run is damaged")
+            };
+            let (placements, roots, statics) = (&plan.placements, &capture.roots, &statics.places());
+            let layout = Layout { data: &data, address: home + PAGE as u64, placements, roots, statics };
+            Kinship::find(layout, &heap, origins, Makers::find(self.binary, &planned)?)
+        };
+        Ok(Some(Frozen { capture, inputs, data, statics, plan: Some((plan, path)), kinship: Some(kinship) }))
     }
 
     /// Run 3, and the comparison.
@@ -385,11 +415,11 @@ impl Freezing<'_> {
             && let Some(unclear) = proof.unclear.iter().find(|unclear| unclear.region == Region::Executable)
         {
             bail!(
-                "the word at offset {:#x} of the image data held an address of the executable in one freeze run and \
-                 something else in {MOST_PROOFS} others, so static pointers cannot be told from data. \
+                "a word of the image (in {}) held an address of the executable in one freeze run and something else in \
+                 {MOST_PROOFS} others, so static pointers cannot be told from data. \
                  Look for randomness in the roots' expressions (a randomly seeded map that holds `&'static` \
                  references or functions), or build without --pie",
-                unclear.offset
+                way(frozen.objects(&frozen.statics.places()).as_ref(), unclear.offset)
             );
         }
         self.shell.verbose(format_args!(
@@ -439,13 +469,17 @@ impl Freezing<'_> {
 
     /// Whether the image can be used at another address: if every pointer in it is known to be one, and no object needs an
     /// alignment that another address may not have.
-    fn is_relocatable(&self, frozen: &Frozen, proof: &Proof) -> bool {
+    fn is_relocatable(&self, frozen: &Frozen, proof: &Proof, objects: Option<&Objects<'_>>) -> bool {
         let alignment = frozen.capture.counts.largest_alignment;
         let why = match proof.unclear.iter().find(|unclear| unclear.region == Region::Image) {
             Some(Unclear { offset, .. }) => {
-                format!("the word at offset {offset:#x} of its data may be a pointer or not")
+                format!("a word (in {}) may be a pointer or not", way(objects, *offset))
             }
             None if alignment > HOME_ALIGN => format!("something in it is aligned to {alignment} bytes"),
+            // Only there may an address be stored in another form: every object is kept, not just those that are found.
+            None if frozen.plan.is_none() && proof.nondeterministic != 0 => {
+                "it is verbatim, and words in it that differ from run to run may be addresses in disguise".to_owned()
+            }
             None => return true,
         };
         self.shell.verbose(format_args!("the image can only be used at its home address: {why}"));
@@ -453,20 +487,16 @@ impl Freezing<'_> {
     }
 
     /// Says what the proof found that is not as it should be, and refuses what cannot be right.
-    fn judge(&self, frozen: &Frozen, proof: &Proof) -> Result<()> {
-        let origin = |offset: u64| {
-            let (seed, within) = frozen.plan.as_ref()?.0.owner(offset + PAGE as u64)?;
-            Some((frozen.seeds.get(seed as usize)?, within))
-        };
-        let place = |offset: u64| match origin(offset) {
-            Some((origin, within)) => format!("{origin}, {within} bytes into an object"),
-            None => format!("offset {offset:#x} of the image data"),
-        };
+    fn judge(&self, frozen: &Frozen, proof: &Proof, objects: Option<&Objects<'_>>) -> Result<()> {
+        let way = |offset| way(objects, offset);
+        let origin = |offset| objects.and_then(|objects| objects.origin(offset));
         let allowed = |offset: u64| {
-            origin(offset).is_some_and(|(origin, _)| {
-                let last = origin.name().rsplit("::").next().unwrap_or_default();
-                self.options.allow_foreign.iter().any(|name| name == origin.name() || name == last)
-            })
+            let names = &self.options.allow_foreign;
+            !names.is_empty()
+                && origin(offset).is_some_and(|origin| {
+                    let last = origin.rsplit("::").next().unwrap_or_default();
+                    names.iter().any(|name| name == origin || name == last)
+                })
         };
         let foreign: Vec<_> = proof.suspects.iter().filter(|suspect| !allowed(suspect.offset)).collect();
         // Verbatim images and the overflow are full of garbage, which proves nothing.
@@ -478,14 +508,19 @@ impl Freezing<'_> {
         };
         let certain = |suspect: &&&Suspect| suspect.certain || is_value(suspect.offset);
         let certain = foreign.iter().find(|suspect| certain(suspect) && placed(suspect.offset));
+        if self.shell.is_verbose() {
+            for Suspect { offset, what, .. } in foreign.iter().take(LISTED) {
+                self.shell.verbose(format_args!("the address of {what} in {}", way(*offset)));
+            }
+        }
         if let Some(worst) = certain.or(foreign.first()) {
             let found = format!(
                 "the image holds the address of {} (in {}{}), which the embedded program does not have there",
                 worst.what,
-                place(worst.offset),
+                way(worst.offset),
                 if foreign.len() == 1 { String::new() } else { format!("; {} such words in all", foreign.len()) },
             );
-            let name = origin(worst.offset).map_or("NAME", |(origin, _)| origin.name());
+            let name = origin(worst.offset).unwrap_or("NAME");
             let remedy = format!(
                 "if it is garbage that nothing reads, allow it: `--allow-foreign {name}`, or \
                  `allow-foreign = [\"{name}\"]` in [package.metadata.fastboot]"
@@ -503,7 +538,7 @@ impl Freezing<'_> {
             let found = format!(
                 "{} words of the image differ from run to run, the first in {}: {a:#x}, then {b:#x}",
                 proof.nondeterministic,
-                place(offset)
+                way(offset)
             );
             if self.options.deny.contains(&Deny::Nondeterminism) {
                 bail!("{found}; look for clocks, randomness and threads in the root's expression");

@@ -156,7 +156,9 @@ impl Key {
             memory_limit: _,
             real_random,
             keep_threads,
+            cpu,
             verbatim,
+            trace,
             choices,
             deny,
             allow_foreign,
@@ -165,11 +167,11 @@ impl Key {
             environment,
         } = options;
         let how = format!(
-            "{stripped} {:?} {:?} {home} {real_random} {keep_threads} {verbatim} {choices:?} {deny:?} {allow_foreign:?} {runner:?} \
-             {directory:?} {environment:?} {:x}",
+            "{stripped} {:?} {:?} {home} {real_random} {keep_threads} {verbatim} {trace} {choices:?} {deny:?} \
+             {allow_foreign:?} {runner:?} {directory:?} {environment:?} {:x}",
             place,
             image,
-            fastboot_rt::cpu::features()
+            fastboot_rt::cpu::features() & cpu
         );
         Ok(Self {
             tool: this_tool(),

@@ -3,9 +3,9 @@
 //! # Reading order
 //! A binary's way through this tool, one module per stage: `cli` (what was asked) → `select` (which binaries) → `cargo`
 //! (the cold binary) → `build` (the pipeline) → `fresh` and `inputs` (is there anything to do?) → `binary` (what an ELF file
-//! says about itself) → `freeze` (runs it) →
-//! `capture` (reads what the run left) → `prove`, `image` (makes the image) → `embed` (puts it into the binary) →
-//! `inspect` (shows it). `shell` and `output` say things and write files for all of them. Beside that way: `new` (a
+//! says about itself) → `freeze` (runs it) → `capture` (reads what the run left) → `mark`, `plan` (where objects go) →
+//! `prove` (what words are) → `objects`, `makers`, `report` (whose and from whom objects are) → `image` (makes the image) →
+//! `embed` (puts it into the binary) → `inspect` (shows it). `shell` and `output` say things and write files for all of them. Beside that way: `new` (a
 //! program to begin with), `doctor` (can this machine build?), `completions` and `man` (of the command line).
 //!
 //! # Invariants
@@ -30,7 +30,9 @@ mod fresh;
 mod image;
 mod inputs;
 mod inspect;
+mod makers;
 mod mark;
+mod objects;
 mod plan;
 mod prove;
 mod report;
@@ -83,7 +85,7 @@ fn execute(command: &Command, shell: &Shell) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Verify(flags) => build::verify_alone(flags, shell),
-        Command::Inspect(flags) => inspect::inspect(&flags.path, flags.json, flags.verify),
+        Command::Inspect(flags) => inspect::inspect(flags, shell),
         Command::New(flags) => new::new(flags, shell),
         Command::Doctor(flags) => doctor::doctor(flags, shell),
         Command::Completions(flags) => completions::print(flags.shell),

@@ -106,6 +106,11 @@ impl<'a> Heap<'a> {
         Some(Self { blocks, offsets, bytes, span: span(blocks) })
     }
 
+    /// Where a block begins.
+    pub(crate) fn address(&self, block: u32) -> u64 {
+        self.blocks[block as usize].address
+    }
+
     /// What a block holds.
     pub(crate) fn contents(&self, block: u32) -> &'a [u8] {
         let start = self.offsets[block as usize];

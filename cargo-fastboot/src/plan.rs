@@ -17,7 +17,7 @@ use std::path::Path;
 #[derive(Debug)]
 pub(crate) struct Plan {
     /// By ascending offset.
-    placements: Vec<Placement>,
+    pub(crate) placements: Vec<Placement>,
     /// Offset from the home address where placements end: a multiple of the page size.
     pub(crate) end: u64,
     /// Bytes of the objects, without what alignment leaves free.
@@ -27,14 +27,19 @@ pub(crate) struct Plan {
 }
 
 /// One object's place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Placement {
-    offset: u64,
-    reserved: u64,
-    thread: u64,
-    index: u64,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Placement {
+    /// From the home address.
+    pub(crate) offset: u64,
+    /// Its size in bytes.
+    pub(crate) reserved: u64,
+    /// Which allocation of which thread it is.
+    pub(crate) thread: u64,
+    pub(crate) index: u64,
     /// Number of the seed that it was first reached from.
-    seed: u32,
+    pub(crate) seed: u32,
+    /// Number of its block in the capture of the plan run.
+    pub(crate) block: u32,
 }
 
 impl Plan {
@@ -52,22 +57,13 @@ impl Plan {
                 let offset = at.next_multiple_of(block.align.max(1));
                 let seed = marked.seeds.get(number as usize).copied().flatten().unwrap_or(u32::MAX);
                 let Block { size: reserved, thread, index, .. } = *block;
-                placements.push(Placement { offset, reserved, thread, index, seed });
+                placements.push(Placement { offset, reserved, thread, index, seed, block: number });
                 *bytes += block.size;
                 at = offset + block.size;
             }
             at = at.next_multiple_of(PAGE as u64);
         }
         Self { placements, end: at, live: bytes[0] + bytes[1], cold: bytes[1] }
-    }
-
-    /// The object at an offset from the home address: the number of the seed that it was first reached from, and how far
-    /// into the object the offset is.
-    pub(crate) fn owner(&self, offset: u64) -> Option<(u32, u64)> {
-        let after = self.placements.partition_point(|placement| placement.offset <= offset);
-        let placement = self.placements.get(after.checked_sub(1)?)?;
-        let within = offset - placement.offset;
-        (within < placement.reserved).then_some((placement.seed, within))
     }
 
     /// How many objects have a place.

@@ -78,7 +78,9 @@ pub(crate) fn run(
         limit,
         randomize: if elsewhere && !options.runner.is_empty() { None } else { Some(elsewhere) },
         apart: other.filter(|_| binary.pie).map(|other| other.process.exe_base),
+        trace: options.trace,
         seed,
+        cpu: options.cpu,
     };
     if let Purpose::Place(plan) = purpose {
         std::fs::hard_link(plan, folder.join(PLAN_FILE)).with_context(told)?;

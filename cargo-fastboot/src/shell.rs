@@ -145,6 +145,14 @@ pub(crate) fn megabytes(bytes: u64) -> String {
     }
 }
 
+/// A number for people: `1,234,567`.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().map(|group| str::from_utf8(group).unwrap_or("")).collect();
+    groups.join(",")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,5 +164,13 @@ mod tests {
             assert_eq!(megabytes(bytes), expected);
         }
         assert_eq!(megabytes(2_500_000_000), "2.5 GB");
+    }
+
+    #[test]
+    fn numbers_read_well() {
+        let read = [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")];
+        for (number, expected) in read {
+            assert_eq!(grouped(number), expected);
+        }
     }
 }

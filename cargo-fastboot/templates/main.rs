@@ -13,7 +13,8 @@ fastboot_rt::frozen! {
 /// Runs when `cargo fastboot build` builds the program, in the folder of the package. In a program that plain
 /// `cargo build` made it runs when the table is first needed.
 fn read_capitals() -> HashMap<String, String> {
-    let file = "data/capitals.txt";
+    // Declared, so that the program is frozen again when the file has changed.
+    let file = fastboot_rt::input("data/capitals.txt");
     let text = std::fs::read_to_string(file).unwrap_or_else(|error| panic!("cannot read {file}: {error}"));
     let lines = text.lines().filter_map(|line| line.split_once(": "));
     lines.map(|(country, capital)| (country.to_owned(), capital.to_owned())).collect()

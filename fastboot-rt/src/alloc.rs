@@ -127,7 +127,15 @@ pub(crate) fn set_freezing(freezing: bool) {
 }
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub(crate) use crate::number::exempt;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 use crate::place;
+
+/// Where there is no freeze mode, nothing has to be exempt from it.
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+pub(crate) fn exempt<R>(body: impl FnOnce() -> R) -> R {
+    body()
+}
 
 /// Never reached where there is no freeze mode.
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]

@@ -88,8 +88,12 @@ pub struct Request {
     /// A load bias that the executable's must be well apart from, see [`is_well_apart`]; a run whose is not ends with
     /// [`AGAIN`].
     pub apart: Option<u64>,
+    /// Whether a plan run is to record who made each allocation.
+    pub trace: bool,
     /// What random bytes follow from while roots are evaluated; `None` for real ones.
     pub seed: Option<u64>,
+    /// Processor features that may be seen, as [`crate::cpu`] numbers them; all of them for no mask at all.
+    pub cpu: u64,
 }
 
 impl Default for Request {
@@ -103,7 +107,9 @@ impl Default for Request {
             limit: 0,
             randomize: None,
             apart: None,
+            trace: false,
             seed: None,
+            cpu: u64::MAX,
         }
     }
 }
@@ -139,7 +145,8 @@ impl Request {
     /// The request as text.
     pub fn encode(&self) -> String {
         format!(
-            "{REQUEST_TITLE}\nmode {}\nscratch {:#x}\nstack {:#x}\nhome {:#x}\nlimit {}\nrandomize {}\napart {}\nrandom {}\n",
+            "{REQUEST_TITLE}\nmode {}\nscratch {:#x}\nstack {:#x}\nhome {:#x}\nlimit {}\nrandomize {}\napart {}\ntrace {}\n\
+             random {}\ncpu {:#x}\n",
             self.mode.name(),
             self.scratch,
             self.stack,
@@ -147,7 +154,9 @@ impl Request {
             self.limit,
             RANDOMIZE.into_iter().find(|(_, value)| *value == self.randomize).map_or("", |(name, _)| name),
             self.apart.map_or_else(|| "no".to_owned(), |bias| format!("{bias:#x}")),
-            self.seed.map_or_else(|| "real".to_owned(), |seed| format!("{seed:#x}"))
+            if self.trace { "yes" } else { "no" },
+            self.seed.map_or_else(|| "real".to_owned(), |seed| format!("{seed:#x}")),
+            self.cpu
         )
     }
 
@@ -177,10 +186,15 @@ impl Request {
                 Some(("apart", "no")) | Some(("random", "real")) => Some(()),
                 Some(("apart", value)) => hexadecimal(value).map(|bias| request.apart = Some(bias)),
                 Some(("random", value)) => hexadecimal(value).map(|seed| request.seed = Some(seed)),
+                Some(("cpu", value)) => hexadecimal(value).map(|cpu| request.cpu = cpu),
                 Some(("limit", value)) => value.parse().ok().map(|limit| request.limit = limit),
                 Some(("randomize", value)) => {
                     let known = RANDOMIZE.into_iter().find(|(name, _)| *name == value);
                     known.map(|(_, randomize)| request.randomize = randomize)
+                }
+                Some(("trace", value @ ("yes" | "no"))) => {
+                    request.trace = value == "yes";
+                    Some(())
                 }
                 _ => None,
             };
@@ -302,6 +316,11 @@ pub enum Tag {
     /// A block of C's heap that came to be while a root was evaluated, and was in use at the end: the root, `u64` address,
     /// `u64` size in bytes.
     CBlock = 17,
+    /// Plan run with traces: for each block of [`Tag::Blocks`] a `u32`, where in [`Tag::TraceWords`] its trace begins, or 0.
+    Traces = 19,
+    /// Traces, as `u32` words: for each the number of its return addresses, and these, innermost first, as in the ELF file,
+    /// that is, without the load bias.
+    TraceWords = 20,
     /// The mappings of the process, as `/proc/self/maps` had them at the end: a string.
     Maps = 14,
     /// Something that the expressions read: the root, `u64` [`InputKind`], `u64` 1 if it was declared, else 0, its name: the
@@ -329,7 +348,7 @@ impl InputKind {
 impl Tag {
     /// The tag with this number.
     pub fn from_number(number: u32) -> Option<Self> {
-        const ALL: [Tag; 18] = [
+        const ALL: [Tag; 20] = [
             Tag::Process,
             Tag::Root,
             Tag::Memory,
@@ -348,6 +367,8 @@ impl Tag {
             Tag::ThreadLocals,
             Tag::CBlock,
             Tag::Input,
+            Tag::Traces,
+            Tag::TraceWords,
         ];
         ALL.into_iter().find(|tag| *tag as u32 == number)
     }
@@ -448,7 +469,9 @@ mod tests {
                 limit: 1 << 30,
                 randomize,
                 apart: Some(9),
+                trace: true,
                 seed: Some(7),
+                cpu: 9,
                 ..Request::default()
             };
             assert_eq!(Request::decode(&request.encode()), Ok(request));

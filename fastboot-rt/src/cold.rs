@@ -4,6 +4,7 @@
 //! in it and not a deadlock, even when it runs through several threads. So one table holds who evaluates what and who
 //! waits for what. It is locked when an evaluation begins and ends, never while one runs, never once values are there.
 
+use crate::alloc;
 use crate::roots::RootRecord;
 use std::ptr;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -43,6 +44,13 @@ static CHANGED: Condvar = Condvar::new();
 fn table() -> MutexGuard<'static, Table> {
     // Nothing panics while the table is locked, and every change to it is a single push or removal.
     TABLE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Makes room in the table, so that evaluations which begin later hardly have to: what calls of the allocator leave on the
+/// stack finds its way into unused parts of values.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub(crate) fn reserve() {
+    table().evaluations.reserve(64);
 }
 
 impl Table {
@@ -122,11 +130,12 @@ pub(crate) fn evaluate(record: &'static RootRecord, make: impl FnOnce() -> *mut 
             drop(locked);
             panic!("cycle of roots: `{path}`");
         }
-        locked.waits.push(Wait { thread, until: record });
+        alloc::exempt(|| locked.waits.push(Wait { thread, until: record }));
         locked = CHANGED.wait(locked).unwrap_or_else(PoisonError::into_inner);
         locked.waits.retain(|wait| wait.thread != thread);
     }
-    locked.evaluations.push(Evaluation { record, by: thread, panicked: false });
+    // No part of any root: were it planned, an old address of the table could bring it into the image.
+    alloc::exempt(|| locked.evaluations.push(Evaluation { record, by: thread, panicked: false }));
     drop(locked);
 
     let mut ending = Ending { record, value: ptr::null_mut() };

@@ -80,6 +80,63 @@ const FEATURES: [Feature; 38] = {
     ]
 };
 
+/// The levels of the x86-64 psABI, and what each adds to the one before. `x86-64-v1` is what every processor has.
+const LEVELS: [(&str, &[&str]); 4] = [
+    ("x86-64-v1", &["fxsr", "sse2"]),
+    ("x86-64-v2", &["cmpxchg16b", "popcnt", "sse3", "ssse3", "sse4.1", "sse4.2"]),
+    ("x86-64-v3", &["avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "lzcnt", "movbe"]),
+    ("x86-64-v4", &["avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"]),
+];
+
+/// The features of a level, such as `x86-64-v3`, as a mask; all features for `native`; `None` for any other name.
+pub fn level(name: &str) -> Option<u64> {
+    if name == "native" {
+        return Some(u64::MAX);
+    }
+    let last = LEVELS.iter().position(|(level, _)| *level == name)?;
+    let names = LEVELS.iter().take(last + 1).flat_map(|(_, names)| *names);
+    let bit = |name| FEATURES.iter().position(|feature| feature.name == name).map_or(0, |bit| 1 << bit);
+    Some(names.fold(0, |mask, name| mask | bit(*name)))
+}
+
+/// What `cpuid` answers (EAX, EBX, ECX, EDX) without features that are not in the mask `visible`.
+///
+/// What only says how a feature is to be used is left as it is; so is what every processor has.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub(crate) fn masked(leaf: u32, subleaf: u32, mut answer: [u32; 4], visible: u64) -> [u32; 4] {
+    let of = match (leaf, subleaf) {
+        (1, _) => Leaf::Basic,
+        (7, 0) => Leaf::Extended,
+        // Newer features, of which no level has any.
+        (7, _) => return [0; 4],
+        (0x8000_0001, _) => Leaf::Vendor,
+        _ => return answer,
+    };
+    let mut hidden = match of {
+        // No further subleaf, and of features not known here none.
+        Leaf::Extended => [u32::MAX, u32::MAX, u32::MAX, u32::MAX],
+        // XOP and FMA4.
+        Leaf::Vendor => [0, 0, 1 << 11 | 1 << 16, 0],
+        Leaf::Basic => [0; 4],
+    };
+    for (bit, feature) in FEATURES.iter().enumerate().filter(|(_, feature)| feature.leaf == of) {
+        let register = match feature.register {
+            Register::Ebx => &mut hidden[1],
+            Register::Ecx => &mut hidden[2],
+            Register::Edx => &mut hidden[3],
+        };
+        if visible & (1 << bit) != 0 {
+            *register &= !(1 << feature.bit);
+        } else {
+            *register |= 1 << feature.bit;
+        }
+    }
+    for (register, hidden) in answer.iter_mut().zip(hidden) {
+        *register &= !hidden;
+    }
+    answer
+}
+
 /// Names of the features in a mask, in the order of the mask's bits.
 pub fn names(mask: u64) -> impl Iterator<Item = &'static str> {
     FEATURES.iter().enumerate().filter(move |(bit, _)| mask & (1 << bit) != 0).map(|(_, feature)| feature.name)
@@ -242,5 +299,38 @@ mod detect {
                 assert_eq!(names.contains(&name), there, "{name}");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_level_has_its_features_and_those_below() {
+        let count = |name: &str| level(name).unwrap().count_ones() as usize;
+        let mut sum = 0;
+        for (name, added) in LEVELS {
+            sum += added.len();
+            // A misspelt name would have no bit.
+            assert_eq!(count(name), sum, "{name}");
+        }
+        assert_eq!((level("native"), level("x86-64-v5")), (Some(u64::MAX), None));
+    }
+
+    #[test]
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    fn what_is_hidden_is_hidden_and_nothing_else() {
+        let all = [u32::MAX; 4];
+        let v2 = level("x86-64-v2").unwrap();
+        let [_, ebx, ecx, edx] = masked(1, 0, all, v2);
+        assert_eq!((ebx, edx), (u32::MAX, u32::MAX), "what every processor has");
+        assert_eq!(ecx & (1 << 19 | 1 << 23 | 1 << 27), 1 << 19 | 1 << 23 | 1 << 27, "sse4.1, popcnt, osxsave");
+        assert_eq!(ecx & (1 << 12 | 1 << 25 | 1 << 28), 0, "fma, aes, avx");
+        assert_eq!(masked(7, 0, all, v2), [0; 4]);
+        assert_eq!(masked(7, 0, all, level("x86-64-v3").unwrap())[1], 1 << 3 | 1 << 5 | 1 << 8, "bmi1, avx2, bmi2");
+        assert_eq!(masked(7, 1, all, u64::MAX), [0; 4]);
+        assert_eq!(masked(0x8000_0001, 0, all, v2)[2] & (1 << 5), 0, "lzcnt");
+        assert_eq!(masked(0x8000_0002, 0, all, 0), all, "the processor's name");
     }
 }

@@ -48,6 +48,11 @@ pub const HOME_WINDOW: core::ops::Range<u64> = 0x5500_0000_0000..0x5555_5555_400
 pub const DEFAULT_HOME: u64 = 0x5500_0000_0000;
 /// Alignment in bytes that a home address must have: what one page-table entry of the second level maps.
 pub const HOME_ALIGN: u64 = 2 << 20;
+/// A relocatable image is used at its home address or at this distance from it, once, twice or three times.
+///
+/// It changes one byte of an address, the fifth, and so do its multiples: should a word that moved with the image in its
+/// proof hold something else in its lower bytes, that stays what it is.
+pub const HOME_STEP: u64 = 0x18_0000_0000;
 
 /// [`Header::flags`]: the executable is position-independent, so words listed in
 /// [`TableKind::StaticPointers`] move with its load address.
@@ -55,7 +60,7 @@ pub const FLAG_PIE: u64 = 1;
 /// [`Header::flags`]: made by a verbatim freeze, so it holds dead objects too.
 pub const FLAG_VERBATIM: u64 = 2;
 /// [`Header::flags`]: [`TableKind::ImagePointers`] lists every pointer of the image into itself, and no object needs more
-/// than an alignment of [`HOME_ALIGN`], so that the image can be used at another address than its home.
+/// than an alignment of [`HOME_ALIGN`], so that the image can be used at a multiple of [`HOME_STEP`] from its home.
 pub const FLAG_RELOCATABLE: u64 = 4;
 /// [`Header::flags`]: to be mapped without permission to write.
 pub const FLAG_READ_ONLY: u64 = 8;
@@ -709,11 +714,13 @@ impl HeaderPage {
         let mut tables: [Option<Table>; MAX_TABLES] = [None; MAX_TABLES];
         for (index, entry) in directory.as_chunks::<TABLE_LEN>().0.iter().enumerate() {
             let table = Table::decode(entry, &header)?;
-            if tables.iter().flatten().any(|other| other.kind == table.kind) {
-                return field("table kind", table.kind as u64);
-            }
-            if tables.iter().flatten().any(|other| other.overlaps(&table)) {
-                return field("table offset", table.offset);
+            for other in tables.iter().take(index).flatten() {
+                if other.kind == table.kind {
+                    return field("table kind", table.kind as u64);
+                }
+                if other.overlaps(&table) {
+                    return field("table offset", table.offset);
+                }
             }
             if let Some(slot) = tables.get_mut(index) {
                 *slot = Some(table);

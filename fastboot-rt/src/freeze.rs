@@ -20,7 +20,7 @@ use crate::left::Open;
 use crate::roots::RootRecord;
 use crate::section::Program;
 use crate::start::Placeholder;
-use crate::{alloc, arena, c_heap, cpu, number, place, plan, roots, scratch, sys, watch, wrap};
+use crate::{alloc, arena, c_heap, cold, mask, number, place, plan, roots, scratch, sys, trace, watch, wrap};
 use core::convert::Infallible;
 use core::ffi::{CStr, c_void};
 use core::ops::Range;
@@ -126,6 +126,8 @@ static STACK: AtomicUsize = AtomicUsize::new(STACK_TOP[0] as usize);
 static SECTION: AtomicUsize = AtomicUsize::new(0);
 /// Whether this is a plan run.
 static PLANNING: AtomicBool = AtomicBool::new(false);
+/// Whether it is to record who made each allocation.
+static TRACING: AtomicBool = AtomicBool::new(false);
 /// The root being evaluated: its record, or null.
 static CURRENT: AtomicPtr<RootRecord> = AtomicPtr::new(core::ptr::null_mut());
 /// Arena bytes that may be used, for the message when they are used up.
@@ -186,6 +188,15 @@ pub(crate) fn evaluate(
 ) -> Result<Infallible, String> {
     let _ = LISTENER.set(listener);
     SECTION.store(program.segment.as_ref().map_or(0, |segment| segment.address), Ordering::Relaxed);
+    if request.cpu != u64::MAX {
+        mask::show_only(request.cpu).map_err(|errno| {
+            let error = io::Error::from_raw_os_error(errno);
+            format!(
+                "this machine cannot hide features of its processor ({error}): that takes a processor with CPUID \
+                 faulting (`cpuid_fault` in /proc/cpuinfo); leave out --cpu and freeze on an older machine"
+            )
+        })?;
+    }
     reserve(request, folder)?;
     STACK.store(request.stack as usize, Ordering::Relaxed);
     wrap::set_random(request.seed);
@@ -224,6 +235,7 @@ fn reserve(request: &Request, folder: &Path) -> Result<(), String> {
     LIMIT.store(limit as u64, Ordering::Relaxed);
     HOME.store(home, Ordering::Relaxed);
     PLANNING.store(request.mode == Mode::Plan, Ordering::Relaxed);
+    TRACING.store(request.mode == Mode::Plan && request.trace, Ordering::Relaxed);
     let mut placed_end = PAGE;
     if request.mode == Mode::Place {
         let path = folder.join(PLAN_FILE);
@@ -318,10 +330,11 @@ fn scrub_stack() {
 extern "C" fn freeze_thread(_: *mut c_void) -> *mut c_void {
     // None of what is allocated here can be in an image: the allocator does not freeze yet, or no longer.
     let mut times = Vec::with_capacity(roots::all().chain(roots::warm_ups()).count());
-    if let Err(errno) = number::begin(PLANNING.load(Ordering::Relaxed)) {
+    if let Err(errno) = number::begin(PLANNING.load(Ordering::Relaxed), TRACING.load(Ordering::Relaxed)) {
         listener().refused(&format!("cannot count allocations: {}", io::Error::from_raw_os_error(errno)));
         sys::exit(FAILED);
     }
+    cold::reserve();
     let before = Copies::now();
     let mut open = Open::now();
     let mut c_blocks = Vec::new();
@@ -367,7 +380,7 @@ fn write_capture(&Evaluated { times, before, after, c_blocks }: &Evaluated<'_>) 
         &[
             &word(base as u64),
             &word(sys::executable_end() as u64),
-            &word(cpu::features()),
+            &word(mask::visible_features()),
             &word(home as u64),
             &word(roots::warm_ups().count() as u64),
             &word(sys::thread_locals_start() as u64),
@@ -425,21 +438,29 @@ fn write_capture(&Evaluated { times, before, after, c_blocks }: &Evaluated<'_>) 
 
 /// Writes the live blocks of the scratch heap, and what they hold if that is wanted.
 fn write_blocks(with_bytes: bool) -> bool {
-    let (mut blocks, mut total) = (Vec::new(), 0u64);
+    let (mut blocks, mut traces, mut total) = (Vec::new(), Vec::new(), 0u64);
+    let tracing = TRACING.load(Ordering::Relaxed);
     scratch::for_each_live(|block| {
         total += block.size.next_multiple_of(8);
         let number = block.number;
         for word in [block.address as u64, block.size, u64::from(block.align), u64::from(number.thread), number.index] {
             blocks.extend_from_slice(&word.to_le_bytes());
         }
+        if tracing {
+            traces.extend_from_slice(&number.trace.to_le_bytes());
+        }
     });
-    let written = write_record(Tag::Blocks, &[&blocks]);
+    let mut written = write_record(Tag::Blocks, &[&blocks]);
+    if tracing {
+        let words: Vec<u8> = trace::words().iter().flat_map(|word| word.to_le_bytes()).collect();
+        written &= write_record(Tag::Traces, &[&traces]) && write_record(Tag::TraceWords, &[&words]);
+    }
     if !with_bytes {
         return written;
     }
     let Some(file) = CAPTURE.get() else { return false };
     let mut out = BufWriter::with_capacity(1 << 20, file);
-    let mut written = written && out.write_all(&record_head(Tag::BlockBytes, total as usize)).is_ok();
+    written &= out.write_all(&record_head(Tag::BlockBytes, total as usize)).is_ok();
     for block in blocks.as_chunks::<{ crate::capture::BLOCK_LEN }>().0 {
         let mut fields = crate::capture::Payload::new(block);
         let (Some(address), Some(size)) = (fields.number(), fields.number()) else { return false };

@@ -5,7 +5,7 @@
 //! that Rust code creates passes through here. A thread that came about otherwise has no plan.
 
 use crate::scratch::Number;
-use crate::sys;
+use crate::{sys, trace};
 use core::alloc::Layout;
 use core::cell::Cell;
 use core::ffi::{c_int, c_void};
@@ -16,6 +16,13 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsiz
 pub(crate) const UNKNOWN: u32 = u32::MAX;
 /// [`Number::thread`] of blocks that have a place in the image but had to leave it; the index is the placement's.
 pub(crate) const PLACED: u32 = u32::MAX - 1;
+
+impl Number {
+    /// Of a block that has this placement, but is not there.
+    pub(crate) fn placed(placement: u32) -> Self {
+        Self { thread: PLACED, trace: 0, index: u64::from(placement) }
+    }
+}
 
 /// Most threads a freeze run can tell apart.
 const MAX_THREADS: usize = 1 << 16;
@@ -35,6 +42,8 @@ pub(crate) struct Thread {
     count: AtomicU64,
     /// In a plan run: what was asked for, allocation by allocation.
     log: *mut u32,
+    /// In a plan run with traces: the top of a stack for [`trace::record`], or 0.
+    trace_stack: usize,
     /// In a place run: the plan for this thread.
     plan: &'static [u64],
     /// What was asked for was not what the plan says: its numbers mean nothing any more.
@@ -74,15 +83,20 @@ pub(crate) fn exempt<R>(body: impl FnOnce() -> R) -> R {
 static REGISTRY: AtomicPtr<*const Thread> = AtomicPtr::new(ptr::null_mut());
 static REGISTERED: AtomicUsize = AtomicUsize::new(0);
 static LOGGING: AtomicBool = AtomicBool::new(false);
+static TRACING: AtomicBool = AtomicBool::new(false);
 
 /// Starts counting, with this thread as the first. Called once, when there is one thread that allocates.
 ///
 /// # Errors
 /// The `errno` of `mmap`.
-pub(crate) fn begin(logging: bool) -> Result<(), i32> {
+pub(crate) fn begin(logging: bool, tracing: bool) -> Result<(), i32> {
     let registry = sys::map_anonymous(MAX_THREADS * size_of::<*const Thread>())?;
     REGISTRY.store(registry.cast(), Ordering::Release);
     LOGGING.store(logging, Ordering::Relaxed);
+    if tracing {
+        trace::begin(MAX_THREADS)?;
+        TRACING.store(true, Ordering::Relaxed);
+    }
     let thread = register(FIRST_KEY).ok_or(libc::ENOMEM)?;
     CURRENT.set(thread);
     Ok(())
@@ -100,6 +114,7 @@ fn register(key: u64) -> Option<*mut Thread> {
     } else {
         ptr::null_mut()
     };
+    let trace_stack = if TRACING.load(Ordering::Relaxed) { trace::stack(index).unwrap_or(0) } else { 0 };
     let thread: *mut Thread = sys::map_anonymous(size_of::<Thread>()).ok()?.cast();
     // SAFETY: `thread` is fresh memory, page-aligned and large enough; `registry` has `MAX_THREADS` entries, of which
     // entry `index` is this call's alone.
@@ -110,6 +125,7 @@ fn register(key: u64) -> Option<*mut Thread> {
             children: AtomicU32::new(0),
             count: AtomicU64::new(0),
             log,
+            trace_stack,
             plan: crate::plan::of_thread(key),
             diverged: AtomicBool::new(false),
             start: None,
@@ -157,14 +173,17 @@ pub(crate) enum Planned {
 pub(crate) fn next(layout: Layout) -> Planned {
     // SAFETY: null, or the address of a thread that is never freed.
     let Some(thread) = (unsafe { CURRENT.get().as_ref() }) else {
-        return Planned::No(Number { thread: UNKNOWN, index: 0 });
+        return Planned::No(Number { thread: UNKNOWN, trace: 0, index: 0 });
     };
     let index = thread.count.load(Ordering::Relaxed);
     thread.count.store(index + 1, Ordering::Relaxed);
-    let number = Number { thread: thread.index, index };
-    if !thread.log.is_null() && (index as usize) < MAX_LOGGED {
-        // SAFETY: inside the log, which only this thread writes to.
-        unsafe { thread.log.add(index as usize).write(fingerprint(layout)) };
+    let mut number = Number { thread: thread.index, trace: 0, index };
+    if !thread.log.is_null() {
+        number.trace = trace::record(thread.trace_stack);
+        if (index as usize) < MAX_LOGGED {
+            // SAFETY: inside the log, which only this thread writes to.
+            unsafe { thread.log.add(index as usize).write(fingerprint(layout)) };
+        }
     }
     if thread.diverged.load(Ordering::Relaxed) {
         return Planned::No(number);

@@ -117,7 +117,7 @@ pub(crate) fn alloc(layout: Layout, zeroed: bool) -> *mut u8 {
                         PLACED_COUNT.fetch_add(1, Ordering::Relaxed);
                         born(block, layout.size())
                     }
-                    _ => temporary(layout, zeroed, Number { thread: PLACED, index: u64::from(placement) }),
+                    _ => temporary(layout, zeroed, Number::placed(placement)),
                 }
             }
             Planned::No(_) => {
@@ -176,7 +176,7 @@ pub(crate) unsafe fn realloc(block: *mut u8, layout: Layout, new_size: usize) ->
                 resized(layout.size(), new_size);
                 return block;
             }
-            Some((number, _)) => temporary(new_layout, false, Number { thread: PLACED, index: u64::from(number) }),
+            Some((number, _)) => temporary(new_layout, false, Number::placed(number)),
             None => born(arena::alloc(new_layout, false), new_size),
         }
     } else if arena::grow(block, layout.size(), new_size) {

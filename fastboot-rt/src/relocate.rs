@@ -1,19 +1,29 @@
-//! Relocate: gets an image to its home address, or makes it right for the address that it is at.
+//! Relocate: gets an image to its home address, or to another one that it can be made right for.
 //!
 //! ```text
 //! section, non-PIE    at home already
-//! section, PIE        home is reserved and the segment moved there; else it stays where it is
-//! footer, snapshot    the kernel is asked for home; it maps the file elsewhere if something is there
+//! section, PIE        the place is reserved and the segment moved there
+//! footer, snapshot    the kernel is asked for the place; if something is there, it maps the file elsewhere, and is asked
+//!                     for the next one
 //! ```
 //!
-//! An image that is not at home is moved to where its distance from home is a multiple of 2 MiB, and has the distance added
-//! to each of its pointers into itself, if it knows them all.
+//! An image that is not at home has the distance added to each of its pointers into itself, if it knows them all.
 
-use crate::format::{self, FLAG_READ_ONLY, FLAG_RELOCATABLE, FormatError, HOME_ALIGN, HeaderPage, PAGE, TableKind};
+use crate::format::{
+    self, FLAG_READ_ONLY, FLAG_RELOCATABLE, FormatError, HOME_STEP, HOME_WINDOW, Header, HeaderPage, PAGE, TableKind,
+};
 use crate::section::Program;
 use crate::sys::{self, Descriptor};
 use crate::thaw::Reason;
 use core::ptr;
+
+/// Where an image may be: at home, and, if it is relocatable, at three more addresses.
+fn places(header: &Header) -> impl Iterator<Item = usize> + use<> {
+    let (home, length) = (header.home, header.length);
+    let steps = if header.flags & FLAG_RELOCATABLE != 0 { 3 } else { 0 };
+    let places = (0..=steps).map(move |step| home + step * HOME_STEP);
+    places.filter(move |place| place + length <= HOME_WINDOW.end).map(|place| place as usize)
+}
 
 /// An image in a file, opened, nothing of it read.
 pub(crate) struct Stored {
@@ -41,14 +51,18 @@ impl Stored {
         Ok(page)
     }
 
-    /// Maps the image: at its home address if nothing is there.
+    /// Maps the image in one of its places.
     pub(crate) fn map(&self, page: HeaderPage) -> Result<Mapped, Reason> {
-        let (home, length) = (page.header.home as usize, page.header.length as usize);
+        let length = page.header.length as usize;
         let writable = page.header.flags & FLAG_READ_ONLY == 0;
-        match sys::map_private(&self.file, self.offset, length, home, writable) {
-            Ok(address) => Ok(Mapped { page, address, writable }),
-            Err(errno) => Err(Reason::Map { length: page.header.length, errno }),
+        for place in places(&page.header) {
+            match sys::map_private(&self.file, self.offset, length, place, writable) {
+                Ok(address) if address == place => return Ok(Mapped { page, address, writable }),
+                Ok(address) => sys::release(address, length),
+                Err(errno) => return Err(Reason::Map { length: page.header.length, errno }),
+            }
         }
+        Err(Reason::home(&page.header, libc::EEXIST))
     }
 }
 
@@ -95,6 +109,8 @@ impl Mapped {
     }
 
     /// The same, and that every entry of a relocation table lies in the image data.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn verify_relocations(&self, kind: TableKind) -> Result<(), Reason> {
         self.verify(kind)?;
         match format::relocations(self.table(kind), &self.page.header).find_map(Result::err) {
@@ -103,66 +119,68 @@ impl Mapped {
         }
     }
 
-    /// Moves the image to its home address.
+    /// Moves the image to one of its places.
     ///
     /// # Safety
     /// Nothing refers to where it is now.
-    pub(crate) unsafe fn move_home(&mut self) -> Result<(), i32> {
-        let (home, length) = (self.page.header.home as usize, self.length());
-        sys::reserve(home, length)?;
+    #[cold]
+    pub(crate) unsafe fn move_home(&mut self) -> Result<(), Reason> {
+        let mut refused = None;
+        for place in places(&self.page.header) {
+            // SAFETY: the caller's promise.
+            match unsafe { self.move_to(place) } {
+                Ok(()) => return Ok(()),
+                Err(errno) => refused = refused.or(Some(errno)),
+            }
+        }
+        Err(Reason::home(&self.page.header, refused.unwrap_or(0)))
+    }
+
+    /// Moves the image to `place`, if nothing is there.
+    ///
+    /// # Safety
+    /// Nothing refers to where it is now.
+    unsafe fn move_to(&mut self, place: usize) -> Result<(), i32> {
+        sys::reserve(place, self.length())?;
         // SAFETY: the target was reserved just now; the rest is the caller's promise.
-        let moved = unsafe { sys::move_pages(self.address..self.address + length, home) };
+        let moved = unsafe { sys::move_pages(self.address..self.address + self.length(), place) };
         match moved {
-            Ok(()) => self.address = home,
-            Err(_) => sys::release(home, length),
+            Ok(()) => self.address = place,
+            Err(_) => sys::release(place, self.length()),
         }
         moved
     }
 
-    /// Moves the image to where its distance from home is a multiple of [`HOME_ALIGN`], as that of the two images was that
-    /// the table of image pointers comes from. The bytes of a word that such a distance does not change may be a number
-    /// that was written over those of an address; another distance would change the number.
-    ///
-    /// # Safety
-    /// Nothing refers to where it is now.
-    unsafe fn move_to_alignment(&mut self) -> Result<(), i32> {
-        let align = HOME_ALIGN as usize;
-        if self.address.is_multiple_of(align) {
-            return Ok(());
-        }
-        let length = self.length();
-        let reserved = sys::reserve_anywhere(length + align)?;
-        let target = reserved.next_multiple_of(align);
-        // SAFETY: the target was reserved just now; the rest is the caller's promise.
-        let moved = unsafe { sys::move_pages(self.address..self.address + length, target) };
-        let behind = target + if moved.is_ok() { length } else { 0 };
-        sys::release(reserved, target - reserved);
-        sys::release(behind, reserved + length + align - behind);
-        moved.map(|()| self.address = target)
-    }
-
     /// Makes every pointer in the image right: those into the executable, which was loaded at `program.exe_base`, and
-    /// those into the image itself. `refused` is why the image is not at home, if it is not.
+    /// those into the image itself.
     ///
     /// Whatever is wrong with the table of image pointers is noticed before anything is written; that of static pointers
     /// was verified.
     ///
     /// # Safety
-    /// The image belongs to this program, and nothing refers to its data.
-    pub(crate) unsafe fn relocate(&mut self, program: &Program, refused: i32) -> Result<(), Reason> {
-        let header = &self.page.header;
-        let read_only = header.flags & FLAG_READ_ONLY != 0;
-        let slide = (program.exe_base as u64).wrapping_sub(header.exe_base);
-        if self.distance() != 0 {
-            if header.flags & FLAG_RELOCATABLE == 0 {
-                return Err(Reason::Home { home: header.home, errno: refused });
-            }
-            let length = header.length;
-            // SAFETY: the caller's promise.
-            unsafe { self.move_to_alignment() }.map_err(|errno| Reason::Map { length, errno })?;
+    /// The image belongs to this program and is in one of its places, and nothing refers to its data.
+    #[inline]
+    pub(crate) unsafe fn relocate(&mut self, program: &Program) -> Result<(), Reason> {
+        let slide = (program.exe_base as u64).wrapping_sub(self.page.header.exe_base);
+        let distance = self.distance();
+        if slide == 0 && distance == 0 {
+            return self.set_writable(self.page.header.flags & FLAG_READ_ONLY == 0);
+        }
+        // SAFETY: the caller's promise.
+        unsafe { self.relocate_by(slide, distance) }
+    }
+
+    /// Adds `slide` to the static pointers, and `distance` to those into the image.
+    ///
+    /// # Safety
+    /// That of [`Mapped::relocate`].
+    #[cold]
+    #[inline(never)]
+    unsafe fn relocate_by(&mut self, slide: u64, distance: u64) -> Result<(), Reason> {
+        let read_only = self.page.header.flags & FLAG_READ_ONLY != 0;
+        if distance != 0 {
             self.verify_relocations(TableKind::ImagePointers)?;
         }
-        let distance = self.distance();
         for (kind, distance) in [(TableKind::StaticPointers, slide), (TableKind::ImagePointers, distance)] {
             if distance == 0 || self.page.entry(kind).is_none() {
                 continue;

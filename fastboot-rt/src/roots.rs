@@ -45,6 +45,8 @@ use core::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 /// }
 /// # assert_eq!(INDEX.0.len(), 3);
 /// ```
+///
+/// What it says must also hold of the thawed value and itself, before there is a fresh one.
 #[macro_export]
 macro_rules! frozen {
     () => {};
@@ -94,7 +96,12 @@ macro_rules! frozen {
 macro_rules! __check {
     ($thawed:expr, $fresh:expr, $type:ty, $check:expr) => {{
         let check: fn(&$type, &$type) -> bool = $check;
-        if check($thawed, &$fresh) { $crate::Checked::Equal } else { $crate::Checked::Different }
+        // What the thawed value needs must be there already: evaluating a fresh one may put it there.
+        if check($thawed, $thawed) && check($thawed, &$fresh) {
+            $crate::Checked::Equal
+        } else {
+            $crate::Checked::Different
+        }
     }};
     ($thawed:expr, $fresh:expr, $type:ty) => {
         (&$crate::__private::Probe::<$type>::NEW).compare($thawed, || $fresh)
@@ -164,6 +171,10 @@ pub trait ComparePartialEq<T> {
 
 impl<T: PartialEq> ComparePartialEq<T> for Probe<T> {
     fn compare(&self, thawed: &T, fresh: impl FnOnce() -> T) -> Checked {
+        // What the thawed value needs must be there already: evaluating a fresh one may put it there.
+        if !T::eq(thawed, thawed) {
+            return Checked::Different;
+        }
         let fresh = fresh();
         // Both ways: a map looks up in the other one what it holds itself, and the lookups that matter are those in the
         // thawed value.

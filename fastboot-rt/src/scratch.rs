@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! slot │ header, 48 bytes │ block … │ slack │ next slot │ …
-//!        class, live, number, thread, size, align, next free, own address
+//!        class, trace, number, size, thread, live, align, next free, own address
 //! ```
 //!
 //! The space behind one block and before the next is never empty, so an address one past the end of a block belongs to
@@ -24,6 +24,8 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 pub(crate) struct Number {
     /// Index of the thread in the registry of [`crate::number`].
     pub(crate) thread: u32,
+    /// Place of its trace in [`crate::trace`], or 0.
+    pub(crate) trace: u32,
     /// Counted from 0 for each thread.
     pub(crate) index: u64,
 }
@@ -31,11 +33,13 @@ pub(crate) struct Number {
 #[repr(C)]
 struct SlotHeader {
     class: u32,
-    live: u32,
+    trace: u32,
     index: u64,
     size: u64,
     thread: u32,
-    align: u32,
+    live: u8,
+    /// The exponent of 2.
+    align: u8,
     next_free: *mut SlotHeader,
     /// Address of this header: the word before the block, also where alignment puts the block further off.
     slot: *mut SlotHeader,
@@ -187,11 +191,12 @@ pub(crate) fn alloc(layout: Layout, zeroed: bool, number: Number) -> *mut u8 {
     unsafe {
         slot.write(SlotHeader {
             class: class as u32,
-            live: 1,
+            trace: number.trace,
             index: number.index,
             size: layout.size() as u64,
             thread: number.thread,
-            align: layout.align() as u32,
+            live: 1,
+            align: layout.align().ilog2() as u8,
             next_free: ptr::null_mut(),
             slot,
         });
@@ -235,7 +240,7 @@ pub(crate) fn dealloc(block: *mut u8) {
 pub(crate) fn number_of(block: *mut u8) -> Number {
     let slot = header(block);
     // SAFETY: the block is live, so its slot's header is initialised and nobody writes to it now.
-    unsafe { Number { thread: (*slot).thread, index: (*slot).index } }
+    unsafe { Number { thread: (*slot).thread, trace: (*slot).trace, index: (*slot).index } }
 }
 
 /// Gives a live block another size where it stands, if its slot has room.
@@ -277,12 +282,12 @@ pub(crate) fn for_each_live(mut each: impl FnMut(Block)) {
         }
         if header.live == 1 {
             let first = at + HEADER;
-            let align = header.align as usize;
+            let align = 1usize << header.align;
             each(Block {
                 address: if align <= 16 { first } else { first.next_multiple_of(align) },
                 size: header.size,
-                align: header.align,
-                number: Number { thread: header.thread, index: header.index },
+                align: align as u32,
+                number: Number { thread: header.thread, trace: header.trace, index: header.index },
             });
         }
         at += class_size(header.class as usize);
@@ -306,9 +311,10 @@ mod tests {
 
     #[test]
     fn the_heap_keeps_its_books() {
-        let start = 0x5548_0000_0000;
+        // Where no other test of this process has anything.
+        let start = 0x5550_0000_0000;
         reserve(start..start + (1 << 30), 1 << 29).unwrap();
-        let number = |index| Number { thread: 0, index };
+        let number = |index| Number { thread: 0, trace: 0, index };
         let layout = |size, align| Layout::from_size_align(size, align).unwrap();
         let mut blocks = Vec::new();
         for (index, (size, align)) in

@@ -6,7 +6,7 @@ use crate::install::Config;
 use crate::snapshot::Location;
 use crate::sys::{self, Line};
 use crate::thaw::{self, Thawed};
-use crate::{alloc, check, freeze, path, roots};
+use crate::{alloc, check, cpu, freeze, mask, path, roots};
 use core::cell::UnsafeCell;
 use core::ffi::{c_char, c_int};
 use core::fmt::{self, Write};
@@ -71,7 +71,6 @@ fn run_later_constructors((own, count, arguments, environment): Call) {
 pub fn start(placeholder: &'static Placeholder, state: &'static alloc::State, config: &'static Config, call: Call) {
     alloc::install(state);
     let installed = Installed { placeholder, config };
-    installed.keep();
     // Keeps the registry's anchor in the program.
     core::hint::black_box(roots::anchor());
 
@@ -83,10 +82,13 @@ pub fn start(placeholder: &'static Placeholder, state: &'static alloc::State, co
         run_later_constructors(call);
         freeze::run(folder, placeholder);
     }
-    if let Some(how) = variable(first_run::VARIABLE) {
-        let freezer = first_run::prepare(&installed, how);
-        run_later_constructors(call);
-        freezer.run();
+    if config.cache.is_some() {
+        installed.keep();
+        if let Some(how) = variable(first_run::VARIABLE) {
+            let freezer = first_run::prepare(&installed, how);
+            run_later_constructors(call);
+            freezer.run();
+        }
     }
     let check = variable(c"FASTBOOT_CHECK");
     let log = variable(c"FASTBOOT_LOG").is_some_and(|value| !matches!(value.to_bytes(), b"" | b"0" | b"off"));
@@ -106,9 +108,13 @@ pub fn start(placeholder: &'static Placeholder, state: &'static alloc::State, co
         report(&outcome, begun.as_ref(), sys::now().wrapping_sub(began));
     }
     if let Some(path) = check {
+        let features = outcome.thawed.as_ref().map(|thawed| thawed.cpu);
+        if let Some(features) = features.filter(|features| *features != cpu::features()) {
+            // So that the same code is chosen as in the freeze. Where that cannot be, it is chosen for this processor.
+            let _ = mask::show_only(features);
+        }
         run_later_constructors(call);
-        let thawed = if outcome.thawed.is_some() { Ok(()) } else { Err(outcome.skipped().to_string()) };
-        check::run(path, thawed);
+        check::run(path, features.map(drop).ok_or_else(|| outcome.skipped().to_string()));
     }
 }
 

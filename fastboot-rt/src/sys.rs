@@ -53,7 +53,8 @@ pub(crate) unsafe fn raw_syscall(number: libc::c_long, arguments: [libc::c_long;
     result
 }
 
-fn errno() -> i32 {
+/// What the last call that failed left in `errno`.
+pub(crate) fn errno() -> i32 {
     // SAFETY: the C library returns the address of this thread's `errno`, always valid.
     unsafe { *libc::__errno_location() }
 }
@@ -229,17 +230,6 @@ pub(crate) fn reserve(address: usize, length: usize) -> Result<(), i32> {
         return Err(libc::EEXIST);
     }
     Ok(())
-}
-
-/// Reserves `length` bytes of address space wherever the kernel likes, without access and without cost.
-///
-/// # Errors
-/// The `errno`.
-pub(crate) fn reserve_anywhere(length: usize) -> Result<usize, i32> {
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-    // SAFETY: a new mapping that replaces none.
-    let got = unsafe { libc::mmap(ptr::null_mut(), length, libc::PROT_NONE, flags, -1, 0) };
-    if got == libc::MAP_FAILED { Err(errno()) } else { Ok(got.expose_provenance()) }
 }
 
 /// Gives back what [`reserve`] reserved, or [`map_private`] mapped.

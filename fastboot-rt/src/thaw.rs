@@ -11,7 +11,7 @@
 
 use crate::cache::{Cache, Home};
 use crate::first_run::Installed;
-use crate::format::{self, FLAG_COLD, FLAG_PIE, FLAG_VERITY, FormatError, Header, TableKind};
+use crate::format::{self, FLAG_COLD, FLAG_PIE, FLAG_RELOCATABLE, FLAG_VERITY, FormatError, Header, TableKind};
 use crate::relocate::{Mapped, Stored};
 use crate::roots::{self, Source};
 use crate::section::{self, Program};
@@ -30,6 +30,8 @@ pub(crate) struct Thawed {
     /// In bytes.
     pub(crate) length: usize,
     pub(crate) relocated: bool,
+    /// The processor features that its values were built with.
+    pub(crate) cpu: u64,
 }
 
 /// What came of looking for an image.
@@ -73,8 +75,9 @@ pub(crate) enum Reason {
     Untrusted(&'static str),
     /// The system refuses to map the image.
     Map { length: u64, errno: i32 },
-    /// Something is at the home address, or the system refuses it, and the image cannot be used anywhere else.
-    Home { home: u64, errno: i32 },
+    /// Something is at the home address, or the system refuses it, and the image cannot be used anywhere else, or nowhere
+    /// else either.
+    Home { home: u64, errno: i32, relocatable: bool },
     /// The system refuses to make the image writable, or read-only.
     Protect { errno: i32 },
     /// The processor lacks features the values were built with.
@@ -97,6 +100,11 @@ impl Reason {
                 | Self::Roots { .. }
                 | Self::Root { .. }
         )
+    }
+
+    /// None of the places of an image is to be had; `errno` is why home is not.
+    pub(crate) fn home(header: &Header, errno: i32) -> Self {
+        Self::Home { home: header.home, errno, relocatable: header.flags & FLAG_RELOCATABLE != 0 }
     }
 
     /// Whether there is simply nothing there.
@@ -129,8 +137,9 @@ impl fmt::Display for Reason {
             Self::File { call, errno } => write!(f, "cannot {call}: {}", Errno(errno)),
             Self::Untrusted(why) => f.write_str(why),
             Self::Map { length, errno } => write!(f, "cannot map {length} bytes: {}", Errno(errno)),
-            Self::Home { home, errno } => {
-                write!(f, "home address {home:#x} not available ({}), and the image cannot be relocated", Errno(errno))
+            Self::Home { home, errno, relocatable } => {
+                let elsewhere = if relocatable { "nor its other places" } else { "and the image cannot be relocated" };
+                write!(f, "home address {home:#x} not available ({}), {elsewhere}", Errno(errno))
             }
             Self::Protect { errno } => write!(f, "cannot change its protection: {}", Errno(errno)),
             Self::Cpu { missing } => {
@@ -253,26 +262,30 @@ pub(crate) fn thaw(installed: &Installed, files: bool, snapshot: Option<Location
             return outcome;
         }
     };
-    if outcome.take(Source::Section, from_section(&program)) || !files {
-        return outcome;
-    }
-    let Some(identity) = program.identity() else {
-        outcome.skip(Source::Footer, Reason::NotStamped);
-        return outcome;
-    };
-    let from_file = |source, stored: Result<Stored, Reason>| from_file(source, &stored?, identity, &program);
-    if outcome.take(Source::Footer, from_file(Source::Footer, footer::image())) {
-        return outcome;
-    }
-    if let Some(location) = snapshot
-        && outcome.take(Source::Snapshot, from_file(Source::Snapshot, snapshot::image(location)))
-    {
-        return outcome;
-    }
-    if let Some(cache) = installed.cache(identity).filter(|_| cache) {
-        outcome.take(Source::Cache, from_file(Source::Cache, cache.image(&Home::of_start())));
+    if !outcome.take(Source::Section, from_section(&program)) && files {
+        look_at_files(&mut outcome, &program, cache.then_some(installed));
     }
     outcome
+}
+
+/// Looks for an image in the files that may have one. Out of line, as all that an embedded program has no use for, so that
+/// its start touches little code.
+#[cold]
+#[inline(never)]
+fn look_at_files(outcome: &mut Outcome, program: &Program, with_cache: Option<&Installed>) {
+    let Some(identity) = program.identity() else { return outcome.skip(Source::Footer, Reason::NotStamped) };
+    let from_file = |source, stored: Result<Stored, Reason>| from_file(source, &stored?, identity, program);
+    if outcome.take(Source::Footer, from_file(Source::Footer, footer::image())) {
+        return;
+    }
+    if let Some(location) = outcome.snapshot
+        && outcome.take(Source::Snapshot, from_file(Source::Snapshot, snapshot::image(location)))
+    {
+        return;
+    }
+    if let Some(cache) = with_cache.and_then(|installed| installed.cache(identity)) {
+        outcome.take(Source::Cache, from_file(Source::Cache, cache.image(&Home::of_start())));
+    }
 }
 
 /// Looks into the cache once more. Whether it has a good snapshot by now, which `outcome` then is.
@@ -288,14 +301,13 @@ fn from_section(program: &Program) -> Result<Thawed, Reason> {
     // Without names of types: what was embedded by identity has the types of this binary, and reading the names of all of
     // them costs page faults.
     check(&image, program, false)?;
-    let mut refused = 0;
     if image.distance() != 0 {
         // SAFETY: nothing refers to the segment: slices made of it are gone, and the placeholder static is only ever used
         // for its address.
-        refused = unsafe { image.move_home() }.err().unwrap_or(0);
+        unsafe { image.move_home() }?;
     }
     // SAFETY: the image passed `check`, and is that of this program, because the two are one file.
-    unsafe { use_it(&mut image, program, Source::Section, refused) }
+    unsafe { use_it(&mut image, program, Source::Section) }
 }
 
 fn from_file(source: Source, stored: &Stored, identity: [u8; 32], program: &Program) -> Result<Thawed, Reason> {
@@ -310,7 +322,7 @@ fn from_file(source: Source, stored: &Stored, identity: [u8; 32], program: &Prog
     let mut image = stored.map(page)?;
     let used = check(&image, program, true).and_then(|()| {
         // SAFETY: the image passed `check`, and it has the identity of this program.
-        unsafe { use_it(&mut image, program, source, libc::EEXIST) }
+        unsafe { use_it(&mut image, program, source) }
     });
     if used.is_err() {
         image.unmap();
@@ -339,7 +351,9 @@ fn check(image: &Mapped, program: &Program, type_names: bool) -> Result<(), Reas
     let header = &image.page.header;
     image.verify(TableKind::Roots)?;
     image.verify(TableKind::Carried)?;
-    image.verify_relocations(TableKind::StaticPointers)?;
+    if image.page.entry(TableKind::StaticPointers).is_some() {
+        image.verify_relocations(TableKind::StaticPointers)?;
+    }
     let entries = image.table(TableKind::Roots);
     let mut expected = 0;
     for (index, record) in roots::all().enumerate() {
@@ -373,10 +387,10 @@ fn check(image: &Mapped, program: &Program, type_names: bool) -> Result<(), Reas
 /// Makes the image's pointers right, restores the statics, and gives every root its value.
 ///
 /// # Safety
-/// The image is that of this program and passed [`check`]; nothing refers to its data.
-unsafe fn use_it(image: &mut Mapped, program: &Program, source: Source, refused: i32) -> Result<Thawed, Reason> {
+/// The image is that of this program, passed [`check`], and is in one of its places; nothing refers to its data.
+unsafe fn use_it(image: &mut Mapped, program: &Program, source: Source) -> Result<Thawed, Reason> {
     // SAFETY: the caller's promise.
-    unsafe { image.relocate(program, refused) }?;
+    unsafe { image.relocate(program) }?;
     // SAFETY: its pointers are right now, and it stays mapped.
     unsafe {
         restore(image, program.exe_base);
@@ -390,6 +404,7 @@ unsafe fn use_it(image: &mut Mapped, program: &Program, source: Source, refused:
         address: image.address,
         length: image.length(),
         relocated: image.distance() != 0,
+        cpu: image.page.header.cpu,
     })
 }
 

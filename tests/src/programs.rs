@@ -46,8 +46,12 @@ pub enum Linker {
 /// A binary to be built.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Program {
-    /// The package, whose only binary has the same name.
+    /// The package.
     pub package: &'static str,
+    /// The binary, which has the name of the package if it is the only one.
+    pub bin: &'static str,
+    /// Whether it is built with the feature `full` of its package.
+    pub full: bool,
     /// The profile.
     pub profile: &'static str,
     /// How it is linked.
@@ -59,7 +63,13 @@ pub struct Program {
 impl Program {
     /// `package` as `cargo fastboot build --release` builds it.
     pub fn new(package: &'static str) -> Self {
-        Self { package, profile: "release", link: Link::NonPie, linker: Linker::Lld }
+        Self { package, bin: package, full: false, profile: "release", link: Link::NonPie, linker: Linker::Lld }
+    }
+
+    /// Another binary of the package.
+    #[must_use]
+    pub fn bin(self, bin: &'static str) -> Self {
+        Self { bin, ..self }
     }
 
     /// The same, linked in another way.
@@ -84,12 +94,13 @@ impl Program {
     fn build_now(&self) -> Result<Built> {
         let target = TargetFolder::lock()?;
         let mut command = target.fastboot_build()?;
-        command.args(["--package", self.package, "--profile", self.profile]).args(self.link.flag());
+        command.args(["--package", self.package, "--bin", self.bin, "--profile", self.profile, "--verbose"]);
+        command.args(self.link.flag()).args(self.full.then_some("--features=full"));
         if self.linker == Linker::Gnu {
             // What rustc itself offers for going back to the linker of the C compiler, on this target, since 1.90.
             command.env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS", "-Clinker-features=-lld");
         }
-        succeed(&mut command)?;
+        let said = succeed(&mut command)?.stderr;
 
         let folder = tempfile::tempdir()?;
         let made = target.path().join(self.profile);
@@ -99,8 +110,9 @@ impl Program {
             anyhow::Ok(to)
         };
         Ok(Built {
-            embedded: copy(&made.join(self.package), self.package)?,
-            cold: copy(&cold_path(&made, self.package), &format!("{}.cold", self.package))?,
+            embedded: copy(&made.join(self.bin), self.bin)?,
+            cold: copy(&cold_path(&made, self.bin), &format!("{}.cold", self.bin))?,
+            said: String::from_utf8_lossy(&said).into_owned(),
             folder,
         })
     }
@@ -108,8 +120,8 @@ impl Program {
 
 impl fmt::Display for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { package, profile, link, linker } = self;
-        write!(f, "`{package}` with profile `{profile}`, {link:?}, {linker:?}")
+        let Self { package, bin, profile, link, linker, .. } = self;
+        write!(f, "`{bin}` of `{package}` with profile `{profile}`, {link:?}, {linker:?}")
     }
 }
 
@@ -125,6 +137,8 @@ pub struct Built {
     pub embedded: PathBuf,
     /// The cold binary that it was made from.
     pub cold: PathBuf,
+    /// What the tool said, with `--verbose`.
+    pub said: String,
     folder: TempDir,
 }
 

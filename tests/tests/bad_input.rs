@@ -86,6 +86,56 @@ fn roots_that_need_each_other() -> Result<()> {
 }
 
 #[test]
+fn a_root_that_is_an_open_file() -> Result<()> {
+    bad("open_file", &[], &["open_file::FILE", "left the file descriptor", "Cargo.toml", "open it where it is used"])
+}
+
+#[test]
+fn a_root_that_is_a_socket() -> Result<()> {
+    bad("listener", &[], &["listener::DOOR", "left the file descriptor", "socket:", "open it where it is used"])
+}
+
+#[test]
+fn a_root_that_is_a_mapped_file() -> Result<()> {
+    bad("mapping", &[], &["mapping::MAPPED", "left the mapped file", "Cargo.toml", "map it where it is used"])
+}
+
+#[test]
+fn a_root_that_holds_a_running_thread() -> Result<()> {
+    bad(
+        "running_thread",
+        &[],
+        &["running_thread::WORKER", "the address of a running thread", "keep it out of the root"],
+    )
+}
+
+#[test]
+fn a_root_that_holds_memory_of_c() -> Result<()> {
+    bad("c_memory", &[], &["c_memory::HANDLES", "that C code allocated with `malloc`", "keep it out of the root"])
+}
+
+#[test]
+fn a_root_that_points_to_a_thread_local() -> Result<()> {
+    let says = ["points_to_local::ADDRESSES", "the thread-local `points_to_local::LOCAL`", "keep it out of the root"];
+    bad("points_to_local", &[], &says)
+}
+
+#[test]
+fn a_root_that_points_to_a_static_that_is_not_carried() -> Result<()> {
+    let says = ["the static `crossbeam_epoch::", "lists the threads of the freeze run", "carry = [\"crossbeam_epoch::"];
+    bad("points_to_skipped", &[], &says)
+}
+
+#[test]
+fn a_root_that_differs_from_run_to_run() -> Result<()> {
+    let way = ["differ from run to run", "root `process_id::IDS`, +0x8 → 8 bytes, +0x0 → 16 bytes, +0x8: 0x"];
+    bad("process_id", &["--deny", "nondeterminism"], &way)?;
+    let made = "root `process_id::IDS`, +0x8 → 8 bytes made by `process_id::IDS::value`, +0x0 → 16 bytes made by \
+                `process_id::IDS::value`, +0x8: 0x";
+    bad("process_id", &["--deny", "nondeterminism", "--trace"], &[made])
+}
+
+#[test]
 fn several_binaries_and_none_named() -> Result<()> {
     let target = TargetFolder::lock()?;
     require_error(

@@ -25,7 +25,7 @@ fn everything() -> impl Iterator<Item = (Linker, Link, &'static str)> {
 }
 
 fn thaws(linker: Linker, link: Link, profile: &'static str) -> Result<()> {
-    let program = Program { package: "small", profile, link, linker };
+    let program = Program { profile, linker, ..Program::new("small").link(link) };
     let built = program.build()?;
     // The linker asked for is the linker used: lld leaves its name in .comment, which `strip = true` may take out.
     if profile != "stripped" {

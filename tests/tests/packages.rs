@@ -86,7 +86,9 @@ fn a_new_user_installs_makes_a_program_and_changes_its_data() -> Result<()> {
         let mut command = runs::program(&program);
         runs::Run::of(command.arg(country).env("FASTBOOT_LOG", "1"))
     };
-    build()?;
+    let said = |output: std::process::Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    let first = said(build()?);
+    ensure!(first.contains("Freezing demo") && !first.contains("warning"), "{first}");
     let answer = ask("France")?;
     ensure!(
         answer.stdout == "Paris\n" && answer.stderr.starts_with("fastboot: thawed 1 root from section, "),
@@ -98,7 +100,10 @@ fn a_new_user_installs_makes_a_program_and_changes_its_data() -> Result<()> {
     let data = demo.join("data/capitals.txt");
     fs::write(&data, fs::read_to_string(&data)? + "Utopia: Amaurot\n")?;
     ensure!(ask("Utopia")?.stdout.is_empty(), "the program read the file");
-    build()?;
+    let again = said(build()?);
+    ensure!(again.contains("Freezing demo"), "{again}");
+    let fresh = said(build()?);
+    ensure!(fresh.contains("Fresh demo"), "{fresh}");
     ensure!(ask("Utopia")?.stdout == "Amaurot\n", "{:?}", ask("Utopia")?);
 
     let inspected = succeed(user.cargo(&demo).args(["fastboot", "inspect", "--json"]).arg(&program))?;

@@ -8,16 +8,16 @@ use super::policy;
 
 /// A symbol, understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Name {
+pub(crate) struct Name {
     /// As in Rust source, without hashes; the symbol itself if it is not Rust's.
-    pub(super) text: String,
+    pub(crate) text: String,
     /// The crate that owns it; `None` if it is not Rust's.
-    pub(super) crate_name: Option<String>,
+    pub(crate) crate_name: Option<String>,
 }
 
 impl Name {
     /// Takes a symbol apart.
-    pub(super) fn of(symbol: &str) -> Self {
+    pub(crate) fn of(symbol: &str) -> Self {
         Self::rust(symbol).unwrap_or_else(|| Self { text: symbol.to_owned(), crate_name: None })
     }
 

@@ -16,7 +16,7 @@ use crate::section::Program;
 use crate::statics::{Dump, references, words};
 use crate::sys::{self, Descriptor, Line};
 use crate::thaw::Reason;
-use crate::{arena, c_heap, cpu};
+use crate::{arena, c_heap, mask};
 use core::alloc::Layout;
 use core::ffi::CStr;
 use core::fmt::{self, Write as _};
@@ -159,7 +159,7 @@ impl Freezer {
         let header = Header {
             flags: FLAG_VERBATIM,
             home: DEFAULT_HOME,
-            cpu: cpu::features(),
+            cpu: mask::visible_features(),
             root_count: roots::all().count() as u32,
             identity: self.cache.identity,
             data_length: data.len() as u64,

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::format::{
-    Carried, DEFAULT_HOME, FLAG_READ_ONLY, FLAG_RELOCATABLE, HEADER_LEN, PAGE, TABLE_LEN, Table, encode_relocations,
+    Carried, DEFAULT_HOME, FLAG_READ_ONLY, FLAG_RELOCATABLE, HEADER_LEN, HOME_STEP, PAGE, TABLE_LEN, Table,
+    encode_relocations,
 };
 use core::ffi::CStr;
 use std::ffi::CString;
@@ -82,6 +83,15 @@ fn image(flags: u64) -> (Vec<u8>, Vec<Part>) {
     (bytes, checked)
 }
 
+/// An image whose header says something else, but is not damaged.
+fn forged(mut bytes: Vec<u8>, change: impl FnOnce(&mut Header)) -> Vec<u8> {
+    let mut header = format::HeaderPage::decode(&bytes).unwrap().header;
+    change(&mut header);
+    let directory = bytes[HEADER_LEN..HEADER_LEN + header.table_count as usize * TABLE_LEN].to_vec();
+    bytes[..HEADER_LEN].copy_from_slice(&header.encode(&directory));
+    bytes
+}
+
 /// A snapshot that is deleted in the end.
 struct Snapshot {
     path: PathBuf,
@@ -145,7 +155,7 @@ fn a_snapshot_is_used_at_home_and_elsewhere() {
         let damaged = thaw_and(&snapshot, look);
         sys::release(DEFAULT_HOME as usize, PAGE);
         let (address, relocated, word) = elsewhere.unwrap();
-        assert!(relocated && address != DEFAULT_HOME);
+        assert!(relocated && address == DEFAULT_HOME + HOME_STEP);
         assert_eq!(word - address, POINTER.0 - DEFAULT_HOME);
         assert!(matches!(damaged, Err(Reason::Format(FormatError::Digest { part: "image pointer table", .. }))));
     }
@@ -153,7 +163,26 @@ fn a_snapshot_is_used_at_home_and_elsewhere() {
     sys::reserve(DEFAULT_HOME as usize, PAGE).unwrap();
     let elsewhere = thaw_and(&snapshot, |_| ());
     sys::release(DEFAULT_HOME as usize, PAGE);
-    assert!(matches!(elsewhere, Err(Reason::Home { home: DEFAULT_HOME, errno: libc::EEXIST })), "{elsewhere:?}");
+    assert!(matches!(elsewhere, Err(Reason::Home { relocatable: false, .. })), "{elsewhere:?}");
+    thaw_and(&snapshot, |_| ()).unwrap();
+}
+
+#[test]
+fn the_next_place_is_tried_until_there_is_none() {
+    let _turn = turn();
+    // None of its places is one that another test uses.
+    let home = 0x5504_0000_0000;
+    let snapshot = Snapshot::new("places", &forged(image(FLAG_RELOCATABLE).0, |header| header.home = home));
+    let places: [u64; 4] = std::array::from_fn(|step| home + step as u64 * HOME_STEP);
+    for place in places {
+        assert_eq!(thaw_and(&snapshot, |thawed| thawed.address as u64).unwrap(), place);
+        // Only the fifth byte of an address is another one.
+        assert_eq!((place ^ home) & !(0xff << 32), 0, "{place:#x}");
+        sys::reserve(place as usize, PAGE).unwrap();
+    }
+    let refused = thaw_and(&snapshot, |_| ());
+    assert!(matches!(refused, Err(Reason::Home { relocatable: true, .. })), "{refused:?}");
+    places.iter().for_each(|place| sys::release(*place as usize, PAGE));
     thaw_and(&snapshot, |_| ()).unwrap();
 }
 
@@ -199,11 +228,7 @@ fn every_byte_that_counts_is_missed_when_it_is_wrong() {
 #[test]
 fn another_identity_is_told() {
     let _turn = turn();
-    let (mut bytes, _) = image(0);
-    let mut header = format::HeaderPage::decode(&bytes).unwrap().header;
-    header.identity = [0xab; 32];
-    let directory = bytes[HEADER_LEN..HEADER_LEN + header.table_count as usize * TABLE_LEN].to_vec();
-    bytes[..HEADER_LEN].copy_from_slice(&header.encode(&directory));
-    let reason = thaw_and(&Snapshot::new("identity", &bytes), |_| ()).unwrap_err().to_string();
+    let snapshot = Snapshot::new("identity", &forged(image(0).0, |header| header.identity = [0xab; 32]));
+    let reason = thaw_and(&snapshot, |_| ()).unwrap_err().to_string();
     assert!(reason.contains(&"ab".repeat(32)) && reason.contains(&"07".repeat(32)), "{reason}");
 }

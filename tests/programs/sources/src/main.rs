@@ -48,7 +48,7 @@ fastboot_rt::frozen! {
 
     /// A closure that owns something.
     static ADD: Add = evaluated("ADD", || {
-        let own = vec![1, 2, 3];
+        let own: Vec<usize> = (1..4).collect();
         Box::new(move |number| format!("{} and {number}", own.iter().sum::<usize>()))
     });
 

@@ -1,0 +1,434 @@
+//! What a file holds. Field by field what `inspect --json` prints.
+
+use crate::binary::{Binary, hex};
+use crate::image::Image;
+use crate::objects::Size;
+use crate::report::{Made, Part};
+use crate::shell::grouped;
+use anyhow::{Context, Result, bail};
+use fastboot_rt::format::{self, FLAGS, FormatError, HeaderPage, MAGIC, Rule, STATIC_LEN, TableKind, relocations};
+use serde::Serialize;
+use std::path::Path;
+
+/// A file.
+#[derive(Debug, Serialize)]
+pub(super) struct Found {
+    pub(super) file: String,
+    /// `cold`, `embedded` or `snapshot`.
+    pub(super) kind: &'static str,
+    /// Where an executable has its image: `section` or `footer`.
+    pub(super) place: Option<&'static str>,
+    #[serde(flatten)]
+    pub(super) binary: Option<Executable>,
+    pub(super) image: Option<Facts>,
+}
+
+/// What an ELF file says of itself.
+#[derive(Debug, Serialize)]
+pub(super) struct Executable {
+    pub(super) identity: String,
+    pub(super) pie: bool,
+    pub(super) dynamic: bool,
+    pub(super) section: Section,
+    pub(super) footer: Option<Footer>,
+    /// The statics in the tables of a cold binary.
+    pub(super) statics: Option<Statics>,
+}
+
+/// What a cold binary knows of its statics, for a freeze of its own.
+#[derive(Debug, Serialize)]
+pub(super) struct Statics {
+    pub(super) known: usize,
+    pub(super) may_be_carried: usize,
+}
+
+impl Statics {
+    /// Reads the section of a cold binary, if it has tables.
+    fn read(binary: &Binary) -> Result<Option<Self>> {
+        if binary.is_embedded() || matches!(HeaderPage::decode(binary.section_bytes()), Err(FormatError::Cold)) {
+            return Ok(None);
+        }
+        let cold = Image::from_bytes(binary.section_bytes())?;
+        let table = cold.table(TableKind::Statics)?;
+        let may_be_carried = format::statics(table).flatten().filter(|one| one.rule != Rule::Skip).count();
+        Ok(Some(Self { known: table.len() / STATIC_LEN, may_be_carried }))
+    }
+}
+
+/// Its `fastboot` section.
+#[derive(Debug, Serialize)]
+pub(super) struct Section {
+    pub(super) index: usize,
+    pub(super) segment: Option<usize>,
+    pub(super) address: String,
+    pub(super) offset: u64,
+    pub(super) size: u64,
+    pub(super) align: u64,
+}
+
+/// An image at the end of the file.
+#[derive(Debug, Serialize)]
+pub(super) struct Footer {
+    pub(super) offset: u64,
+    pub(super) length: u64,
+}
+
+/// What there is to know of an image. What its report would say is missing if it has none.
+#[derive(Debug, Serialize)]
+pub(super) struct Facts {
+    pub(super) version: u16,
+    pub(super) flags: Vec<&'static str>,
+    pub(super) home: String,
+    pub(super) length: u64,
+    pub(super) data_offset: u64,
+    pub(super) data_length: u64,
+    pub(super) objects: Option<u64>,
+    pub(super) live: Option<u64>,
+    /// `live` divided by `data_length`.
+    pub(super) density: Option<f64>,
+    pub(super) planned: Option<u64>,
+    pub(super) placed: Option<u64>,
+    pub(super) overflowed: Option<u64>,
+    pub(super) strayed: Option<u64>,
+    /// Words that hold an address of the image.
+    pub(super) pointers: Option<u64>,
+    /// Words that are relocated at start.
+    pub(super) static_pointers: u64,
+    pub(super) page_size: u32,
+    pub(super) exe_base: String,
+    pub(super) identity: String,
+    pub(super) cpu_features: Vec<&'static str>,
+    pub(super) tables: Vec<Table>,
+    pub(super) roots: Vec<Root>,
+    pub(super) contents: Option<Contents>,
+    pub(super) statics: Vec<Static>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Table {
+    pub(super) name: &'static str,
+    pub(super) offset: u64,
+    pub(super) length: u64,
+    pub(super) entries: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Root {
+    pub(super) name: String,
+    #[serde(rename = "type")]
+    pub(super) type_name: String,
+    pub(super) size: u64,
+    pub(super) align: u64,
+    pub(super) address: String,
+    /// The objects that nobody else reaches.
+    pub(super) own: Option<Owned>,
+    /// The objects that it reaches and others too.
+    pub(super) shares: Option<Size>,
+}
+
+/// Objects with one owner, or one kind of owner.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Owned {
+    #[serde(flatten)]
+    pub(super) size: Size,
+    /// Who made the most of it; nothing if that was not traced.
+    pub(super) functions: Vec<Function>,
+}
+
+/// What one function made of it.
+#[derive(Debug, Serialize)]
+pub(super) struct Function {
+    pub(super) name: Option<String>,
+    #[serde(flatten)]
+    pub(super) size: Size,
+}
+
+/// Whose the bytes of the image data are that are not a root's own. There is no such thing for a verbatim image.
+#[derive(Debug, Serialize)]
+pub(super) struct Contents {
+    /// Of several roots.
+    pub(super) shared: Owned,
+    /// What only carried statics lead to, and their own bytes.
+    pub(super) statics: Owned,
+    pub(super) carried: u64,
+    /// What was allocated against the plan.
+    pub(super) overflow: u64,
+    /// What alignment and pages leave free.
+    pub(super) gaps: u64,
+    pub(super) traced: bool,
+    pub(super) largest: Vec<Large>,
+}
+
+/// One of the largest objects.
+#[derive(Debug, Serialize)]
+pub(super) struct Large {
+    pub(super) bytes: u64,
+    pub(super) function: Option<String>,
+    pub(super) way: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Static {
+    pub(super) name: String,
+    pub(super) decision: String,
+}
+
+impl Found {
+    /// Looks at a file.
+    pub(super) fn look(path: &Path) -> Result<Self> {
+        let unusable = || format!("{} cannot be used", path.display());
+        let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let file = path.display().to_string();
+        if bytes.starts_with(&MAGIC) {
+            let image = Image::from_bytes(&bytes).with_context(unusable)?;
+            return Ok(Self { file, kind: "snapshot", place: None, binary: None, image: Some(Facts::of(&image)?) });
+        }
+        if !bytes.starts_with(b"\x7fELF") {
+            bail!("{} is neither an ELF executable, nor a fastboot snapshot, nor a deferred file", path.display());
+        }
+        let binary = Binary::parse(path, bytes).with_context(unusable)?;
+        let image = match binary.image_bytes() {
+            None => None,
+            Some((place, bytes)) => {
+                let image = Image::from_bytes(bytes);
+                Some((place, image.with_context(|| format!("the image in {} cannot be used", path.display()))?))
+            }
+        };
+        Ok(Self {
+            file,
+            kind: if image.is_some() { "embedded" } else { "cold" },
+            place: image.as_ref().map(|(place, _)| *place),
+            binary: Some(Executable::of(&binary).with_context(unusable)?),
+            image: image.as_ref().map(|(_, image)| Facts::of(image)).transpose()?,
+        })
+    }
+}
+
+impl Found {
+    /// What kind of file it is.
+    pub(super) fn describe(&self) -> String {
+        let Some(binary) = &self.binary else { return self.kind.to_owned() };
+        let pie = if binary.pie { "PIE" } else { "non-PIE" };
+        format!("{} binary, {pie}, {}", self.kind, if binary.dynamic { "dynamic" } else { "static" })
+    }
+}
+
+impl Executable {
+    fn of(binary: &Binary) -> Result<Self> {
+        let section = binary.section;
+        Ok(Self {
+            identity: hex(&binary.identity),
+            pie: binary.pie,
+            dynamic: binary.dynamic,
+            section: Section {
+                index: section.index,
+                segment: section.segment,
+                address: format!("{:#x}", section.address),
+                offset: section.offset,
+                size: section.size,
+                align: section.align,
+            },
+            footer: binary.footer.map(|footer| Footer { offset: footer.offset, length: footer.length }),
+            statics: Statics::read(binary)?,
+        })
+    }
+}
+
+impl Facts {
+    fn of(image: &Image) -> Result<Self> {
+        let header = image.header();
+        let report = image.report()?;
+        let fit = report.as_ref().and_then(|report| report.plan);
+        let contents = report.as_ref().and_then(|report| report.contents.as_ref());
+        let names = contents.and_then(|contents| contents.functions.as_deref());
+        let owned = |part: &Part| Owned::of(part, names.unwrap_or_default());
+        let mut roots = Vec::new();
+        for index in 0..image.root_count() as usize {
+            let (root, name, type_name) = image.root(index)?;
+            let part = contents.and_then(|contents| contents.roots.get(index));
+            roots.push(Root {
+                name: name.to_owned(),
+                type_name: type_name.to_owned(),
+                size: root.size,
+                align: root.align,
+                address: format!("{:#x}", root.value),
+                own: part.map(owned),
+                shares: part.and_then(|part| part.shares),
+            });
+        }
+        let relocated = |kind| Ok::<_, anyhow::Error>(relocations(image.table(kind)?, header).count() as u64);
+        let mut tables = Vec::new();
+        for table in image.tables() {
+            let entries = match table.kind {
+                TableKind::StaticPointers | TableKind::ImagePointers => Some(relocated(table.kind)?),
+                kind => (kind.entry_len() > 1).then(|| table.length / kind.entry_len() as u64),
+            };
+            tables.push(Table { name: table.kind.name(), offset: table.offset, length: table.length, entries });
+        }
+        let decisions = image.carry_report()?.into_iter();
+        let flags = FLAGS.into_iter();
+        Ok(Self {
+            version: fastboot_rt::format::VERSION,
+            flags: flags.filter(|(flag, _)| header.flags & flag != 0).map(|(_, name)| name).collect(),
+            home: format!("{:#x}", header.home),
+            length: header.length,
+            data_offset: header.data_offset,
+            data_length: header.data_length,
+            objects: report.as_ref().map(|report| report.objects),
+            live: report.as_ref().map(|report| report.live),
+            density: report.as_ref().map(|report| report.live as f64 / header.data_length.max(1) as f64),
+            planned: fit.map(|fit| fit.planned),
+            placed: fit.map(|fit| fit.placed),
+            overflowed: fit.map(|fit| fit.overflowed),
+            strayed: fit.map(|fit| fit.strayed),
+            pointers: report.as_ref().map(|report| report.pointers),
+            static_pointers: relocated(TableKind::StaticPointers)?,
+            page_size: header.page_size,
+            exe_base: format!("{:#x}", header.exe_base),
+            identity: hex(&header.identity),
+            cpu_features: fastboot_rt::cpu::names(header.cpu).collect(),
+            tables,
+            contents: contents.map(|contents| {
+                let objects = contents.roots.iter().chain([&contents.shared, &contents.statics]);
+                let known = objects.map(|part| part.size.bytes).sum::<u64>() + contents.carried + contents.overflow;
+                Contents {
+                    shared: owned(&contents.shared),
+                    statics: owned(&contents.statics),
+                    carried: contents.carried,
+                    overflow: contents.overflow,
+                    gaps: header.data_length.saturating_sub(known),
+                    traced: names.is_some(),
+                    largest: contents
+                        .largest
+                        .iter()
+                        .map(|large| Large {
+                            bytes: large.bytes,
+                            function: large.function.and_then(|function| names?.get(function).cloned()),
+                            way: large.way.clone(),
+                        })
+                        .collect(),
+                }
+            }),
+            roots,
+            statics: decisions
+                .map(|(name, decision)| Static { name: name.to_owned(), decision: decision.to_owned() })
+                .collect(),
+        })
+    }
+
+    /// Whether it holds dead objects too, and nobody knows whose which object is.
+    pub(super) fn is_verbatim(&self) -> bool {
+        self.flags.contains(&"verbatim")
+    }
+
+    /// The roots, those first that have the most of their own.
+    pub(super) fn roots_by_size(&self) -> Vec<&Root> {
+        let mut roots: Vec<&Root> = self.roots.iter().collect();
+        roots.sort_by(|a, b| b.own_size().bytes.cmp(&a.own_size().bytes).then(a.name.cmp(&b.name)));
+        roots
+    }
+
+    /// What became of the plan, behind a number of objects.
+    pub(super) fn fit(&self) -> String {
+        let (Some(planned), Some(placed)) = (self.planned, self.placed) else { return String::new() };
+        let mut text = match placed == planned && Some(placed) == self.objects {
+            true => ", all placed as planned".to_owned(),
+            false => format!(", {} of {} placed as planned", grouped(placed), grouped(planned)),
+        };
+        let [strayed, overflowed] = [self.strayed, self.overflowed].map(Option::unwrap_or_default);
+        if overflowed > 0 {
+            text += &format!("; {strayed} threads left the plan, {} allocations overflowed", grouped(overflowed));
+        }
+        text
+    }
+
+    /// What happens to pointers at start.
+    pub(super) fn relocations(&self) -> String {
+        match self.static_pointers {
+            0 => "none is relocated at start".to_owned(),
+            1 => "1 static pointer is relocated at start".to_owned(),
+            count => format!("{} static pointers are relocated at start", grouped(count)),
+        }
+    }
+}
+
+impl Root {
+    /// The objects that nobody else reaches.
+    pub(super) fn own_size(&self) -> Size {
+        self.own.as_ref().map(|own| own.size).unwrap_or_default()
+    }
+}
+
+/// What of the image data is no root's own.
+pub(super) struct Other<'a> {
+    pub(super) name: &'static str,
+    pub(super) what: &'static str,
+    pub(super) size: Size,
+    pub(super) functions: &'a [Function],
+}
+
+impl Contents {
+    /// All that there is of it.
+    pub(super) fn others(&self) -> impl Iterator<Item = Other<'_>> {
+        let (shared, statics) = (&self.shared, &self.statics);
+        let held = Size { bytes: statics.size.bytes + self.carried, ..statics.size };
+        let bytes = |bytes| Size { objects: 0, bytes };
+        let all = [
+            ("shared", "reached from several roots", shared.size, shared.functions.as_slice()),
+            ("carried statics", "and what only they lead to", held, statics.functions.as_slice()),
+            ("overflow", "allocated against the plan", bytes(self.overflow), &[]),
+            ("gaps", "left free by alignment and pages", bytes(self.gaps), &[]),
+        ];
+        let all = all.into_iter().filter(|(_, _, size, _)| size.bytes > 0);
+        all.map(|(name, what, size, functions)| Other { name, what, size, functions })
+    }
+}
+
+impl Owned {
+    fn of(part: &Part, names: &[String]) -> Self {
+        let name = |made: &Made| made.function.and_then(|function| names.get(function).cloned());
+        let functions = part.functions.iter().map(|made| Function { name: name(made), size: made.size });
+        Self { size: part.size, functions: functions.collect() }
+    }
+}
+
+/// A type's name as one would write it, with everything imported: `Vec<String>` for `alloc::vec::Vec<alloc::string::String>`.
+pub(super) fn without_paths(type_name: &str) -> String {
+    let is_part = |character: char| character.is_alphanumeric() || character == '_';
+    let (mut text, mut rest) = (String::new(), type_name);
+    while let Some(first) = rest.chars().next() {
+        let length = rest.find(|character| !is_part(character)).unwrap_or(rest.len());
+        let (word, behind) = rest.split_at(length.max(if length == 0 { first.len_utf8() } else { 0 }));
+        match behind.strip_prefix("::") {
+            // The beginning of a path, and not the end of a bracket.
+            Some(behind) if length > 0 => rest = behind,
+            _ => {
+                text += word;
+                rest = behind;
+            }
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_lose_their_paths() {
+        for (long, short) in [
+            ("u8", "u8"),
+            ("alloc::vec::Vec<alloc::string::String>", "Vec<String>"),
+            ("(&str, fn(&'_ str) -> alloc::string::String)", "(&str, fn(&'_ str) -> String)"),
+            (
+                "alloc::boxed::Box<dyn core::ops::function::Fn(u64) -> u64 + core::marker::Send>",
+                "Box<dyn Fn(u64) -> u64 + Send>",
+            ),
+            ("<a::B as c::D>::E<[größe::Maß; 4]>", "<B as D>::E<[Maß; 4]>"),
+            ("", ""),
+        ] {
+            assert_eq!(without_paths(long), short);
+        }
+    }
+}

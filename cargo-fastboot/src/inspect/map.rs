@@ -1,0 +1,216 @@
+//! The map of the page: a block for each root, as large as what is its alone, with parts for the functions that made it.
+//!
+//! It is laid out here and not by the page, so that it is there without scripts too. A script only shows what lies under
+//! the pointer.
+
+use super::found::{Contents, Facts, Function};
+use super::html::Escaped;
+use super::treemap::{self, Rectangle};
+use crate::shell::{grouped, megabytes};
+use std::cmp::Reverse;
+use std::fmt::{Result, Write};
+
+/// The map, in the units of its view box.
+const MAP: Rectangle = Rectangle { x: 0.0, y: 0.0, width: 1160.0, height: 600.0 };
+/// Height of a line with a name.
+const TITLE: f64 = 20.0;
+/// Width of the frame around the parts of a block.
+const FRAME: f64 = 3.0;
+/// Widths of a letter and of a capital, at most, in the fonts of the map.
+const LETTER: f64 = 7.2;
+const CAPITAL: f64 = 9.2;
+/// Blocks, and parts of a block, that are shown by themselves.
+const MOST: usize = 40;
+/// Those that take less than one part in this many of the map are too small to be seen.
+const TOO_SMALL: u64 = 2000;
+/// Hues of roots, in degrees; neighbours are easily told apart.
+const HUES: [u32; 12] = [210, 28, 145, 345, 265, 48, 180, 315, 95, 235, 10, 165];
+/// Shades of parts.
+const SHADES: usize = 6;
+
+/// What one owner, or one reason, takes of the image data.
+struct Block {
+    name: String,
+    what: String,
+    bytes: u64,
+    /// Hue in degrees; none for what is not a root's.
+    hue: Option<u32>,
+    /// The largest first; none if nobody knows.
+    parts: Vec<Part>,
+}
+
+struct Part {
+    name: String,
+    what: String,
+    bytes: u64,
+}
+
+/// Writes the map and its legend.
+pub(super) fn write(page: &mut String, image: &Facts, contents: &Contents) -> Result {
+    let blocks = blocks(image, contents);
+    let sizes: Vec<u64> = blocks.iter().map(|block| block.bytes).collect();
+    let total = sizes.iter().sum();
+    let by = if contents.traced {
+        "Each block is a root with what is its alone; its parts are the functions that made it."
+    } else {
+        "Each block is a root with what is its alone. Freeze with <code>--trace</code> to see which functions made it."
+    };
+    writeln!(page, "<h2>Map of the image data, {}</h2>\n<p class=\"quiet\">{by}</p>", megabytes(total))?;
+    let Rectangle { width, height, .. } = MAP;
+    writeln!(
+        page,
+        "<svg class=\"map\" viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"Map of the image by root\">"
+    )?;
+    for (block, area) in blocks.iter().zip(treemap::layout(&sizes, MAP)) {
+        write_block(page, block, area, total)?;
+    }
+    writeln!(page, "</svg>\n<ul class=\"legend\">")?;
+    let square = Rectangle { width: 1.0, height: 1.0, ..Rectangle::default() };
+    for block in &blocks {
+        writeln!(
+            page,
+            "<li><svg viewBox=\"0 0 1 1\">{}</svg>{} <span class=\"quiet\">{}, {}</span></li>",
+            rectangle(square, block.hue, 0, ""),
+            Escaped(&block.name),
+            megabytes(block.bytes),
+            percent(block.bytes, total)
+        )?;
+    }
+    writeln!(page, "</ul>")
+}
+
+/// The blocks of the map, the largest first, but at the end one for all that are too small.
+fn blocks(image: &Facts, contents: &Contents) -> Vec<Block> {
+    let of_roots = image.roots_by_size().into_iter().zip(HUES.into_iter().cycle()).map(|(root, hue)| {
+        let shares = match root.shares {
+            Some(size) if size.objects > 0 => format!("\nshares {} with others", megabytes(size.bytes)),
+            _ => String::new(),
+        };
+        let functions = root.own.as_ref().map_or(&[][..], |own| &own.functions);
+        Block {
+            name: root.name.clone(),
+            what: objects(root.own_size().objects) + &shares,
+            bytes: root.own_size().bytes,
+            hue: Some(hue),
+            parts: parts(functions, root.own_size().bytes),
+        }
+    });
+    let of_others = contents.others().map(|other| Block {
+        name: other.name.to_owned(),
+        what: other.what.to_owned(),
+        bytes: other.size.bytes,
+        hue: None,
+        parts: parts(other.functions, other.size.bytes),
+    });
+    let mut blocks: Vec<Block> = of_roots.chain(of_others).filter(|block| block.bytes > 0).collect();
+    blocks.sort_by_key(|block| Reverse(block.bytes));
+    let total = blocks.iter().map(|block| block.bytes).sum();
+    let seen = shown(blocks.iter().map(|block| block.bytes), total);
+    let small = blocks.split_off(seen);
+    if !small.is_empty() {
+        let names: Vec<&str> = small.iter().take(MOST).map(|block| block.name.as_str()).collect();
+        blocks.push(Block {
+            name: format!("{} smaller ones", small.len()),
+            what: names.join("\n") + if small.len() > MOST { "\n…" } else { "" },
+            bytes: small.iter().map(|block| block.bytes).sum(),
+            hue: None,
+            parts: Vec::new(),
+        });
+    }
+    blocks
+}
+
+/// Who made the objects of a block of so many bytes; nothing if nobody knows.
+fn parts(functions: &[Function], bytes: u64) -> Vec<Part> {
+    let count = shown(functions.iter().map(|function| function.size.bytes), bytes);
+    let mut parts: Vec<Part> = functions[..count]
+        .iter()
+        .map(|function| Part {
+            name: function.name.clone().unwrap_or_else(|| "unknown function".to_owned()),
+            what: objects(function.size.objects),
+            bytes: function.size.bytes,
+        })
+        .collect();
+    let rest = bytes - parts.iter().map(|part| part.bytes).sum::<u64>().min(bytes);
+    if !parts.is_empty() && rest > 0 {
+        parts.push(Part { name: "other functions".to_owned(), what: String::new(), bytes: rest });
+    }
+    parts
+}
+
+/// How many of these sizes, which descend, are shown by themselves.
+fn shown(sizes: impl Iterator<Item = u64>, total: u64) -> usize {
+    sizes.take(MOST).take_while(|size| *size > total / TOO_SMALL).count()
+}
+
+fn objects(count: u64) -> String {
+    format!("{} object{}", grouped(count), if count == 1 { "" } else { "s" })
+}
+
+fn percent(bytes: u64, total: u64) -> String {
+    format!("{:.1} %", bytes as f64 * 100.0 / total.max(1) as f64)
+}
+
+fn write_block(page: &mut String, block: &Block, area: Rectangle, total: u64) -> Result {
+    let size = megabytes(block.bytes);
+    let tip = format!("{}\n{size}, {}\n{}", block.name, percent(block.bytes, total), block.what);
+    let name = Escaped(&block.name);
+    writeln!(page, "<g class=\"group\" data-name=\"{name}\">{}", rectangle(area, block.hue, 0, &tip))?;
+    let titled = area.width > 5.0 * LETTER && area.height > TITLE + FRAME;
+    if titled {
+        write_label(page, area, &block.name, &size, "title")?;
+    }
+    let above = if titled { TITLE } else { FRAME };
+    let inside = Rectangle {
+        x: area.x + FRAME,
+        y: area.y + above,
+        width: area.width - 2.0 * FRAME,
+        height: area.height - above - FRAME,
+    };
+    if inside.width > 2.0 * FRAME && inside.height > 2.0 * FRAME {
+        let sizes: Vec<u64> = block.parts.iter().map(|part| part.bytes).collect();
+        for ((index, part), area) in block.parts.iter().enumerate().zip(treemap::layout(&sizes, inside)) {
+            let (size, share) = (megabytes(part.bytes), percent(part.bytes, block.bytes));
+            let tip = format!("{}\n{size}, {share} of {}\n{}", part.name, block.name, part.what);
+            writeln!(page, "{}", rectangle(area, block.hue, 1 + index % SHADES, tip.trim_end()))?;
+            if area.width > 5.0 * LETTER && area.height > TITLE {
+                write_label(page, area, &part.name, &size, "part")?;
+            }
+        }
+    }
+    writeln!(page, "</g>")
+}
+
+/// A coloured rectangle, with what is shown when the pointer is over it.
+fn rectangle(area: Rectangle, hue: Option<u32>, shade: usize, tip: &str) -> String {
+    let tip = if tip.is_empty() { String::new() } else { format!(" data-tip=\"{}\"", Escaped(tip)) };
+    let class = if hue.is_some() { "block" } else { "block plain" };
+    let hue = hue.unwrap_or(0);
+    format!("<rect class=\"{class}\" style=\"--hue:{hue};--shade:{shade}\" {}{tip}/>", position(area))
+}
+
+fn position(area: Rectangle) -> String {
+    let Rectangle { x, y, width, height } = area;
+    format!("x=\"{x:.3}\" y=\"{y:.3}\" width=\"{width:.3}\" height=\"{height:.3}\"")
+}
+
+/// A name at the top of a rectangle, and a figure at its right if there is room for both. What is too long loses its
+/// beginning: the end of a path says more.
+fn write_label(page: &mut String, area: Rectangle, name: &str, figure: &str, class: &str) -> Result {
+    let room = area.width - 12.0;
+    let mut shown = name.to_owned();
+    let mut end = name.chars();
+    while width(&shown) > room && end.next().is_some() {
+        shown = format!("…{}", end.as_str());
+    }
+    write!(page, "<svg {}><text class=\"{class}\" x=\"6\" y=\"14\">{}</text>", position(area), Escaped(&shown))?;
+    if width(&shown) + width(figure) + LETTER < room {
+        let x = area.width - 6.0;
+        write!(page, "<text class=\"figure\" text-anchor=\"end\" x=\"{x:.2}\" y=\"14\">{figure}</text>")?;
+    }
+    writeln!(page, "</svg>")
+}
+
+fn width(text: &str) -> f64 {
+    text.chars().map(|character| if character.is_uppercase() { CAPITAL } else { LETTER }).sum()
+}

@@ -1,0 +1,736 @@
+//! Objects: which object of an image leads to which, and whose each of them is.
+//!
+//! ```text
+//! root a::B ──+0x8──▶ 4096 bytes ──+0x40──▶ 32 bytes        a::B's own
+//!                        └─────────+0x48──▶ 80 bytes ◀──┐   shared
+//! root a::C ──────────────────────────+0x0──────────────┘
+//! ```
+//!
+//! For people: for findings, which tell the way from a root to a word, and for the report. A word counts as a pointer if
+//! it is aligned, has the address of an object, with whatever tag in its top sixteen bits, and had the address of the same
+//! object in the plan run, where every object was elsewhere. A number whose upper half is what is left of an address has
+//! not. Neither of these two runs has random addresses, so that, unlike what the proof finds, all of this is the same in
+//! every build. What is reached in no such way (by a packed pointer, through the overflow, through a table whose order
+//! depends on addresses) belongs to the root from which marking met it.
+//!
+//! Images have millions of objects, so there is nothing here for each pointer, and only a few words for each object.
+
+use crate::capture::Root;
+use crate::makers::Makers;
+use crate::mark::Heap;
+use crate::plan::Placement;
+use fastboot_rt::format::PAGE;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::ops::Range;
+
+/// Number of an object: the index of its placement.
+type Number = u32;
+
+/// Whose an object is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Owner {
+    /// This root's alone.
+    Root(u32),
+    /// Of carried statics alone.
+    Statics,
+    /// Of several roots, or of roots and carried statics.
+    Shared,
+}
+
+/// A number of objects, and their bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Size {
+    pub(crate) objects: u64,
+    pub(crate) bytes: u64,
+}
+
+impl Size {
+    /// One object more.
+    pub(crate) fn add(&mut self, bytes: u64) {
+        self.objects += 1;
+        self.bytes += bytes;
+    }
+}
+
+/// Where objects lie, and where they are reached from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layout<'a> {
+    /// The image data.
+    pub(crate) data: &'a [u8],
+    /// Its address.
+    pub(crate) address: u64,
+    /// By ascending offset.
+    pub(crate) placements: &'a [Placement],
+    pub(crate) roots: &'a [Root],
+    /// Names of carried statics, and where in the image data their bytes are.
+    pub(crate) statics: &'a [(String, Range<u64>)],
+}
+
+/// What marking began with.
+#[derive(Debug)]
+pub(crate) enum Origin {
+    /// The root of this name.
+    Root(String),
+    /// The carried static of this name.
+    Static(String),
+}
+
+impl Origin {
+    fn name(&self) -> &str {
+        let (Self::Root(name) | Self::Static(name)) = self;
+        name
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self {
+            Self::Root(_) => "root",
+            Self::Static(_) => "the carried static",
+        };
+        write!(f, "{what} `{}`", self.name())
+    }
+}
+
+/// What was found out about the objects of an image that was made by a plan.
+#[derive(Debug)]
+pub(crate) struct Kinship {
+    /// What marking began with, by the numbers that the plan has for it: first the roots.
+    origins: Vec<Origin>,
+    /// Who made the objects, if that was traced.
+    makers: Makers,
+    index: Index,
+    /// For each object.
+    owners: Vec<Owner>,
+    /// For each object the one that led to it first; `NONE` for those that roots and statics lead to themselves.
+    parents: Vec<Number>,
+    /// For each root how much it reaches of what is shared; `None` where it would have taken too long to find out.
+    shares: Vec<Option<Size>>,
+}
+
+const NONE: Number = u32::MAX;
+const WORD: u64 = 8;
+/// The bits of a word that an address has.
+const ADDRESS: u64 = (1 << 48) - 1;
+/// How many steps of a way are told: from its beginning and from its end.
+const STEPS: (usize, usize) = (4, 3);
+/// How many shared objects are visited at most to tell how much of them each root reaches.
+const MOST_SHARED: u64 = 1 << 28;
+
+/// Finds objects by their offsets in the image data, without a search through all of them.
+#[derive(Debug)]
+struct Index {
+    /// For each page up to the last object, the number of the first object that begins in it or later; and one more.
+    pages: Vec<Number>,
+    /// For each object, where in its page it begins.
+    starts: Vec<u16>,
+}
+
+impl Index {
+    fn new(placements: &[Placement]) -> Self {
+        let (mut pages, mut starts) = (Vec::new(), Vec::with_capacity(placements.len()));
+        let mut end = 0;
+        for placement in placements {
+            let Range { start, end: behind } = range(placement);
+            pages.resize((start as usize / PAGE + 1).max(pages.len()), starts.len() as Number);
+            starts.push((start as usize % PAGE) as u16);
+            end = behind as usize;
+        }
+        pages.resize((end / PAGE + 2).max(pages.len()), starts.len() as Number);
+        Self { pages, starts }
+    }
+
+    /// The last object that begins at an offset in the image data, or before it.
+    fn last_before(&self, offset: u64) -> Option<Number> {
+        let page = usize::try_from(offset).ok()? / PAGE;
+        let (first, behind) = (*self.pages.get(page)? as usize, *self.pages.get(page + 1)? as usize);
+        let within = offset % PAGE as u64;
+        let before = self.starts[first..behind].partition_point(|start| u64::from(*start) <= within);
+        (first + before).checked_sub(1).map(|number| number as Number)
+    }
+}
+
+/// Where in the image data an object lies.
+fn range(placement: &Placement) -> Range<u64> {
+    let start = placement.offset - PAGE as u64;
+    start..start + placement.reserved
+}
+
+impl<'a> Layout<'a> {
+    fn range(&self, object: Number) -> Range<u64> {
+        range(&self.placements[object as usize])
+    }
+
+    /// The object that an address means, its inside or its end, and how far into it that is.
+    fn target(&self, index: &Index, word: u64) -> Option<(Number, u64)> {
+        let offset = (word & ADDRESS).checked_sub(self.address)?;
+        let object = index.last_before(offset)?;
+        let within = offset - self.range(object).start;
+        (within <= self.placements[object as usize].reserved).then_some((object, within))
+    }
+
+    /// The object that a root's value is, or is part of.
+    fn value(&self, index: &Index, root: &Root) -> Option<Number> {
+        Some(self.target(index, root.value).filter(|_| root.size > 0)?.0)
+    }
+
+    /// What the words in a range of the image data may lead to: where each word stands, the object, and how far into it.
+    fn pointers<'i>(
+        &self,
+        index: &'i Index,
+        range: Range<u64>,
+    ) -> impl Iterator<Item = (u64, Number, u64)> + use<'a, 'i> {
+        let start = range.start.next_multiple_of(WORD).min(range.end);
+        let words = self.data.get(start as usize..range.end as usize).unwrap_or_default().as_chunks::<8>().0;
+        let layout = *self;
+        words.iter().enumerate().filter_map(move |(number, word)| {
+            let (object, within) = layout.target(index, u64::from_le_bytes(*word))?;
+            Some((start + number as u64 * WORD, object, within))
+        })
+    }
+}
+
+/// Finding out whose objects are, root by root.
+struct Walk<'a> {
+    layout: Layout<'a>,
+    index: Index,
+    /// The same objects in the plan run.
+    heap: &'a Heap<'a>,
+    owners: Vec<Option<Owner>>,
+    parents: Vec<Number>,
+}
+
+impl Walk<'_> {
+    /// The objects that an object leads to.
+    fn children(&self, object: Number) -> impl Iterator<Item = Number> {
+        let Layout { placements, .. } = self.layout;
+        let start = self.layout.range(object).start;
+        let before = self.heap.contents(placements[object as usize].block);
+        self.layout.pointers(&self.index, self.layout.range(object)).filter_map(move |(at, child, within)| {
+            let word = before.get((at - start) as usize..)?.first_chunk()?;
+            let meant = self.heap.address(placements[child as usize].block) + within;
+            (u64::from_le_bytes(*word) & ADDRESS == meant).then_some(child)
+        })
+    }
+
+    /// Follows everything from these objects on, broad first, so that ways are short. An object is gone through when it
+    /// gets its owner, and once more when it turns out to be shared.
+    fn follow(&mut self, first: impl IntoIterator<Item = Number>, owner: Owner) {
+        let mut queue: VecDeque<Number> = VecDeque::new();
+        let mut met = Vec::new();
+        queue.extend(first.into_iter().filter(|object| self.meet(*object, NONE, owner)));
+        while let Some(object) = queue.pop_front() {
+            met.extend(self.children(object));
+            queue.extend(met.drain(..).filter(|child| self.meet(*child, object, owner)));
+        }
+    }
+
+    /// Whether that says something new about the object.
+    fn meet(&mut self, object: Number, parent: Number, owner: Owner) -> bool {
+        let slot = &mut self.owners[object as usize];
+        match slot {
+            None => {
+                *slot = Some(owner);
+                self.parents[object as usize] = parent;
+            }
+            Some(other) if *other == owner || *other == Owner::Shared => return false,
+            Some(other) => *other = Owner::Shared,
+        }
+        true
+    }
+
+    /// How much of what is shared each root reaches.
+    fn shares(&self) -> Vec<Option<Size>> {
+        let roots = self.layout.roots;
+        if !self.owners.contains(&Some(Owner::Shared)) {
+            return vec![Some(Size::default()); roots.len()];
+        }
+        // For each object the last root that came by, counted from 1.
+        let mut visited = vec![0; self.owners.len()];
+        let mut work = 0;
+        let mut of_root = |(number, root)| {
+            let (mut size, mut stack) = (Size::default(), Vec::new());
+            stack.extend(self.layout.value(&self.index, root));
+            while let Some(object) = stack.pop() {
+                let at = object as usize;
+                if std::mem::replace(&mut visited[at], number) == number {
+                    continue;
+                }
+                if self.owners[at] == Some(Owner::Shared) {
+                    size.add(self.layout.placements[at].reserved);
+                    work += 1;
+                }
+                if work > MOST_SHARED {
+                    return None;
+                }
+                stack.extend(self.children(object).filter(|child| visited[*child as usize] != number));
+            }
+            Some(size)
+        };
+        (1..).zip(roots).map(&mut of_root).collect()
+    }
+}
+
+impl Kinship {
+    /// Finds out whose each object is. `heap` has the same objects as they were in the plan run.
+    pub(crate) fn find(layout: Layout<'_>, heap: &Heap<'_>, origins: Vec<Origin>, makers: Makers) -> Self {
+        let Layout { placements, roots, statics, .. } = layout;
+        let (owners, parents) = (vec![None; placements.len()], vec![NONE; placements.len()]);
+        let mut walk = Walk { layout, index: Index::new(placements), heap, owners, parents };
+        for (number, root) in roots.iter().enumerate() {
+            walk.follow(layout.value(&walk.index, root), Owner::Root(number as u32));
+        }
+        let held = statics.iter().flat_map(|(_, range)| layout.pointers(&walk.index, range.clone()));
+        let held: Vec<Number> = held.map(|(_, object, _)| object).collect();
+        walk.follow(held, Owner::Statics);
+
+        let shares = walk.shares();
+        let by_marking = |placement: &Placement| match origins.get(placement.seed as usize) {
+            Some(Origin::Root(_)) => Owner::Root(placement.seed),
+            _ => Owner::Statics,
+        };
+        let owners = walk.owners.iter().zip(placements);
+        let owners = owners.map(|(owner, placement)| owner.unwrap_or_else(|| by_marking(placement))).collect();
+        Self { origins, makers, index: walk.index, owners, parents: walk.parents, shares }
+    }
+
+    /// Who made the objects.
+    pub(crate) fn makers(&self) -> &Makers {
+        &self.makers
+    }
+
+    /// For each root how much it reaches of what is shared; `None` where that is not known.
+    pub(crate) fn shares(&self) -> &[Option<Size>] {
+        &self.shares
+    }
+
+    /// Whose each object is.
+    pub(crate) fn owners(&self) -> &[Owner] {
+        &self.owners
+    }
+}
+
+/// The objects of an image that was made by a plan, with all that is known about them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Objects<'a> {
+    pub(crate) layout: Layout<'a>,
+    pub(crate) kinship: &'a Kinship,
+}
+
+impl<'a> Objects<'a> {
+    /// The way to an object: its root, and the allocations down to it, without their makers.
+    pub(crate) fn way_to(&self, placement: &Placement) -> String {
+        let way = self.tell(placement.offset - PAGE as u64, false);
+        // How far into the object itself is of no interest: it is the beginning.
+        way.strip_suffix(", +0x0").map_or(way.clone(), str::to_owned)
+    }
+
+    /// The way to a word at an offset in the image data, such as
+    /// ``root `a::B`, +0x8 → 4096 bytes made by `a::f`, +0x40 → 32 bytes made by `a::g`, +0x0``.
+    pub(crate) fn way(&self, offset: u64) -> String {
+        self.tell(offset, true)
+    }
+
+    fn tell(&self, offset: u64, with_makers: bool) -> String {
+        let Self { layout, kinship } = self;
+        if let Some((name, range)) = layout.statics.iter().find(|(_, range)| range.contains(&offset)) {
+            return format!("the carried static `{name}`, +{:#x}", offset - range.start);
+        }
+        let Some(object) = self.object_at(offset) else { return format!("offset {offset:#x} of the image data") };
+        // Objects from the end to the beginning, and how far into each.
+        let mut steps = vec![(object, offset - layout.range(object).start)];
+        let top = self.climb(object, |parent, child| {
+            steps.push((parent, self.first_pointer(layout.range(parent), child).unwrap_or(0)));
+        });
+        let mut text = match self.beginning(top) {
+            Beginning::Value(root) => {
+                // The root's value is the first of the objects.
+                let (_, within) = steps.pop().unwrap_or_default();
+                format!("root `{}`, +{within:#x}", root.name)
+            }
+            Beginning::Static(name, within) => format!("the carried static `{name}`, +{within:#x}"),
+            Beginning::Marked(origin) => format!("{origin} → …"),
+            Beginning::Unknown => "…".to_owned(),
+        };
+        steps.reverse();
+        let step = |(object, within): &(Number, u64)| {
+            let placement = &layout.placements[*object as usize];
+            let maker = kinship.makers.of(placement.block).filter(|_| with_makers);
+            let maker = maker.map_or(String::new(), |number| format!(" made by `{}`", kinship.makers.name(number)));
+            format!(" → {} bytes{maker}, +{within:#x}", placement.reserved)
+        };
+        let (first, last) = STEPS;
+        let left_out = steps.len().saturating_sub(first + last);
+        let behind = if left_out > 1 { first + left_out } else { first };
+        text.extend(steps.iter().take(first).map(step));
+        if left_out > 1 {
+            text += &format!(" → {left_out} more");
+        }
+        text.extend(steps.iter().skip(behind).map(step));
+        text
+    }
+
+    /// Name of the root or static where the way to an offset in the image data begins.
+    pub(crate) fn origin(&self, offset: u64) -> Option<&'a str> {
+        if let Some((name, _)) = self.layout.statics.iter().find(|(_, range)| range.contains(&offset)) {
+            return Some(name);
+        }
+        let top = self.climb(self.object_at(offset)?, |_, _| {});
+        match self.beginning(top) {
+            Beginning::Value(root) => Some(&root.name),
+            Beginning::Static(name, _) => Some(name),
+            Beginning::Marked(origin) => Some(origin.name()),
+            Beginning::Unknown => None,
+        }
+    }
+
+    /// The object that has a byte of the image data in it.
+    fn object_at(&self, offset: u64) -> Option<Number> {
+        let found = self.kinship.index.last_before(offset);
+        found.filter(|object| self.layout.range(*object).contains(&offset))
+    }
+
+    /// The first object of the way to an object: a root's value, or one that no other led to. `each` is told every parent,
+    /// and its child.
+    fn climb(&self, mut object: Number, mut each: impl FnMut(Number, Number)) -> Number {
+        let values = self.values();
+        while !values.contains_key(&object) && self.kinship.parents[object as usize] != NONE {
+            let parent = self.kinship.parents[object as usize];
+            each(parent, object);
+            object = parent;
+        }
+        object
+    }
+
+    /// The objects that are values of roots.
+    fn values(&self) -> BTreeMap<Number, &'a Root> {
+        let roots = self.layout.roots.iter().rev();
+        roots.filter_map(|root| Some((self.layout.value(&self.kinship.index, root)?, root))).collect()
+    }
+
+    /// How far into a range of the image data the first word stands that leads to an object.
+    fn first_pointer(&self, range: Range<u64>, object: Number) -> Option<u64> {
+        let mut pointers = self.layout.pointers(&self.kinship.index, range.clone());
+        pointers.find(|(_, found, _)| *found == object).map(|(at, ..)| at - range.start)
+    }
+
+    /// Where the way to the first of its objects begins.
+    fn beginning(&self, object: Number) -> Beginning<'a> {
+        let Self { layout, kinship } = *self;
+        if let Some(root) = self.values().get(&object) {
+            return Beginning::Value(root);
+        }
+        for (name, range) in layout.statics {
+            if let Some(within) = self.first_pointer(range.clone(), object) {
+                return Beginning::Static(name, within);
+            }
+        }
+        let origin = kinship.origins.get(layout.placements[object as usize].seed as usize);
+        origin.map_or(Beginning::Unknown, Beginning::Marked)
+    }
+}
+
+/// What leads to the first object of a way.
+enum Beginning<'a> {
+    /// It is this root's value.
+    Value(&'a Root),
+    /// A carried static, and how far into it.
+    Static(&'a str, u64),
+    /// Whatever marking began with: what led to the object from there is not known.
+    Marked(&'a Origin),
+    Unknown,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::Block;
+    use std::collections::BTreeSet;
+
+    const START: u64 = 0x5500_0000_1000;
+    /// Where the plan run had the same objects: each at another distance from the next.
+    const SCRATCH: u64 = 0x5530_0000_0030;
+
+    /// An image, made object by object, and the plan run that it came from.
+    #[derive(Default)]
+    struct Model {
+        data: Vec<u8>,
+        placements: Vec<Placement>,
+        roots: Vec<Root>,
+        statics: Vec<(String, Range<u64>)>,
+        blocks: Vec<Block>,
+        /// What the blocks hold, one behind the other, padded to eight bytes.
+        bytes: Vec<u8>,
+        offsets: Vec<usize>,
+    }
+
+    impl Model {
+        /// Objects of these sizes, aligned to as many bytes in the image.
+        fn new(sizes: &[u64], align: u64) -> Self {
+            let mut model = Self::default();
+            let mut address = SCRATCH;
+            for (block, size) in sizes.iter().enumerate() {
+                let offset = (model.data.len() as u64).next_multiple_of(align);
+                let offset_at_home = offset + PAGE as u64;
+                let placement =
+                    Placement { offset: offset_at_home, reserved: *size, block: block as u32, ..Placement::default() };
+                model.placements.push(placement);
+                model.data.resize((offset + size) as usize, 0);
+                model.blocks.push(Block { address, size: *size, align: 8, thread: 0, index: block as u64 });
+                model.offsets.push(model.bytes.len());
+                model.bytes.resize(model.bytes.len() + size.next_multiple_of(8) as usize, 0);
+                address += size.next_multiple_of(16) + 64;
+            }
+            model
+        }
+
+        fn start(&self, object: usize) -> u64 {
+            self.placements[object].offset - PAGE as u64
+        }
+
+        /// Puts words into an object, as the image has them and as the plan run had them.
+        fn words(mut self, object: usize, within: u64, word: u64, earlier: u64) -> Self {
+            let at = (self.start(object) + within) as usize;
+            self.data[at..at + 8].copy_from_slice(&word.to_le_bytes());
+            let at = self.offsets[object] + within as usize;
+            self.bytes[at..at + 8].copy_from_slice(&earlier.to_le_bytes());
+            self
+        }
+
+        /// Lets one object refer to another one, by an address that is made from its own.
+        fn refer(self, from: usize, within: u64, to: usize, address: impl Fn(u64) -> u64) -> Self {
+            let (word, earlier) = (address(START + self.start(to)), address(self.blocks[to].address));
+            self.words(from, within, word, earlier)
+        }
+
+        fn link(self, from: usize, within: u64, to: usize) -> Self {
+            self.refer(from, within, to, |address| address)
+        }
+
+        fn root(mut self, name: &str, object: usize) -> Self {
+            self.roots.push(Root {
+                value: START + self.start(object),
+                size: 8,
+                align: 8,
+                place: 0..0,
+                nanoseconds: 0,
+                name: name.to_owned(),
+                type_name: String::new(),
+            });
+            self
+        }
+
+        /// The bytes of a carried static behind the objects.
+        fn carried(mut self, name: &str, held: &[usize]) -> Self {
+            let start = self.data.len().next_multiple_of(8) as u64;
+            self.data.resize(start as usize, 0);
+            for object in held {
+                self.data.extend((START + self.start(*object)).to_le_bytes());
+            }
+            self.statics.push((name.to_owned(), start..self.data.len() as u64));
+            self
+        }
+
+        fn layout(&self) -> Layout<'_> {
+            let Self { data, placements, roots, statics, .. } = self;
+            Layout { data, address: START, placements, roots, statics }
+        }
+
+        fn kinship(&self) -> Kinship {
+            let origins = self.roots.iter().map(|root| Origin::Root(root.name.clone())).collect();
+            Kinship::find(self.layout(), &Heap::new(&self.blocks, &self.bytes).unwrap(), origins, Makers::default())
+        }
+
+        /// The way to an offset in the image data.
+        fn way(&self, offset: u64) -> String {
+            Objects { layout: self.layout(), kinship: &self.kinship() }.way(offset)
+        }
+
+        fn origin(&self, offset: u64) -> Option<String> {
+            let kinship = self.kinship();
+            Objects { layout: self.layout(), kinship: &kinship }.origin(offset).map(str::to_owned)
+        }
+
+        fn way_to(&self, object: usize) -> String {
+            Objects { layout: self.layout(), kinship: &self.kinship() }.way_to(&self.placements[object])
+        }
+    }
+
+    #[test]
+    fn ways_lead_from_the_root_down() {
+        let model = Model::new(&[24, 64, 16, 16], 8).root("a::B", 0).link(0, 8, 1).link(1, 0x28, 2);
+        assert_eq!(model.way(16), "root `a::B`, +0x10");
+        assert_eq!(model.way(model.start(2) + 8), "root `a::B`, +0x8 → 64 bytes, +0x28 → 16 bytes, +0x8");
+        assert_eq!(model.way_to(1), "root `a::B`, +0x8 → 64 bytes");
+        assert_eq!(model.way_to(0), "root `a::B`");
+        assert_eq!(model.way(model.start(3)), "root `a::B` → … → 16 bytes, +0x0", "only marking met it");
+    }
+
+    #[test]
+    fn ways_of_statics_and_of_what_is_no_object() {
+        let model = Model::new(&[24, 13, 24], 8).root("a::B", 0).carried("s::SEED", &[2]);
+        assert_eq!(model.way(model.statics[0].1.start), "the carried static `s::SEED`, +0x0");
+        assert_eq!(model.way(model.start(2) + 16), "the carried static `s::SEED`, +0x0 → 24 bytes, +0x10");
+        assert_eq!(model.way(model.start(1) + 13), "offset 0x25 of the image data", "between two objects");
+        let origins = [model.statics[0].1.start, model.start(2), model.start(1), model.start(1) + 13];
+        let origins = origins.map(|offset| model.origin(offset).unwrap_or_default());
+        assert_eq!(origins, ["s::SEED", "s::SEED", "a::B", ""]);
+    }
+
+    #[test]
+    fn a_way_begins_at_the_nearest_root() {
+        let model = Model::new(&[8, 8, 8], 8).root("a::OUTER", 0).root("a::INNER", 1).link(0, 0, 1).link(1, 0, 2);
+        assert_eq!(model.way(16), "root `a::INNER`, +0x0 → 8 bytes, +0x0");
+        assert_eq!(model.origin(16), Some("a::INNER".to_owned()));
+    }
+
+    #[test]
+    fn long_ways_are_cut_in_the_middle() {
+        let count = 100_000;
+        let mut model = Model::new(&vec![16; count], 8).root("a::LIST", 0);
+        for object in 1..count {
+            model = model.link(object - 1, 8, object);
+        }
+        let step = |count: usize| " → 16 bytes, +0x8".repeat(count);
+        assert_eq!(model.way(16 * 8), format!("root `a::LIST`, +0x8{} → 16 bytes, +0x0", step(7)));
+        let cut = |more: u64| format!("root `a::LIST`, +0x8{} → {more} more{} → 16 bytes, +0x0", step(4), step(2));
+        assert_eq!(model.way(16 * 9), cut(2));
+        assert_eq!(model.way(16 * (count as u64 - 1)), cut(count as u64 - 8));
+        assert!(model.kinship().owners.iter().all(|owner| *owner == Owner::Root(0)));
+    }
+
+    #[test]
+    fn tags_and_insides_lead_to_objects() {
+        let way =
+            |address: &dyn Fn(u64) -> u64| Model::new(&[64, 24], 8).root("a::B", 0).refer(0, 32, 1, address).way(64);
+        for (kind, address) in [
+            ("the inside", (|address| address + 11) as fn(u64) -> u64),
+            ("a low tag", |address| address | 3),
+            ("a high tag", |address| address | 0xfff8 << 48),
+            ("both", |address| (address + 8) | 0x7fff << 48),
+            ("the end", |address| address + 24),
+        ] {
+            assert_eq!(way(&address), "root `a::B`, +0x20 → 24 bytes, +0x0", "{kind}");
+        }
+        for address in [|address| address + 25, |address| address - 1, |_| 7, |_| u64::MAX] as [fn(u64) -> u64; 4] {
+            assert_eq!(way(&address), "root `a::B` → … → 24 bytes, +0x0");
+        }
+    }
+
+    #[test]
+    fn what_meant_another_object_in_the_plan_run_is_no_pointer() {
+        let model = || Model::new(&[64, 24, 24], 8).root("a::B", 0);
+        // A length of 70, behind it what is left of an address.
+        let stale = model().words(0, 0, 0x5500 << 32 | 0x1046, 0x5530 << 32 | 0x1046);
+        assert_eq!(stale.way(64), "root `a::B` → … → 24 bytes, +0x0");
+        // The end of the first, which is where the second begins.
+        let end = model().refer(0, 0, 1, |address| address + 24);
+        assert_eq!(end.way(64 + 24), "root `a::B` → … → 24 bytes, +0x0");
+    }
+
+    #[test]
+    fn what_several_own_is_shared() {
+        // a → 2 → 3, b → 2 and 4 → 3; a static → 5 and 4.
+        let model = Model::new(&[16, 24, 8, 8, 16, 8], 8).root("a", 0).root("b", 1);
+        let model = model.link(0, 0, 2).link(2, 0, 3).link(1, 0, 2).link(1, 8, 4).link(4, 0, 3);
+        let model = model.carried("s", &[5, 4]);
+        let kinship = model.kinship();
+        let shared = Owner::Shared;
+        assert_eq!(kinship.owners, [Owner::Root(0), Owner::Root(1), shared, shared, shared, Owner::Statics]);
+        let size = |objects, bytes| Some(Size { objects, bytes });
+        assert_eq!(kinship.shares, [size(2, 16), size(3, 32)]);
+    }
+
+    /// Marsaglia's xorshift64*.
+    struct Random(u64);
+
+    impl Random {
+        fn below(&mut self, end: u64) -> u64 {
+            self.0 ^= self.0 >> 12;
+            self.0 ^= self.0 << 25;
+            self.0 ^= self.0 >> 27;
+            (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % end
+        }
+    }
+
+    #[test]
+    fn objects_are_found_at_every_offset() {
+        for seed in 1..100 {
+            let mut random = Random(seed);
+            let largest = [9, 100, 9000][random.below(3) as usize];
+            let sizes: Vec<u64> = (0..1 + random.below(200)).map(|_| random.below(largest)).collect();
+            let model = Model::new(&sizes, 1 << random.below(13));
+            let index = Index::new(&model.placements);
+            for _ in 0..200 {
+                let offset = random.below(model.data.len() as u64 + 100);
+                let expected = (0..sizes.len()).rfind(|object| model.start(*object) <= offset);
+                let found = index.last_before(offset);
+                // Behind the last page nothing is looked for.
+                if found.is_some() || offset < model.data.len() as u64 {
+                    assert_eq!(found, expected.map(|object| object as Number), "{offset} of seed {seed}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn owners_are_who_reaches_an_object_and_nobody_else() {
+        for seed in 1..200 {
+            let mut random = Random(seed);
+            let count = 2 + random.below(40) as usize;
+            let sizes: Vec<u64> = (0..count).map(|_| 8 + 8 * random.below(200)).collect();
+            let mut model = Model::new(&sizes, 1 << random.below(7));
+            let mut edges = Vec::new();
+            for (from, size) in sizes.iter().enumerate() {
+                // Each word is used once: a later link would take the place of an earlier one.
+                for word in 0..(size / 8).min(random.below(4)) {
+                    let to = random.below(count as u64) as usize;
+                    model = model.link(from, 8 * word, to);
+                    edges.push((from, to));
+                }
+            }
+            let values: Vec<usize> = (0..1 + random.below(4)).map(|_| random.below(count as u64) as usize).collect();
+            for value in &values {
+                model = model.root("root", *value);
+            }
+            let held: Vec<usize> = (0..random.below(3)).map(|_| random.below(count as u64) as usize).collect();
+            model = model.carried("held", &held);
+
+            let reach = |from: &[usize]| {
+                let mut reached: BTreeSet<usize> = from.iter().copied().collect();
+                while let Some((_, to)) =
+                    edges.iter().find(|(from, to)| reached.contains(from) && !reached.contains(to))
+                {
+                    reached.insert(*to);
+                }
+                reached
+            };
+            let sources: Vec<_> = values.iter().map(|value| reach(&[*value])).chain([reach(&held)]).collect();
+            let expected: Vec<Owner> = (0..count)
+                .map(|object| {
+                    let mut owners = (0..sources.len()).filter(|source| sources[*source].contains(&object));
+                    match (owners.next(), owners.next()) {
+                        (Some(_), Some(_)) => Owner::Shared,
+                        (Some(source), None) if source == values.len() => Owner::Statics,
+                        (Some(source), None) => Owner::Root(source as u32),
+                        // By marking: the seed of all is 0 here.
+                        (None, _) => Owner::Root(0),
+                    }
+                })
+                .collect();
+            let kinship = model.kinship();
+            assert_eq!(kinship.owners, expected, "seed {seed}");
+            for (source, size) in sources.iter().zip(kinship.shares) {
+                let shared = source.iter().filter(|object| expected[**object] == Owner::Shared);
+                let bytes = shared.clone().map(|object| sizes[*object]).sum();
+                assert_eq!(size, Some(Size { objects: shared.count() as u64, bytes }), "seed {seed}");
+            }
+            for object in 0..count {
+                let way = model.way_to(object);
+                assert!(way.starts_with("root `root`") || way.starts_with("the carried static `held`"), "{way}");
+            }
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! A root that is not the same in any two runs.
+
+fastboot_rt::install!();
+
+fastboot_rt::frozen! {
+    static IDS: Vec<Box<(u64, u32)>> = vec![Box::new((7, std::process::id()))];
+}
+
+fn main() {
+    println!("{:?}", *IDS);
+}
