@@ -139,6 +139,8 @@ fn patch(binary: &Binary, segment: usize, to: &Placement) -> Result<Vec<u8>> {
     for table in [elf::SHT_SYMTAB, elf::SHT_DYNSYM] {
         symbols.extend(elf.symbols_of(section.index, &binary.bytes, table)?);
     }
+    // GNU ld counts `_end` as one of them, though it lies before the section.
+    symbols.retain(|(value, _)| (section.address..=section.address + section.size).contains(value));
 
     let mut bytes = binary.bytes.clone();
     let segment: &mut ProgramHeader64<LE> = at(&mut bytes, segment_at)?;
