@@ -187,7 +187,7 @@ impl Statics {
                  carried ({reason}). The program would find it as it is before first use. Keep references to it out of \
                  the roots{}",
                 found.name,
-                way(offset as u64),
+                way(offset),
                 if found.crate_name.as_deref().is_some_and(|name| ["std", "core", "alloc"].contains(&name)) {
                     String::new()
                 } else {

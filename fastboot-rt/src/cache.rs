@@ -211,12 +211,19 @@ impl Failure {
         (0..counts_for).contains(&failure.age).then_some(failure)
     }
 
-    fn text(&self) -> &[u8] {
+    fn bytes(&self) -> &[u8] {
         self.text.get(..self.length).unwrap_or(&self.text)
     }
 
+    /// What it says: the rest of a sentence that begins with "the attempt".
+    pub(crate) fn text(&self) -> &str {
+        // The last character may have been cut.
+        let line = self.bytes().utf8_chunks().next().map_or("", |chunk| chunk.valid());
+        line.trim_ascii_end()
+    }
+
     fn is_unfinished(&self) -> bool {
-        self.text().starts_with(UNFINISHED)
+        self.bytes().starts_with(UNFINISHED)
     }
 }
 
@@ -263,7 +270,6 @@ fn has_extension(path: &std::path::Path, file: File) -> bool {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the attempt {} min ago ", self.age / 60)?;
-        self.text().trim_ascii_end().utf8_chunks().try_for_each(|chunk| f.write_str(chunk.valid()))
+        write!(f, "the attempt {} min ago {}", self.age / 60, self.text())
     }
 }

@@ -9,6 +9,8 @@
 //!
 //! This module is the side of the program that runs; [`freezer`] is the process that freezes.
 
+#![expect(clippy::result_large_err, clippy::large_enum_variant, reason = "before `main` nothing is allocated")]
+
 mod freezer;
 
 pub(crate) use freezer::prepare;
@@ -81,6 +83,8 @@ pub(crate) enum Why {
     NotBuiltForIt,
     /// There is nothing to freeze.
     NoRoots,
+    /// A loader or an emulator runs it, and would be executed in its place.
+    NotItself,
     /// The process would become the parent of the one in the background.
     AdoptsOrphans,
     /// Somebody else has the lock.
@@ -100,6 +104,7 @@ impl fmt::Display for Why {
             Self::PositionIndependent => f.write_str("a position-independent executable cannot freeze itself"),
             Self::NotBuiltForIt => f.write_str("the program was not built with `cargo fastboot build --cold`"),
             Self::NoRoots => f.write_str("it has no roots"),
+            Self::NotItself => f.write_str("/proc/self/exe is not this program"),
             Self::AdoptsOrphans => f.write_str("this process adopts orphans (it is the first of its container)"),
             Self::Busy => f.write_str("another process is freezing"),
             Self::Failed(failure) => write!(f, "{failure}"),
@@ -128,35 +133,28 @@ fn require_freezable(program: &Program) -> Result<(), Why> {
     if roots::all().chain(roots::warm_ups()).next().is_none() {
         return Err(Why::NoRoots);
     }
+    if !sys::is_executed_itself() {
+        return Err(Why::NotItself);
+    }
     Ok(())
 }
 
 /// Starts freezing if the cache has no snapshot, or one that is of no use, and nothing speaks against it. `None` if the
 /// cache was not looked at, or holds something that freezing would not mend; or if it has a good snapshot by now, which
 /// `outcome` then is. Allocates nothing.
-pub(crate) fn begin(
-    installed: &Installed,
-    outcome: &mut Outcome,
-    [arguments, environment]: [*const *const c_char; 2],
-) -> Option<Begun> {
+pub(crate) fn begin(installed: &Installed, outcome: &mut Outcome) -> Option<Begun> {
     if !outcome.cache_reason()?.is_mended_by_freezing() {
         return None;
     }
     let program = Program::find(installed.placeholder).ok()?;
     let cache = installed.cache(program.identity()?)?;
-    match try_begin(&program, &cache, outcome, arguments, environment) {
+    match try_begin(&program, &cache, outcome) {
         Ok(path) => path.map(Begun::Freezing),
         Err(why) => Some(Begun::Not(why)),
     }
 }
 
-fn try_begin(
-    program: &Program,
-    cache: &Cache,
-    outcome: &mut Outcome,
-    arguments: *const *const c_char,
-    environment: *const *const c_char,
-) -> Result<Option<Path>, Why> {
+fn try_begin(program: &Program, cache: &Cache, outcome: &mut Outcome) -> Result<Option<Path>, Why> {
     require_freezable(program)?;
     if sys::adopts_orphans() {
         return Err(Why::AdoptsOrphans);
@@ -168,8 +166,7 @@ fn try_begin(
         return Ok(None);
     }
     note_start(cache, &folder)?;
-    // SAFETY: the C library called with these: arrays of C strings that end with null pointers.
-    unsafe { start(arguments, environment, &lock) }.map_err(|errno| Why::Start { errno })?;
+    start(&lock).map_err(|errno| Why::Start { errno })?;
     let mut path = Path::new();
     cache.path(&home, File::Snapshot, &mut path).map_err(Why::Cache)?;
     Ok(Some(path))
@@ -187,70 +184,38 @@ fn note_start(cache: &Cache, folder: &Descriptor) -> Result<(), Why> {
 }
 
 /// Starts the process in the background.
-///
-/// # Safety
-/// Both are arrays of pointers to C strings that end with a null pointer.
-unsafe fn start(
-    arguments: *const *const c_char,
-    environment: *const *const c_char,
-    lock: &Descriptor,
-) -> Result<(), i32> {
-    // Nothing may be allocated, so there is a mapping for what is as long as the caller's environment.
-    // SAFETY: the caller's promise.
-    let (count, tunables) = unsafe {
-        let count = (0..).take_while(|index| !(*environment.add(*index)).is_null()).count();
-        (count, variables(environment).find_map(|variable| variable.strip_prefix(TUNABLES)).unwrap_or(b""))
-    };
-    let text_length = TUNABLES.len() + tunables.len() + 1 + MALLOC_TUNABLES.len() + 1;
-    let pointers_length = (count + 3) * size_of::<*const c_char>();
-    let mapped = sys::map_anonymous(pointers_length + text_length)?;
+fn start(lock: &Descriptor) -> Result<(), i32> {
+    // Nothing may be allocated, so there is a mapping for what is as long as the environment.
+    let tunables = sys::variables().find_map(|variable| variable.to_bytes().strip_prefix(TUNABLES)).unwrap_or(b"");
+    let separator: &[u8] = if tunables.is_empty() { b"" } else { b":" };
+    let parts = [TUNABLES, tunables, separator, MALLOC_TUNABLES.as_bytes(), b"\0"];
+    let pointers_length = (sys::variables().count() + 3) * size_of::<*const c_char>();
+    let length = pointers_length + parts.iter().map(|part| part.len()).sum::<usize>();
+    let mapped = sys::map_anonymous(length)?;
     let text = mapped.wrapping_add(pointers_length);
-    // SAFETY: the mapping is zero, aligned to a page, and has room for `count + 3` pointers and behind them for the text,
-    // which is as long as its parts and ends with a zero.
+    let others = sys::variables().filter(|variable| !variable.to_bytes().starts_with(TUNABLES)).map(CStr::as_ptr);
+    let pointers = [IN_BACKGROUND.as_ptr(), text.cast_const().cast()].into_iter().chain(others);
+    // SAFETY: the mapping is zero, aligned to a page, and has room for two pointers more than there are variables, for a
+    // null pointer, and behind them for the text. Nobody else knows of it.
     unsafe {
         let mut at = text;
-        let separator: &[u8] = if tunables.is_empty() { b"" } else { b":" };
-        for part in [TUNABLES, tunables, separator, MALLOC_TUNABLES.as_bytes()] {
+        for part in parts {
             ptr::copy_nonoverlapping(part.as_ptr(), at, part.len());
             at = at.add(part.len());
         }
-        let mut pointer = mapped.cast::<*const c_char>();
-        for own in [IN_BACKGROUND.as_ptr(), text.cast_const().cast()] {
-            pointer.write(own);
-            pointer = pointer.add(1);
-        }
-        for variable in variables(environment).filter(|variable| !variable.starts_with(TUNABLES)) {
-            pointer.write(variable.as_ptr().cast());
-            pointer = pointer.add(1);
+        for (index, pointer) in pointers.enumerate() {
+            mapped.cast::<*const c_char>().add(index).write(pointer);
         }
     }
-    let program = [
-        // SAFETY: the caller's promise; the first may be the null pointer at the end.
-        unsafe { *arguments },
-        ptr::null(),
-    ];
+    let arguments = [sys::executed_path().as_ptr(), ptr::null()];
     // SAFETY: both arrays end with a null pointer, the second one because its memory was zero.
-    let started = unsafe { sys::start_detached(program.as_ptr(), mapped.cast(), lock) };
-    sys::release(mapped.addr(), pointers_length + text_length);
+    let started = unsafe { sys::start_detached(arguments.as_ptr(), mapped.cast(), lock) };
+    sys::release(mapped.addr(), length);
     started
 }
 
 /// How an environment says [`TUNABLES_VARIABLE`].
 const TUNABLES: &[u8] = b"GLIBC_TUNABLES=";
-
-/// The variables of an environment.
-///
-/// # Safety
-/// It is an array of pointers to C strings that ends with a null pointer, and outlives what is returned.
-unsafe fn variables<'a>(environment: *const *const c_char) -> impl Iterator<Item = &'a [u8]> {
-    (0..).map_while(move |index| {
-        // SAFETY: the caller's promise: no pointer behind the null pointer is read.
-        unsafe {
-            let variable = *environment.add(index);
-            (!variable.is_null()).then(|| CStr::from_ptr(variable).to_bytes())
-        }
-    })
-}
 
 impl From<Why> for FreezeError {
     fn from(why: Why) -> Self {
@@ -297,7 +262,7 @@ pub(crate) fn freeze_now() -> Result<PathBuf, FreezeError> {
     // What became of it is in the folder. If the program ignores SIGCHLD there is no status.
     let _ = command.spawn().map_err(cannot)?.wait();
     if let Some(failure) = Failure::read(&folder, failure) {
-        return Err(Why::Failed(failure).into());
+        return Err(FreezeError(format!("it {}", failure.text())));
     }
     let mut path = Path::new();
     cache.path(&home, File::Snapshot, &mut path).map_err(Why::Cache)?;

@@ -102,7 +102,7 @@ pub fn start(placeholder: &'static Placeholder, state: &'static alloc::State, co
     };
     let begun = match outcome.thawed {
         Some(_) => None,
-        None => first_run::begin(&installed, &mut outcome, [call.2, call.3]),
+        None => first_run::begin(&installed, &mut outcome),
     };
     if log {
         report(&outcome, begun.as_ref(), sys::now().wrapping_sub(began));

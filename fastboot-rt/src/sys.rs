@@ -73,6 +73,33 @@ pub(crate) fn variable(name: &CStr) -> Option<&'static CStr> {
     (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) })
 }
 
+/// All environment variables, each with its name and value. Only before `main`.
+pub(crate) fn variables() -> impl Iterator<Item = &'static CStr> {
+    unsafe extern "C" {
+        /// Not every C library passes it to the entries of `.init_array`.
+        #[link_name = "environ"]
+        static ENVIRONMENT: *const *const libc::c_char;
+    }
+    // SAFETY: the C library set it before it called us, and the caller runs before `main`: nobody changes it.
+    let environment = unsafe { ENVIRONMENT };
+    (0..).map_while(move |index| {
+        // SAFETY: null, or an array of pointers to C strings that ends with a null pointer, behind which none is read.
+        // They live as long as the process.
+        unsafe {
+            let variable = if environment.is_null() { ptr::null() } else { *environment.add(index) };
+            (!variable.is_null()).then(|| CStr::from_ptr(variable))
+        }
+    })
+}
+
+/// What the kernel was asked to execute.
+pub(crate) fn executed_path() -> &'static CStr {
+    // SAFETY: `getauxval` only reads the auxiliary vector.
+    let path = unsafe { libc::getauxval(libc::AT_EXECFN) } as usize;
+    // SAFETY: absent, or the address of a C string on the initial stack, which lives as long as the process.
+    if path == 0 { c"" } else { unsafe { CStr::from_ptr(ptr::with_exposed_provenance(path)) } }
+}
+
 /// Removes an environment variable, so that child processes do not see it. Only before there is a second thread.
 pub(crate) fn remove_variable(name: &CStr) {
     // SAFETY: `name` is a C string, and no other thread reads the environment.
@@ -146,6 +173,22 @@ pub(crate) fn program_headers() -> Option<(&'static [libc::Elf64_Phdr], usize)> 
             first.p_vaddr.checked_add(size_of::<libc::Elf64_Ehdr>() as u64)
         })?;
     Some((headers, address.wrapping_sub(linked_at as usize)))
+}
+
+/// Whether `/proc/self/exe` is this executable, and not a loader or an emulator that runs it.
+pub(crate) fn is_executed_itself() -> bool {
+    let Some((headers, _)) = program_headers() else { return false };
+    let Ok(file) = Descriptor::open(None, c"/proc/self/exe", libc::O_RDONLY) else { return false };
+    // The headers follow the ELF header, and say enough about a file to tell it from others.
+    let mut at = size_of::<libc::Elf64_Ehdr>() as u64;
+    headers.iter().all(|header| {
+        let mut stored = [0; size_of::<libc::Elf64_Phdr>()];
+        let read = file.read_at(&mut stored, at);
+        at += stored.len() as u64;
+        // SAFETY: a `repr(C)` struct of integers without padding, as many bytes as the array has.
+        let loaded: [u8; size_of::<libc::Elf64_Phdr>()] = unsafe { core::mem::transmute_copy(header) };
+        read == Ok(stored.len()) && stored == loaded
+    })
 }
 
 /// Where the linker put the program headers, and how many: `__ehdr_start` is the ELF header, if it is loaded, and they
@@ -434,6 +477,14 @@ pub(crate) fn read_link(path: &CStr, to: &mut [u8]) -> Result<usize, i32> {
         Ok(length) => Ok(length),
         Err(_) => Err(errno()),
     }
+}
+
+/// How many bytes of address space the process may have.
+pub(crate) fn address_space() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: `limit` is writable; if the call fails it stays as it is.
+    unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) };
+    limit.rlim_cur
 }
 
 /// Makes a folder for this user alone. One that is there already is no error.

@@ -383,7 +383,7 @@ fn judge(report: &str) -> Result<(), String> {
     Err(format!("the check did not end: root `{root}` was being compared"))
 }
 
-/// How many bytes the roots may take: half of the memory that is available, to the machine or to the control group.
+/// How many bytes the roots may take: half of what is available to the machine, to the control group, or as address space.
 fn spare_memory() -> u64 {
     let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let available = meminfo
@@ -392,7 +392,7 @@ fn spare_memory() -> u64 {
         .map_or(1 << 30, |kilobytes| kilobytes.saturating_mul(1024));
     let group = fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
     let group = group.and_then(|text| text.trim().parse::<u64>().ok()).unwrap_or(u64::MAX);
-    available.min(group) / 2
+    available.min(group).min(sys::address_space()) / 2
 }
 
 #[cfg(test)]

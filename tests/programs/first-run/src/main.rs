@@ -1,4 +1,5 @@
-//! Freezes itself where it runs. Prints the same lines in every run; with the argument `freeze`, freezes at once.
+//! Freezes itself where it runs. Prints the same lines in every run. With the argument `freeze`, it freezes at once; with
+//! `children`, it says what it knows of child processes; with `adopt`, it becomes one that adopts orphans, and begins anew.
 //!
 //! The variable `TROUBLE` says what the root of that name does that a snapshot cannot hold; then no answer needs it.
 
@@ -7,7 +8,10 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 use witness::evaluated;
 
+#[cfg(not(feature = "beside"))]
 fastboot_rt::install!(cache = fastboot_rt::CacheDir::User);
+#[cfg(feature = "beside")]
+fastboot_rt::install!(std::alloc::System, snapshot = "none.snap", cache = fastboot_rt::CacheDir::Folder("cache/of it"));
 
 fastboot_rt::frozen! {
     /// Some words.
@@ -58,15 +62,10 @@ fn trouble() -> usize {
             std::thread::spawn(|| std::thread::sleep(Duration::from_secs(3600)));
             1
         }
-        Ok("child") => std::process::Command::new("sleep").arg("60").spawn().unwrap().id() as usize,
+        Ok("child") => std::process::Command::new("sleep").arg("3").spawn().unwrap().id() as usize,
         // SAFETY: may be called with any length.
         Ok("malloc") => unsafe { libc::malloc(100) }.addr(),
-        Ok("memory") => {
-            let mut all = Vec::new();
-            loop {
-                all.push(vec![1u8; 1 << 30]);
-            }
-        }
+        Ok("memory") => vec![1u8; 1 << 45].len(),
         Ok("unequal") => std::process::id() as usize,
         Ok("slow") => {
             std::thread::sleep(Duration::from_millis(300));
@@ -77,17 +76,45 @@ fn trouble() -> usize {
 }
 
 fn main() {
-    if std::env::args().nth(1).as_deref() == Some("freeze") {
-        match fastboot_rt::freeze_now() {
-            Ok(path) => println!("froze {}", path.display()),
-            Err(error) => println!("{error}"),
-        }
+    match std::env::args().nth(1).as_deref() {
+        Some("freeze") => match fastboot_rt::freeze_now() {
+            Ok(path) => eprintln!("froze {}", path.display()),
+            Err(error) => eprintln!("{error}"),
+        },
+        Some("children") => children(),
+        Some("adopt") => adopt(),
+        _ => {}
     }
     print!("{}", answers());
+    witness::sources!(WORDS, INDEX, SEEDED, SHARED, CHANGING);
     if std::env::var_os("TROUBLE").is_none() {
         println!("TROUBLE: {}", *TROUBLE);
+        witness::sources!(TROUBLE);
     }
-    witness::sources!(WORDS, INDEX, SEEDED, SHARED, CHANGING);
+}
+
+/// Says whether there is a child process to wait for, and whether the end of one was signalled.
+fn children() {
+    let mut pending = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
+    // SAFETY: `pending` is writable, and all zeros are a valid set; waiting for nobody's end changes nothing.
+    let (waited, signalled) = unsafe {
+        libc::sigpending(pending.as_mut_ptr());
+        (
+            libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG | libc::__WALL),
+            libc::sigismember(pending.as_ptr(), libc::SIGCHLD),
+        )
+    };
+    eprintln!("children: waitpid {waited} {:?}, SIGCHLD {signalled}", std::io::Error::last_os_error().kind());
+}
+
+/// Executes this program again, without arguments, as one that adopts orphans.
+fn adopt() {
+    // SAFETY: sets an attribute of this process.
+    unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) };
+    let error = std::os::unix::process::CommandExt::exec(
+        std::process::Command::new(std::env::current_exe().unwrap()).env_remove("FASTBOOT"),
+    );
+    panic!("{error}");
 }
 
 /// What all roots say.
