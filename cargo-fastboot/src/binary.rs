@@ -2,7 +2,9 @@
 //! identity.
 
 use anyhow::{Context, Result, bail};
-use fastboot_rt::format::{FOOTER_LEN, Footer, HEADER_LEN, HOME_WINDOW, Header, IDENTITY_OFFSET};
+use fastboot_rt::format::{
+    FLAG_COLD, FOOTER_LEN, Footer, HEADER_LEN, HOME_WINDOW, Header, HeaderPage, IDENTITY_OFFSET,
+};
 use object::LittleEndian as LE;
 use object::elf::{self, FileHeader64, ProgramHeader64, SectionHeader64};
 use object::read::elf::{FileHeader as _, ProgramHeader as _, SectionHeader as _};
@@ -224,9 +226,15 @@ impl Binary {
         Ok(Self { path: path.to_owned(), pie, dynamic, section, footer, identity, bytes })
     }
 
+    /// Whether the section was given other contents than the linker's: an image, or the tables of a cold binary.
+    pub(crate) fn is_rewritten(&self) -> bool {
+        self.section.size > HEADER_LEN as u64 || HOME_WINDOW.contains(&self.section.address)
+    }
+
     /// Whether an image was embedded in the section. Its bytes may still be damaged.
     pub(crate) fn is_embedded(&self) -> bool {
-        self.section.size > HEADER_LEN as u64 || HOME_WINDOW.contains(&self.section.address)
+        let cold = |page: HeaderPage| page.header.flags & FLAG_COLD != 0;
+        self.is_rewritten() && !HeaderPage::decode(self.section_bytes()).is_ok_and(cold)
     }
 
     /// The bytes of the `fastboot` section.

@@ -10,16 +10,18 @@ use anyhow::{Context, Result};
 use cargo_metadata::{Metadata, Package};
 use fastboot_rt::format::FLAG_VERITY;
 
-use crate::binary::Binary;
+use crate::binary::{Binary, Elf};
 use crate::cargo::{self, ColdBuild, Messages, Platform};
 use crate::cli::{BuildFlags, FreezeFlags, FreezeHow, RunFlags, VerifyFlags};
+use crate::embed::Place;
 use crate::freeze::{FreezeOptions, freeze};
 use crate::fresh::{Record, Store};
+use crate::image::Image;
 use crate::select::{Choice, Purpose, select};
 use crate::shell::{Shell, megabytes};
 use crate::statics::Choices;
 use crate::verify::verify;
-use crate::{binary, embed, output, strip};
+use crate::{binary, embed, output, statics, strip};
 
 /// A finished binary, and what it needs to be run as cargo would.
 #[derive(Debug)]
@@ -103,14 +105,6 @@ fn finish(
     let cold = cold_path(executable)?;
     binary::stamp(executable, &cold).with_context(|| format!("cannot freeze `{}`", choice.name()))?;
     shell.verbose(format_args!("cold binary: {}", shown(&cold).display()));
-    if flags.cold {
-        let bytes = std::fs::read(&cold).with_context(|| format!("cannot read {}", cold.display()))?;
-        // As below: a new file in place of cargo's hard link.
-        output::replace(executable, Some(&cold), |file| Ok(std::io::Write::write_all(file, &bytes)?))?;
-        shell.status("Finished", format_args!("cold, in {}", shown(executable).display()));
-        copy_out(flags, executable, shell)?;
-        return Ok(Finished { executable: built.executable, environment, runner: platform.runner.clone() });
-    }
     let mut options = FreezeOptions {
         directory: choice.package.manifest_path.parent().map(|folder| folder.as_std_path().to_owned()),
         environment: environment.clone(),
@@ -118,6 +112,13 @@ fn finish(
     };
     options.choices.carry.extend(metadata_names(choice.package, "carry")?);
     options.choices.skip.extend(metadata_names(choice.package, "skip")?);
+    if flags.cold {
+        leave_cold(&cold, executable, &options.choices)
+            .with_context(|| format!("cannot finish `{}`", choice.name()))?;
+        shell.status("Finished", format_args!("cold, in {}", shown(executable).display()));
+        copy_out(flags, executable, shell)?;
+        return Ok(Finished { executable: built.executable, environment, runner: platform.runner.clone() });
+    }
     options.allow_foreign.extend(metadata_names(choice.package, "allow-foreign")?);
     options.allow_nondeterminism.extend(metadata_names(choice.package, "allow-nondeterminism")?);
     let record = finish_in_place(&cold, &built, flags, &options, shell).with_context(|| {
@@ -132,6 +133,20 @@ fn finish(
     shell.status("Finished", format_args!("embedded {}, in {}", summary(record.roots, record.image), path.display()));
     copy_out(flags, executable, shell)?;
     Ok(Finished { executable: built.executable, environment, runner: platform.runner.clone() })
+}
+
+/// Puts the cold binary to where cargo put the executable, with what it needs to freeze itself where it runs. One that is
+/// position-independent, or was linked without the script, cannot do that.
+fn leave_cold(cold: &Path, executable: &Path, choices: &Choices) -> Result<()> {
+    let binary = Binary::read(cold)?;
+    if binary.pie || binary.section.segment.is_none() {
+        // As in `freeze_and_embed`: a new file in place of cargo's hard link.
+        return output::replace(executable, Some(cold), |file| Ok(std::io::Write::write_all(file, &binary.bytes)?));
+    }
+    let statics = statics::rules(&Elf::parse(&binary.bytes)?, &binary.bytes, choices)
+        .with_context(|| format!("cannot tell what statics {} has", cold.display()))?;
+    let tables = Image::cold(&binary, &statics)?;
+    embed::embed_into(binary, &tables, Place::Section, executable)
 }
 
 /// Does what `--out-dir` says, if it was given.

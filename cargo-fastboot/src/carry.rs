@@ -4,16 +4,15 @@
 use crate::binary::{Binary, Elf};
 use crate::capture::Capture;
 use crate::prove::Proof;
-use crate::statics::{self, Choices, Decision, Dump, Static, ThreadLocal, ThreadLocals};
+use crate::statics::{self, Choices, Decision, Static, ThreadLocal, ThreadLocals};
 use anyhow::{Context, Result, bail};
 use fastboot_rt::format::{Carried, PAGE};
+use fastboot_rt::statics::{Dump, Reference, references, words};
 use object::LittleEndian as LE;
 use object::elf;
 use object::read::elf::ProgramHeader as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-
-const WORD: u64 = 8;
 
 /// The statics that changed while the roots were evaluated.
 pub(crate) struct Statics {
@@ -141,8 +140,7 @@ impl Statics {
     /// A cache of what the CPU can do is right as it was loaded, too: it is filled anew.
     ///
     /// In a position-independent binary the proof says which words are static pointers. In others a word may be a number
-    /// that looks like one. References to one static hit it at one or two addresses; numbers that run through the
-    /// addresses of the executable hit it at many, or hit what lies next to it too.
+    /// that looks like one.
     ///
     /// `way` tells the way to an offset in the image data.
     pub(crate) fn check_references(
@@ -164,48 +162,32 @@ impl Statics {
             .filter(|found| matches!(found.decision, Decision::Skip(_)) && !asked_anew(found))
             .filter(|found| found.crate_name.as_deref().is_some_and(|name| name != "fastboot_rt"))
             .collect();
-        let span = match (skipped.first(), skipped.last()) {
-            (Some(first), Some(last)) => first.address - WORD..last.address + last.size + WORD,
-            _ => return Ok(()),
-        };
         let base = capture.process.exe_base;
-        let mut hits: BTreeMap<usize, BTreeMap<u64, usize>> = BTreeMap::new();
-        let mut look = |offset: usize| {
-            let word = data.get(offset..).and_then(|rest| rest.first_chunk().copied()).map(u64::from_le_bytes);
-            let Some(address) = word.map(|word| word.wrapping_sub(base)).filter(|word| span.contains(word)) else {
-                return;
+        let ranges: Vec<Range<u64>> =
+            skipped.iter().map(|one| one.address + base..one.address + one.size + base).collect();
+        let references = if binary.pie {
+            let word = |offset: &u64| {
+                let bytes = data.get(*offset as usize..)?.first_chunk()?;
+                Some((*offset, u64::from_le_bytes(*bytes)))
             };
-            let after = skipped.partition_point(|found| found.address <= address + WORD);
-            // The static itself, or the word before it or behind it.
-            for (index, found) in skipped.iter().enumerate().take(after).skip(after.saturating_sub(2)) {
-                if (found.address - WORD..found.address + found.size + WORD).contains(&address) {
-                    hits.entry(index).or_default().entry(address).or_insert(offset);
-                }
-            }
-        };
-        if binary.pie {
-            // References only; what lies beside a static is another static.
-            proof.static_pointers.iter().for_each(|offset| look(*offset as usize));
+            references(&ranges, proof.static_pointers.iter().filter_map(word))
         } else {
-            (0..data.len()).step_by(8).for_each(look);
-        }
-        for (index, addresses) in hits {
+            references(&ranges, words(data))
+        };
+        for Reference { index, offset, by_numbers } in references {
             let found = skipped[index];
             let Decision::Skip(reason) = &found.decision else { continue };
             // The root static itself: a root that holds a reference to another root.
-            let is_root = capture.roots.iter().any(|root| root.place.start - base == found.address);
-            let inside = found.address..found.address + found.size;
-            let beside = addresses.keys().any(|address| !inside.contains(address));
-            if is_root || !binary.pie && (addresses.len() > 2 || beside) {
+            let is_root = capture.roots.iter().any(|root| root.place.start == ranges[index].start);
+            if is_root || by_numbers && !binary.pie {
                 continue;
             }
-            let offset = addresses.values().next().copied().unwrap_or(0);
             bail!(
                 "the image refers to the static `{}` (in {}), which changed while the roots were evaluated and cannot be \
                  carried ({reason}). The program would find it as it is before first use. Keep references to it out of \
                  the roots{}",
                 found.name,
-                way(offset as u64),
+                way(offset),
                 if found.crate_name.as_deref().is_some_and(|name| ["std", "core", "alloc"].contains(&name)) {
                     String::new()
                 } else {

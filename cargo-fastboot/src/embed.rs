@@ -10,6 +10,9 @@
 //!                                                                        file offset ≡ home address (mod 2 MiB)
 //! ```
 //!
+//! The tables of a cold binary get there in the same way, only that the section stays at its address and needs no more than
+//! the alignment of a page.
+//!
 //! The congruence, together with one large write, lets the page cache keep the image in large folios, so that one page
 //! fault maps many pages of it. The footer's way is in `footer`.
 
@@ -99,9 +102,9 @@ fn into_section(mut binary: Binary, image: &Image, out: &Path) -> Result<()> {
     })
 }
 
-/// Cuts off an image that was embedded before, if nothing else comes after it. Returns the file as it is then.
+/// Cuts off what the section was given before, if nothing else comes after it. Returns the file as it is then.
 fn without_image(binary: &mut Binary) -> Result<Vec<u8>> {
-    if binary.is_embedded() && binary.section.file_range().end == binary.bytes.len() {
+    if binary.is_rewritten() && binary.section.file_range().end == binary.bytes.len() {
         let end = Elf::parse(&binary.bytes)?.contents_end(binary.section.offset, Some(&binary.section));
         binary.bytes.truncate(usize::try_from(end)?);
     }
@@ -109,7 +112,12 @@ fn without_image(binary: &mut Binary) -> Result<Vec<u8>> {
 }
 
 fn place(binary: &Binary, image: &Image) -> Placement {
-    let (offset, size) = ((binary.bytes.len() as u64).next_multiple_of(HOME_ALIGN), image.len());
+    let (end, size) = (binary.bytes.len() as u64, image.len());
+    if image.is_cold() {
+        let (offset, address) = (end.next_multiple_of(PAGE as u64), binary.section.address);
+        return Placement { offset, address, size, align: PAGE as u64, writable: true };
+    }
+    let offset = end.next_multiple_of(HOME_ALIGN);
     // Static pointers are written at start, before a read-only image loses the permission.
     let writable = !image.is_read_only() || image.tables().any(|table| table.kind == TableKind::StaticPointers);
     if binary.pie {
@@ -131,6 +139,8 @@ fn patch(binary: &Binary, segment: usize, to: &Placement) -> Result<Vec<u8>> {
     for table in [elf::SHT_SYMTAB, elf::SHT_DYNSYM] {
         symbols.extend(elf.symbols_of(section.index, &binary.bytes, table)?);
     }
+    // GNU ld counts `_end` as one of them, though it lies before the section.
+    symbols.retain(|(value, _)| (section.address..=section.address + section.size).contains(value));
 
     let mut bytes = binary.bytes.clone();
     let segment: &mut ProgramHeader64<LE> = at(&mut bytes, segment_at)?;

@@ -5,9 +5,10 @@ use crate::capture::Capture;
 use crate::output;
 use crate::report::Report;
 use anyhow::{Context, Result, bail};
+use fastboot_rt::format::write::{self, DATA_OFFSET, Layout, NamedRoot};
 use fastboot_rt::format::{
-    self, Carried, FLAG_PIE, FLAG_READ_ONLY, FLAG_RELOCATABLE, FLAG_VERBATIM, FLAG_VERITY, HEADER_LEN, Header,
-    HeaderPage, PAGE, ROOT_LEN, Root, TABLE_LEN, Table, TableKind,
+    self, Carried, DEFAULT_HOME, FLAG_COLD, FLAG_PIE, FLAG_READ_ONLY, FLAG_RELOCATABLE, FLAG_VERBATIM, FLAG_VERITY,
+    HEADER_LEN, Header, HeaderPage, PAGE, Root, Static, TABLE_LEN, Table, TableKind,
 };
 use memmap2::MmapMut;
 use std::fs::File;
@@ -40,81 +41,71 @@ pub(crate) struct Parts<'a> {
     pub(crate) report: &'a Report,
 }
 
-/// Offset of the image data: objects begin behind the header page, in freeze runs too.
-const DATA_OFFSET: u64 = PAGE as u64;
-
 impl Image {
     /// Lays out an image: header page, captured memory, and the tables, in the header page as far as they fit.
     pub(crate) fn build(binary: &Binary, capture: &Capture, parts: Parts<'_>) -> Result<Self> {
-        let home = capture.process.home;
-        let data_length = parts.data.len() as u64;
-
-        let (roots, strings) = root_tables(capture)?;
+        let [roots, strings] = write::root_tables(capture.roots.iter().map(|root| NamedRoot {
+            value: root.value,
+            size: root.size,
+            align: root.align,
+            name: &root.name,
+            type_name: &root.type_name,
+        }));
         let relocations = |offsets: &[u64]| {
             let mut table = Vec::new();
             format::encode_relocations(offsets.iter().copied(), DATA_OFFSET, |byte| table.push(byte));
             table
         };
-        let carried: Vec<u8> = parts.carried.iter().flat_map(Carried::encode).collect();
         let mut decisions = Vec::new();
         for (name, decision) in parts.decisions {
-            push_string(&mut decisions, name)?;
-            push_string(&mut decisions, decision)?;
+            write::push_string(&mut decisions, name);
+            write::push_string(&mut decisions, decision);
         }
-        let contents = [
-            (TableKind::Roots, roots),
-            (TableKind::Carried, carried),
-            (TableKind::StaticPointers, relocations(parts.static_pointers)),
-            (TableKind::Strings, strings),
-            (TableKind::CarryReport, decisions),
-            (
-                TableKind::PageDigests,
-                parts.data.chunks(PAGE).flat_map(|page| format::digest(page).to_le_bytes()).collect(),
-            ),
-            (TableKind::Report, serde_json::to_vec(parts.report)?),
-            (TableKind::ImagePointers, relocations(parts.image_pointers.unwrap_or_default())),
-        ];
-        let contents: Vec<_> = contents.into_iter().filter(|(_, bytes)| !bytes.is_empty()).collect();
-
-        // In this order: what the thaw reads comes first and so lies in the page that it touches anyway.
-        let mut in_page = (HEADER_LEN + contents.len() * TABLE_LEN) as u64;
-        let mut behind = (DATA_OFFSET + data_length).next_multiple_of(PAGE as u64);
-        let mut tables = Vec::new();
-        for (kind, bytes) in &contents {
-            let length = bytes.len() as u64;
-            let place = if in_page + length <= DATA_OFFSET { &mut in_page } else { &mut behind };
-            tables.push(Table { kind: *kind, offset: *place, length, digest: format::digest(bytes) });
-            *place = (*place + length).next_multiple_of(8);
-        }
-        let length = behind.next_multiple_of(PAGE as u64);
-
         let flags = [
             (FLAG_PIE, binary.pie),
             (FLAG_VERBATIM, parts.verbatim),
             (FLAG_RELOCATABLE, parts.image_pointers.is_some()),
         ];
         let header = Header {
-            page_size: PAGE as u32,
             flags: flags.into_iter().filter(|(_, set)| *set).map(|(flag, _)| flag).sum(),
-            home,
-            length,
+            home: capture.process.home,
             exe_base: capture.process.exe_base,
             cpu: capture.process.cpu,
-            table_count: u32::try_from(tables.len())?,
             root_count: u32::try_from(capture.roots.len())?,
             identity: binary.identity,
-            data_offset: DATA_OFFSET,
-            data_length,
+            data_length: parts.data.len() as u64,
+            ..Header::default()
         };
-        let mut bytes = anonymous(length)?;
-        bytes[DATA_OFFSET as usize..][..parts.data.len()].copy_from_slice(parts.data);
-        for (table, (_, content)) in tables.iter().zip(&contents) {
-            bytes[table.offset as usize..][..content.len()].copy_from_slice(content);
+        // In this order: what the thaw reads comes first and so lies in the page that it touches anyway.
+        let layout = Layout::new(
+            header,
+            [
+                roots,
+                write::carried(parts.carried),
+                (TableKind::StaticPointers, relocations(parts.static_pointers)),
+                strings,
+                (TableKind::CarryReport, decisions),
+                write::page_digests(parts.data),
+                (TableKind::Report, serde_json::to_vec(parts.report)?),
+                (TableKind::ImagePointers, relocations(parts.image_pointers.unwrap_or_default())),
+            ],
+        );
+        Self::assemble(&layout, parts.data)
+    }
+
+    /// What a cold binary has in place of an image: the statics that a freeze on the user's machine has to know.
+    pub(crate) fn cold(binary: &Binary, statics: &[Static]) -> Result<Self> {
+        let header = Header { flags: FLAG_COLD, home: DEFAULT_HOME, identity: binary.identity, ..Header::default() };
+        let table = statics.iter().flat_map(Static::encode).collect();
+        Self::assemble(&Layout::new(header, [(TableKind::Statics, table)]), &[])
+    }
+
+    /// Puts the pieces of an image together.
+    fn assemble(layout: &Layout, data: &[u8]) -> Result<Self> {
+        let mut bytes = anonymous(layout.header.length)?;
+        for (offset, piece) in [(DATA_OFFSET, data)].into_iter().chain(layout.pieces()) {
+            bytes[offset as usize..][..piece.len()].copy_from_slice(piece);
         }
-        let directory: Vec<u8> = tables.iter().flat_map(Table::encode).collect();
-        bytes[HEADER_LEN..HEADER_LEN + directory.len()].copy_from_slice(&directory);
-        // Last, as it holds the mark that all is there.
-        bytes[..HEADER_LEN].copy_from_slice(&header.encode(&directory));
         Self::check(bytes).context("the image just made does not read back; this is a bug of cargo-fastboot")
     }
 
@@ -138,6 +129,9 @@ impl Image {
         }
         for entry in format::carried(image.table(TableKind::Carried)?, image.header()) {
             entry?;
+        }
+        if let Some(error) = format::statics(image.table(TableKind::Statics)?).find_map(Result::err) {
+            return Err(error.into());
         }
         Ok(image)
     }
@@ -189,6 +183,11 @@ impl Image {
     /// Whether it is to be mapped without permission to write.
     pub(crate) fn is_read_only(&self) -> bool {
         self.page.header.flags & FLAG_READ_ONLY != 0
+    }
+
+    /// Whether it is none, but the tables of a cold binary.
+    pub(crate) fn is_cold(&self) -> bool {
+        self.page.header.flags & FLAG_COLD != 0
     }
 
     /// Its bytes.
@@ -269,27 +268,6 @@ impl Image {
         let Some((name, type_name)) = found else { bail!("image damaged: root {index} has no name") };
         Ok((root, name, type_name))
     }
-}
-
-fn root_tables(capture: &Capture) -> Result<(Vec<u8>, Vec<u8>)> {
-    let (mut roots, mut strings) = (Vec::new(), Vec::new());
-    for root in &capture.roots {
-        let name = strings.len() as u64;
-        for text in [&root.name, &root.type_name] {
-            push_string(&mut strings, text)?;
-        }
-        let type_digest = format::digest(root.type_name.as_bytes());
-        let entry = Root { value: root.value, size: root.size, align: root.align, type_digest, name };
-        roots.extend_from_slice(&entry.encode());
-    }
-    debug_assert_eq!(roots.len(), capture.roots.len() * ROOT_LEN);
-    Ok((roots, strings))
-}
-
-fn push_string(table: &mut Vec<u8>, text: &str) -> Result<()> {
-    table.extend_from_slice(&u32::try_from(text.len())?.to_le_bytes());
-    table.extend_from_slice(text.as_bytes());
-    Ok(())
 }
 
 /// Zeroed memory from the system: an image may be gigabytes, and pages nobody writes to cost nothing.

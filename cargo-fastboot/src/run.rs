@@ -6,8 +6,8 @@ use crate::freeze::FreezeOptions;
 use crate::shell::{Shell, megabytes};
 use anyhow::{Context, Result, anyhow, bail};
 use fastboot_rt::capture::{
-    AGAIN, CAPTURE_FILE, FREEZE_VARIABLE, HOME_SHIFT, Mode, PLAN_FILE, Phase, REQUEST_FILE, Request, SCRATCH,
-    STACK_TOP, STATUS_FILE, STATUS_LEN, Status,
+    AGAIN, CAPTURE_FILE, FREEZE_VARIABLE, HOME_SHIFT, MALLOC_TUNABLES, Mode, PLAN_FILE, Phase, REQUEST_FILE, Request,
+    SCRATCH, STACK_TOP, STATUS_FILE, STATUS_LEN, Status, TUNABLES_VARIABLE,
 };
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -28,12 +28,6 @@ const PADDING_VARIABLE: &str = "FASTBOOT_PADDING";
 /// Variables that set how many threads a library uses: rayon, OpenMP, tokio, polars.
 pub(crate) const THREAD_VARIABLES: [&str; 4] =
     ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "TOKIO_WORKER_THREADS", "POLARS_MAX_THREADS"];
-
-/// Makes glibc keep all blocks of its heap in one place, none of them in a cache, so that the runtime can tell which are
-/// in use.
-const MALLOC_TUNABLES: &str = "glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0:glibc.malloc.arena_max=1:\
-                               glibc.malloc.mmap_threshold=33554432";
-const TUNABLES_VARIABLE: &str = "GLIBC_TUNABLES";
 
 /// Which of the runs this is.
 #[derive(Clone, Copy)]

@@ -17,6 +17,8 @@ mod thread_local;
 
 use crate::binary::Elf;
 use anyhow::{Context, Result, bail};
+use fastboot_rt::format::{self, Rule};
+use fastboot_rt::statics::Dump;
 pub(crate) use name::Name;
 use name::is_part;
 use object::LittleEndian as LE;
@@ -28,17 +30,6 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 pub(crate) use thread_local::{ThreadLocal, ThreadLocals};
-
-/// One writable range of the executable, before and after the evaluation of the roots.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Dump<'a> {
-    /// Address as in the ELF file, that is, with the load bias subtracted.
-    pub(crate) address: u64,
-    /// Its bytes before.
-    pub(crate) before: &'a [u8],
-    /// Its bytes after, as many.
-    pub(crate) after: &'a [u8],
-}
 
 /// A static that changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,45 +147,69 @@ pub(crate) fn attribute(
     Ok(statics)
 }
 
-impl<'a> Dump<'a> {
-    fn range(&self) -> Range<u64> {
-        self.address..self.address.saturating_add(self.before.len() as u64)
+/// Every static of Rust's, ascending by address, and what is to become of it where the program freezes itself: there
+/// nobody has symbols, nor this table of rules.
+///
+/// What depends on the values that statics have is decided there ([`Rule::CarryUnlessCode`]), or from those in the file.
+///
+/// # Errors
+/// If the file is damaged, or the choices are wrong.
+pub(crate) fn rules(elf: &Elf<'_>, bytes: &[u8], choices: &Choices) -> Result<Vec<format::Static>> {
+    let chosen = Chosen::parse(choices)?;
+    let memory = initial_memory(elf, bytes)?;
+    // None of them changed: no rule is to be about what they changed into.
+    let dump = |(address, bytes)| Dump { address, before: bytes, after: bytes };
+    let dumps: Vec<Dump<'_>> = memory.iter().map(|(address, bytes)| dump((*address, bytes.as_slice()))).collect();
+    let spans = Spans::read(elf, bytes, &dumps, &[])?;
+    let mut rules = Vec::new();
+    for piece in dumps.iter().flat_map(|dump| spans.pieces(dump)) {
+        let span = &spans.all[piece.span];
+        let Owner::Symbol(symbol) = span.owner else { continue };
+        let Some(name) = spans.name(piece.span, piece.range.start) else { continue };
+        let facts = Facts { name: Some(&name), span, dumps: &dumps, code: &[] };
+        let carry = match facts.decide(&chosen, false)? {
+            Decision::Carry(_) => true,
+            // An image may refer to it: it is right as it was loaded.
+            Decision::Skip(reason) if reason == CPU_CACHE => continue,
+            // Nothing in an image refers to ours; what C has cannot be known.
+            Decision::Skip(_) if name.crate_name.as_deref().is_none_or(|name| name == "fastboot_rt") => continue,
+            Decision::Skip(_) => false,
+        };
+        let by_user = match &name.crate_name {
+            Some(crate_name) => chosen.of(&name.text, crate_name)?.is_some(),
+            None => true,
+        };
+        let is_word = span.range.end - span.range.start == WORD && !is_part(symbol);
+        let rule = match carry {
+            false => Rule::Skip,
+            true if is_word && !by_user => Rule::CarryUnlessCode,
+            true => Rule::Carry,
+        };
+        let length = u32::try_from(piece.range.end - piece.range.start)
+            .with_context(|| format!("the static `{}` has more than 4 GiB", name.text))?;
+        rules.push(format::Static { address: piece.range.start, length, rule });
     }
-
-    /// Bytes of a range, which has to lie inside, before and after.
-    fn bytes(&self, range: &Range<u64>) -> Option<(&'a [u8], &'a [u8])> {
-        let start = usize::try_from(range.start.checked_sub(self.address)?).ok()?;
-        let end = usize::try_from(range.end.checked_sub(self.address)?).ok()?;
-        Some((self.before.get(start..end)?, self.after.get(start..end)?))
-    }
-
-    fn differs(&self, range: &Range<u64>) -> bool {
-        self.bytes(range).is_some_and(|(before, after)| before != after)
-    }
-
-    /// The words that changed, as far as they lie in the range, neighbours joined.
-    fn changed(&self, range: Range<u64>) -> Vec<Range<u64>> {
-        let mut changed: Vec<Range<u64>> = Vec::new();
-        for page in steps(range, PAGE).filter(|page| self.differs(page)) {
-            for word in steps(page, WORD).filter(|word| self.differs(word)) {
-                match changed.last_mut() {
-                    Some(last) if last.end == word.start => last.end = word.end,
-                    _ => changed.push(word),
-                }
-            }
-        }
-        changed
-    }
+    rules.sort_by_key(|one| one.address);
+    Ok(rules)
 }
 
-/// Cuts a range at the multiples of `step`.
-fn steps(range: Range<u64>, step: u64) -> impl Iterator<Item = Range<u64>> {
-    let mut at = range.start;
-    std::iter::from_fn(move || {
-        let start = at;
-        at = (start / step + 1).saturating_mul(step).min(range.end);
-        (start < at).then_some(start..at)
-    })
+/// What the executable's writable segments hold when it is loaded, without what is read-only later.
+fn initial_memory(elf: &Elf<'_>, bytes: &[u8]) -> Result<Vec<(u64, Vec<u8>)>> {
+    let segments = |kind| elf.segments.iter().filter(move |segment| segment.p_type(LE) == kind);
+    let end_of_relro =
+        segments(elf::PT_GNU_RELRO).map(|segment| segment.p_vaddr(LE).saturating_add(segment.p_memsz(LE)));
+    let end_of_relro = end_of_relro.max().unwrap_or(0);
+    let mut memory = Vec::new();
+    for segment in segments(elf::PT_LOAD).filter(|segment| segment.p_flags(LE).contains(elf::PF_W)) {
+        let address = segment.p_vaddr(LE);
+        let stored = segment.data(LE, bytes).ok().context("truncated: a segment ends behind the end of the file")?;
+        let mut content = stored.to_vec();
+        content.resize(usize::try_from(segment.p_memsz(LE))?, 0);
+        let protected = end_of_relro.saturating_sub(address).min(content.len() as u64);
+        content.drain(..protected as usize);
+        memory.push((address + protected, content));
+    }
+    Ok(memory)
 }
 
 /// Where the freeze run had its code.

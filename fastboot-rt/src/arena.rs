@@ -5,9 +5,10 @@
 //! ├─ header ─┼─ placements ───┼── objects, dead ones too ──┼─ zero, writable ─┼── PROT_NONE, costs nothing ──┤
 //! ```
 //!
-//! Only the last object is ever taken back or grown in place, so the arena keeps what was freed. The cursor only moves
-//! by compare-and-exchange: allocation needs no lock and works on every thread.
+//! Only the last object is ever taken back or grown in place, so the arena keeps the place of what was freed. The cursor moves
+//! only by compare-and-exchange: allocation needs no lock and works on every thread.
 
+use crate::format::PAGE;
 use crate::freeze;
 use crate::sys;
 use core::alloc::Layout;
@@ -15,6 +16,8 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 /// Address space that is made writable at a time, in bytes.
 const STEP: usize = 32 << 20;
+/// From this size on, in bytes, the memory of a freed block is worth a system call.
+const LARGE: usize = 64 << 10;
 
 /// The home address.
 static HOME: AtomicUsize = AtomicUsize::new(0);
@@ -96,9 +99,14 @@ pub(crate) fn alloc(layout: Layout, zeroed: bool) -> *mut u8 {
     block
 }
 
-/// Takes `block` back if it is the last one.
+/// Takes `block` back if it is the last one. Of a large one the memory is given back in any case, and the image has zeros
+/// there.
 pub(crate) fn dealloc(block: *mut u8, size: usize) {
     let start = block.addr();
+    if size >= LARGE {
+        let first = start.next_multiple_of(PAGE);
+        sys::forget_pages(first, (start + size) / PAGE * PAGE - first);
+    }
     let _ = CURSOR.compare_exchange(start + size, start, Ordering::AcqRel, Ordering::Relaxed);
 }
 

@@ -14,6 +14,12 @@
 pub const FREEZE_VARIABLE: &str = "FASTBOOT_FREEZE";
 /// Name of the environment variable that holds the path of a report and puts the runtime into check mode.
 pub const CHECK_VARIABLE: &str = "FASTBOOT_CHECK";
+/// Name of the variable with which glibc is tuned.
+pub const TUNABLES_VARIABLE: &str = "GLIBC_TUNABLES";
+/// Makes glibc keep all blocks of its heap in one place, none of them in a cache, so that the runtime can tell which are
+/// in use.
+pub const MALLOC_TUNABLES: &str = "glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0:glibc.malloc.arena_max=1:\
+                                   glibc.malloc.mmap_threshold=33554432";
 /// Name of the request file in the folder.
 pub const REQUEST_FILE: &str = "request";
 /// Name of the plan in the folder.

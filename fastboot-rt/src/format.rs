@@ -1,7 +1,8 @@
 //! The image format: one definition, used by the tool that writes images and by the runtime that maps them.
 //!
 //! This module does no I/O, allocates nothing, panics on nothing and has no `unsafe`. Decoding is total: any bytes
-//! give either a value or a [`FormatError`]. `docs/image-format.md` is its prose, and a test keeps the two in step.
+//! give either a value or a [`FormatError`]. `docs/image-format.md` is its prose, and a test keeps the two in step. Only
+//! [`write`](mod@write), which lays images out, allocates.
 //!
 //! ```text
 //! home address                                                                          home + length
@@ -11,6 +12,8 @@
 //! ```
 //!
 //! All integers are little-endian. All offsets count bytes from the start of the header.
+
+pub mod write;
 
 use core::fmt;
 
@@ -32,6 +35,8 @@ pub const MAX_TABLES: usize = 16;
 pub const ROOT_LEN: usize = 40;
 /// Size in bytes of one entry of the table of carried statics.
 pub const CARRIED_LEN: usize = 24;
+/// Size in bytes of one entry of the table of statics.
+pub const STATIC_LEN: usize = 16;
 /// Size in bytes of an encoded [`Footer`].
 pub const FOOTER_LEN: usize = 32;
 /// Written last, into the last word of the header: the image is complete.
@@ -61,15 +66,18 @@ pub const FLAG_RELOCATABLE: u64 = 4;
 pub const FLAG_READ_ONLY: u64 = 8;
 /// [`Header::flags`]: a snapshot that is only used while fs-verity protects its file.
 pub const FLAG_VERITY: u64 = 16;
+/// [`Header::flags`]: no image, but what a cold binary needs to freeze itself where it runs.
+pub const FLAG_COLD: u64 = 32;
 /// Every flag this version knows, and its name.
-pub const FLAGS: [(u64, &str); 5] = [
+pub const FLAGS: [(u64, &str); 6] = [
     (FLAG_PIE, "pie"),
     (FLAG_VERBATIM, "verbatim"),
     (FLAG_RELOCATABLE, "relocatable"),
     (FLAG_READ_ONLY, "read-only"),
     (FLAG_VERITY, "fs-verity"),
+    (FLAG_COLD, "cold"),
 ];
-const KNOWN_FLAGS: u64 = FLAG_PIE | FLAG_VERBATIM | FLAG_RELOCATABLE | FLAG_READ_ONLY | FLAG_VERITY;
+const KNOWN_FLAGS: u64 = FLAG_PIE | FLAG_VERBATIM | FLAG_RELOCATABLE | FLAG_READ_ONLY | FLAG_VERITY | FLAG_COLD;
 
 /// Why bytes are not an image this program can use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -222,7 +230,7 @@ impl<const N: usize> Writer<N> {
 
 /// The first 128 bytes of an image, and of the placeholder in a cold binary (where only `magic`, `version`, `machine`,
 /// `page_size` and `identity` mean something).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Header {
     /// Size in bytes of a page on the machine that made the image.
     pub page_size: u32,
@@ -332,10 +340,13 @@ pub enum TableKind {
     /// The words that hold an address inside the image and move with it: see [`relocations`]. Read only when the image is
     /// not at its home address.
     ImagePointers = 8,
+    /// [`Static`] entries, ascending: the statics of the executable that a freeze on the user's machine has to know. Only
+    /// in cold binaries.
+    Statics = 9,
 }
 
 impl TableKind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Roots,
         Self::Strings,
         Self::StaticPointers,
@@ -344,6 +355,7 @@ impl TableKind {
         Self::PageDigests,
         Self::Report,
         Self::ImagePointers,
+        Self::Statics,
     ];
 
     fn from_number(number: u32) -> Option<Self> {
@@ -361,6 +373,7 @@ impl TableKind {
             Self::PageDigests => "page digests",
             Self::Report => "report",
             Self::ImagePointers => "image pointer table",
+            Self::Statics => "statics",
         }
     }
 
@@ -371,6 +384,7 @@ impl TableKind {
             Self::Strings | Self::CarryReport | Self::Report | Self::StaticPointers | Self::ImagePointers => 1,
             Self::PageDigests => 8,
             Self::Carried => CARRIED_LEN,
+            Self::Statics => STATIC_LEN,
         }
     }
 }
@@ -533,6 +547,69 @@ pub fn carried<'a>(
             return Err(FormatError::Field { field: "carried static", found: address });
         }
         Ok(Carried { address, length, offset })
+    })
+}
+
+/// Whether a static is carried if it changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Rule {
+    /// It is.
+    Carry = 0,
+    /// It is, unless it held the address of code before and holds one now: then it caches which function suits the
+    /// processor.
+    CarryUnlessCode = 1,
+    /// It is not. An image that refers to it cannot be used.
+    Skip = 2,
+}
+
+impl Rule {
+    fn from_number(number: u32) -> Option<Self> {
+        [Self::Carry, Self::CarryUnlessCode, Self::Skip].into_iter().find(|rule| *rule as u32 == number)
+    }
+}
+
+/// A static of the executable, or a part of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Static {
+    /// Its address as in the ELF file, that is, without the load bias.
+    pub address: u64,
+    /// Its length in bytes.
+    pub length: u32,
+    /// What becomes of it.
+    pub rule: Rule,
+}
+
+impl Static {
+    /// The entry, encoded.
+    pub fn encode(&self) -> [u8; STATIC_LEN] {
+        Writer::<STATIC_LEN>::new()
+            .put(&self.address.to_le_bytes())
+            .put(&self.length.to_le_bytes())
+            .put(&(self.rule as u32).to_le_bytes())
+            .finish()
+    }
+
+    /// Its addresses. Decoding proved that the sum does not overflow.
+    pub fn range(&self) -> core::ops::Range<u64> {
+        self.address..self.address.wrapping_add(self.length.into())
+    }
+}
+
+/// The entries of the table of statics, each checked to begin where the one before ends, or later.
+pub fn statics(table: &[u8]) -> impl Iterator<Item = Result<Static, FormatError>> {
+    let mut end = 0;
+    table.as_chunks::<STATIC_LEN>().0.iter().map(move |entry| {
+        let mut r = Reader { rest: entry };
+        let (Some(address), Some(length), Some(rule)) = (r.u64(), r.u32(), r.u32()) else {
+            return Err(FormatError::Truncated { expected: STATIC_LEN as u64, found: entry.len() as u64 });
+        };
+        let next = address.checked_add(length.into()).filter(|_| address >= end);
+        let (Some(next), Some(rule)) = (next, Rule::from_number(rule)) else {
+            return Err(FormatError::Field { field: "static", found: address });
+        };
+        end = next;
+        Ok(Static { address, length, rule })
     })
 }
 

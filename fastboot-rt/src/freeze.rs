@@ -7,7 +7,8 @@
 //!                                              └─ waits
 //! ```
 //!
-//! `main` never runs. The runtime only captures; what becomes of it is the tool's business.
+//! `main` never runs. For the tool the runtime only captures; what becomes of it is the tool's business. A program that
+//! freezes itself ([`crate::first_run`]) has its roots evaluated here too, and makes of them what it needs.
 
 use crate::capture::{
     AGAIN, CAPTURE_FILE, HOME_SHIFT, InputKind, Mode, PLAN_FILE, Phase, REQUEST_FILE, Request, SCRATCH_LEN, STACK_LEN,
@@ -20,6 +21,7 @@ use crate::roots::RootRecord;
 use crate::section::Program;
 use crate::start::Placeholder;
 use crate::{alloc, arena, c_heap, cold, mask, number, place, plan, roots, scratch, sys, trace, watch, wrap};
+use core::convert::Infallible;
 use core::ffi::{CStr, c_void};
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -31,8 +33,85 @@ use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::OnceLock;
 
-/// Exit status of a freeze run that wrote a reason into its capture.
-const FAILED: i32 = 101;
+/// Exit status of a freeze run that left a reason.
+pub(crate) const FAILED: i32 = 101;
+
+/// Takes what a freeze run has to say.
+pub(crate) trait Listener: Sync {
+    /// An expression is about to be evaluated: the one with this index.
+    fn began(&self, record: &RootRecord, index: usize);
+    /// An expression panicked. On any thread; with `panic = "abort"` nothing happens afterwards.
+    fn panicked(&self, root: &str, message: &str, location: &str);
+    /// There is no memory left. Must not allocate.
+    fn out_of_memory(&self, root: &str, asked: u64, limit: u64);
+    /// An expression left something open in the system: its kind, as [`Tag::LeftBehind`] has it, and what it is.
+    fn left_behind(&self, root: &str, kind: u64, what: &str);
+    /// The run cannot begin.
+    fn refused(&self, reason: &str);
+    /// All is evaluated. `false` if it could not be kept.
+    fn ended(&self, evaluated: &Evaluated<'_>) -> bool;
+}
+
+/// Who listens to this run.
+static LISTENER: OnceLock<&'static dyn Listener> = OnceLock::new();
+
+fn listener() -> &'static dyn Listener {
+    LISTENER.get().copied().unwrap_or(&CaptureFile)
+}
+
+/// What came of an evaluation.
+pub(crate) struct Evaluated<'a> {
+    /// Nanoseconds that each expression took.
+    times: &'a [u64],
+    /// What the statics held before, and after.
+    pub(crate) before: &'a Copies,
+    pub(crate) after: &'a Copies,
+    /// Blocks of C's heap that came to be meanwhile, are in use, and the root that was evaluated then.
+    pub(crate) c_blocks: &'a [(&'static str, c_heap::Block)],
+}
+
+/// The listener of the tool's runs: everything goes into the capture.
+struct CaptureFile;
+
+impl Listener for CaptureFile {
+    fn began(&self, record: &RootRecord, index: usize) {
+        status_name(record.name());
+        status_u32(STATUS_DONE, index as u32);
+        status_u32(STATUS_PHASE, Phase::Evaluating as u32);
+    }
+
+    fn panicked(&self, root: &str, message: &str, location: &str) {
+        write_record(Tag::Panic, &[&string(root), &string(message), &string(location)]);
+    }
+
+    fn out_of_memory(&self, root: &str, asked: u64, limit: u64) {
+        // The fields are on the stack.
+        let length = (root.len() as u32).to_le_bytes();
+        write_record(Tag::OutOfMemory, &[&length, root.as_bytes(), &word(asked), &word(limit)]);
+    }
+
+    fn left_behind(&self, root: &str, kind: u64, what: &str) {
+        write_record(Tag::LeftBehind, &[&string(root), &word(kind), &string(what)]);
+    }
+
+    fn refused(&self, reason: &str) {
+        if CAPTURE.get().is_none() {
+            let _ = writeln!(io::stderr(), "fastboot: cannot freeze: {reason}");
+        }
+        write_record(Tag::Refused, &[&string(reason)]);
+    }
+
+    fn ended(&self, evaluated: &Evaluated<'_>) -> bool {
+        status_name("");
+        status_u32(STATUS_DONE, evaluated.times.len() as u32);
+        status_u32(STATUS_PHASE, Phase::Writing as u32);
+        let written = write_capture(evaluated);
+        if written {
+            status_u32(STATUS_PHASE, Phase::Done as u32);
+        }
+        written
+    }
+}
 
 /// The capture file. Written to by the freeze thread, and by whichever thread panics or runs out of memory; each record
 /// is a single `write`, so records never mix.
@@ -59,16 +138,12 @@ static PANICKED: AtomicBool = AtomicBool::new(false);
 /// Runs freeze mode with the files in `folder`. Called before `main`, when there is one thread.
 pub(crate) fn run(folder: &CStr, placeholder: &'static Placeholder) -> ! {
     let folder = Path::new(OsStr::from_bytes(folder.to_bytes())).to_path_buf();
-    let began = begin(&folder, placeholder);
-    let Err(reason) = began;
-    if CAPTURE.get().is_none() {
-        let _ = writeln!(io::stderr(), "fastboot: cannot freeze: {reason}");
-    }
-    write_record(Tag::Refused, &[string(&reason).as_slice()]);
+    let Err(reason) = begin(&folder, placeholder);
+    CaptureFile.refused(&reason);
     sys::exit(FAILED)
 }
 
-fn begin(folder: &Path, placeholder: &'static Placeholder) -> Result<core::convert::Infallible, String> {
+fn begin(folder: &Path, placeholder: &'static Placeholder) -> Result<Infallible, String> {
     let path = folder.join(REQUEST_FILE);
     let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     let request = Request::decode(&text)?;
@@ -99,7 +174,20 @@ fn begin(folder: &Path, placeholder: &'static Placeholder) -> Result<core::conve
     if program.is_embedded() {
         return Err("it is embedded already; freeze the cold binary it was made from".to_owned());
     }
-    SECTION.store(program.segment.map_or(0, |segment| segment.address), Ordering::Relaxed);
+    watch::begin();
+    evaluate(&request, folder, &program, &CaptureFile)
+}
+
+/// Evaluates the roots as the request says, whose files are in `folder`, and ends the process. Called before `main`, when
+/// there is one thread.
+pub(crate) fn evaluate(
+    request: &Request,
+    folder: &Path,
+    program: &Program,
+    listener: &'static dyn Listener,
+) -> Result<Infallible, String> {
+    let _ = LISTENER.set(listener);
+    SECTION.store(program.segment.as_ref().map_or(0, |segment| segment.address), Ordering::Relaxed);
     if request.cpu != u64::MAX {
         mask::show_only(request.cpu).map_err(|errno| {
             let error = io::Error::from_raw_os_error(errno);
@@ -109,10 +197,9 @@ fn begin(folder: &Path, placeholder: &'static Placeholder) -> Result<core::conve
             )
         })?;
     }
-    reserve(&request, folder)?;
+    reserve(request, folder)?;
     STACK.store(request.stack as usize, Ordering::Relaxed);
     wrap::set_random(request.seed);
-    watch::begin();
     record_panics();
     on_large_stack(freeze_thread)?;
     Err("the freeze thread ended early: a root's expression ended its thread".to_owned())
@@ -189,22 +276,22 @@ fn execute_again(randomize: bool) {
     unsafe { libc::execv(c"/proc/self/exe".as_ptr(), pointers.as_ptr()) };
 }
 
-/// Writes every panic to the capture: the last one is why the run failed, if it fails. With `panic = "abort"` nothing
-/// runs after the hook.
+/// Has every panic heard of: the last one is why the run failed, if it fails. With `panic = "abort"` nothing runs after the
+/// hook.
 fn record_panics() {
     let before = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
         PANICKED.store(true, Ordering::Relaxed);
         let message = info.payload_as_str().unwrap_or("(a payload that is not a string)");
         let location = info.location().map(ToString::to_string).unwrap_or_default();
-        write_record(Tag::Panic, &[&string(current_name()), &string(message), &string(&location)]);
+        listener().panicked(current_name(), message, &location);
         before(info);
     }));
 }
 
 /// What the executable's statics hold, and this thread's thread-locals: addresses and bytes.
-struct Copies {
-    statics: Vec<(usize, Vec<u8>)>,
+pub(crate) struct Copies {
+    pub(crate) statics: Vec<(usize, Vec<u8>)>,
     thread_locals: (usize, Vec<u8>),
 }
 
@@ -244,8 +331,7 @@ extern "C" fn freeze_thread(_: *mut c_void) -> *mut c_void {
     // None of what is allocated here can be in an image: the allocator does not freeze yet, or no longer.
     let mut times = Vec::with_capacity(roots::all().chain(roots::warm_ups()).count());
     if let Err(errno) = number::begin(PLANNING.load(Ordering::Relaxed), TRACING.load(Ordering::Relaxed)) {
-        let reason = format!("cannot count allocations: {}", io::Error::from_raw_os_error(errno));
-        write_record(Tag::Refused, &[&string(&reason)]);
+        listener().refused(&format!("cannot count allocations: {}", io::Error::from_raw_os_error(errno)));
         sys::exit(FAILED);
     }
     cold::reserve();
@@ -256,25 +342,23 @@ extern "C" fn freeze_thread(_: *mut c_void) -> *mut c_void {
     for (index, record) in roots::all().chain(roots::warm_ups()).enumerate() {
         CURRENT.store(core::ptr::from_ref(record).cast_mut(), Ordering::Relaxed);
         PANICKED.store(false, Ordering::Relaxed);
-        status_name(record.name());
-        status_u32(STATUS_PHASE, Phase::Evaluating as u32);
+        listener().began(record, index);
         let old_blocks = number::exempt(c_heap::in_use);
         scrub_stack();
         let began = sys::now();
         if panic::catch_unwind(AssertUnwindSafe(|| record.evaluate())).is_err() {
             if !PANICKED.load(Ordering::Relaxed) {
-                write_record(Tag::Panic, &[&string(record.name()), &string("(without a message)"), &string("")]);
+                listener().panicked(record.name(), "(without a message)", "");
             }
             sys::exit(FAILED);
         }
         times.push(sys::now() - began);
-        status_u32(STATUS_DONE, index as u32 + 1);
         number::exempt(|| {
             let new = c_heap::in_use().into_iter().filter(|block| old_blocks.binary_search(block).is_err());
             c_blocks.extend(new.map(|block| (record.name(), block)));
             let now = Open::settled(&open);
             for (kind, what) in now.since(&open) {
-                write_record(Tag::LeftBehind, &[&string(record.name()), &word(kind), &string(&what)]);
+                listener().left_behind(record.name(), kind, &what);
             }
             open = now;
         });
@@ -284,16 +368,11 @@ extern "C" fn freeze_thread(_: *mut c_void) -> *mut c_void {
     let still = c_heap::in_use();
     c_blocks.retain(|(_, block)| still.binary_search(block).is_ok());
     CURRENT.store(core::ptr::null_mut(), Ordering::Relaxed);
-    status_name("");
-    status_u32(STATUS_PHASE, Phase::Writing as u32);
-    if !write_capture(&times, &before, &after, &c_blocks) {
-        sys::exit(FAILED);
-    }
-    status_u32(STATUS_PHASE, Phase::Done as u32);
-    sys::exit(0)
+    let kept = listener().ended(&Evaluated { times: &times, before: &before, after: &after, c_blocks: &c_blocks });
+    sys::exit(if kept { 0 } else { FAILED })
 }
 
-fn write_capture(times: &[u64], before: &Copies, after: &Copies, c_blocks: &[(&str, c_heap::Block)]) -> bool {
+fn write_capture(&Evaluated { times, before, after, c_blocks }: &Evaluated<'_>) -> bool {
     let home = HOME.load(Ordering::Relaxed);
     let base = sys::program_headers().map_or(0, |(_, base)| base);
     let mut written = write_record(
@@ -448,11 +527,7 @@ fn current_name() -> &'static str {
 /// Records that the arena is full. The allocation fails; what the program makes of that is its business.
 #[cold]
 pub(crate) fn out_of_memory(asked: usize) {
-    // No allocation here: the fields are on the stack.
-    let name = current_name();
-    let length = (name.len() as u32).to_le_bytes();
-    let limit = LIMIT.load(Ordering::Relaxed);
-    write_record(Tag::OutOfMemory, &[&length, name.as_bytes(), &word(asked as u64), &word(limit)]);
+    listener().out_of_memory(current_name(), asked as u64, LIMIT.load(Ordering::Relaxed));
 }
 
 /// Records an input. Does not allocate.

@@ -75,11 +75,19 @@ pub mod capture;
 #[cfg(feature = "defer")]
 pub mod defer;
 pub mod format;
+pub mod statics;
 
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod cache;
 #[allow(unsafe_code)]
 pub mod cpu;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[allow(unsafe_code)]
+mod first_run;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod footer;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod path;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #[allow(unsafe_code)]
 mod relocate;
@@ -109,14 +117,18 @@ mod start;
 #[allow(unsafe_code)]
 pub mod verity;
 
+mod install;
+
 pub use alloc::FastbootAlloc;
 pub use input::{input, input_env};
+pub use install::{CacheDir, FreezeError, freeze_now};
 pub use roots::{Checked, Frozen, Source};
 
 /// What the macros need. Not for use by hand.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::format::{HEADER_LEN, Header};
+    pub use crate::install::Config;
     pub use crate::roots::{CompareNot, ComparePartialEq, Probe, RootRecord};
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
     pub use crate::start::{Constructor, Placeholder, start};

@@ -209,6 +209,8 @@ pub enum Source {
     Footer,
     /// It was thawed from a snapshot.
     Snapshot,
+    /// It was thawed from the snapshot that the program made of itself.
+    Cache,
 }
 
 impl fmt::Display for Source {
@@ -219,6 +221,7 @@ impl fmt::Display for Source {
             Self::Section => "section",
             Self::Footer => "footer",
             Self::Snapshot => "snapshot",
+            Self::Cache => "cache",
         })
     }
 }
@@ -233,7 +236,7 @@ pub(crate) fn set_thawed_from(source: Source) {
 
 fn thawed_from() -> Source {
     let number = THAWED_FROM.load(Ordering::Relaxed);
-    let of_files = [Source::Footer, Source::Snapshot].into_iter().find(|source| *source as u8 == number);
+    let of_files = [Source::Footer, Source::Snapshot, Source::Cache].into_iter().find(|source| *source as u8 == number);
     of_files.unwrap_or(Source::Section)
 }
 

@@ -1,12 +1,15 @@
 //! Section: the first place an image may be, and what the running program says of itself.
 //!
 //! ```text
-//! cold       the 128-byte placeholder, in a segment of its own, or among other data if no linker script was used
+//! cold       the 128-byte placeholder, in a segment of its own, or among other data if no linker script was used;
+//!            or, from `build --cold`, tables in its place, in a segment of their own
 //! non-PIE    the image, in a segment of its own at the home address: execve mapped it there
 //! PIE        the image, in a segment of its own behind .bss: execve mapped it wherever the executable is
 //! ```
 
-use crate::format::{FormatError, HEADER_LEN, HOME_WINDOW, HeaderPage, IDENTITY_OFFSET, PAGE};
+use crate::format::{
+    self, FLAG_COLD, FormatError, HEADER_LEN, HOME_WINDOW, HeaderPage, IDENTITY_OFFSET, PAGE, TableKind,
+};
 use crate::relocate::Mapped;
 use crate::start::Placeholder;
 use crate::sys;
@@ -77,7 +80,15 @@ impl Program {
 
     /// Whether the section holds an image, good or not.
     pub(crate) fn is_embedded(&self) -> bool {
-        self.segment.as_ref().is_some_and(|segment| segment.length > HEADER_LEN)
+        self.segment.as_ref().is_some_and(|segment| segment.length > HEADER_LEN) && self.cold_tables().is_none()
+    }
+
+    /// What the section of a cold binary holds that was built to freeze itself, checked.
+    pub(crate) fn cold_tables(&self) -> Option<Mapped> {
+        let tables = image(self).ok().filter(|found| found.page.header.flags & FLAG_COLD != 0)?;
+        tables.verify(TableKind::Statics).ok()?;
+        let sound = format::statics(tables.table(TableKind::Statics)).all(|entry| entry.is_ok());
+        sound.then_some(tables)
     }
 }
 

@@ -9,14 +9,12 @@
 //! └───────────────── app.snap: no symbolic link, a regular file, of root or the user, not writable by others
 //! ```
 
+use crate::path::{self, Path};
 use crate::relocate::Stored;
 use crate::sys::{self, Descriptor};
 use crate::thaw::Reason;
 use core::ffi::CStr;
 use libc::{S_IFMT, S_IFREG, S_ISVTX, S_IWGRP, S_IWOTH};
-
-/// Longest path in bytes, its zero included, as the kernel takes it.
-const PATH_MAX: usize = libc::PATH_MAX as usize;
 
 /// Where a snapshot is looked for.
 #[derive(Clone, Copy)]
@@ -38,8 +36,7 @@ impl Location {
 
     /// As much of the end of it as is worth showing.
     pub(crate) fn shown(&self) -> impl core::fmt::Display {
-        let given = self.given();
-        given.get(given.len().saturating_sub(256)..).unwrap_or(given).escape_ascii()
+        path::shown(self.given())
     }
 
     /// The path of the folder and the name of the file in it.
@@ -48,49 +45,17 @@ impl Location {
         if let Self::Program(_) = self
             && !given.starts_with(b"/")
         {
-            let told = |errno| Reason::File { call: "read the link /proc/self/exe", errno };
-            let executable = sys::read_link(c"/proc/self/exe", &mut folder.bytes).map_err(told)?;
-            folder.length = folder.bytes[..executable].iter().rposition(|byte| *byte == b'/').map_or(0, |at| at + 1);
+            folder.push_folder_of_executable()?;
         }
         let (parents, file) = given.split_at(given.iter().rposition(|byte| *byte == b'/').map_or(0, |at| at + 1));
         if file.is_empty() {
             return Err(Reason::File { call: "use its path", errno: libc::EISDIR });
         }
         folder.push(parents).and_then(|()| name.push(file))?;
-        if folder.length == 0 {
+        if folder.is_empty() {
             folder.push(b".")?;
         }
         Ok((folder.as_c_str()?, name.as_c_str()?))
-    }
-}
-
-/// A path in the making, on the stack. Its last byte is always zero.
-struct Path {
-    bytes: [u8; PATH_MAX],
-    length: usize,
-}
-
-impl Path {
-    const fn new() -> Self {
-        Self { bytes: [0; PATH_MAX], length: 0 }
-    }
-
-    fn push(&mut self, text: &[u8]) -> Result<(), Reason> {
-        let end = self.length + text.len();
-        match self.bytes.get_mut(self.length..end) {
-            Some(place) if end < PATH_MAX => place.copy_from_slice(text),
-            _ => return Err(Reason::File { call: "use its path", errno: libc::ENAMETOOLONG }),
-        }
-        self.length = end;
-        Ok(())
-    }
-
-    /// The path, without what a link that was read left behind it.
-    fn as_c_str(&mut self) -> Result<&CStr, Reason> {
-        self.bytes[self.length] = 0;
-        // A zero in the middle is an error.
-        let path = CStr::from_bytes_with_nul(&self.bytes[..=self.length]).ok();
-        path.ok_or(Reason::File { call: "use its path", errno: libc::EINVAL })
     }
 }
 
@@ -98,6 +63,11 @@ impl Path {
 pub(crate) fn image(location: Location) -> Result<Stored, Reason> {
     let (mut folder, mut name) = (Path::new(), Path::new());
     let (folder, name) = location.resolve(&mut folder, &mut name)?;
+    image_in(folder, name)
+}
+
+/// The same, for the file of this name in this folder.
+pub(crate) fn image_in(folder: &CStr, name: &CStr) -> Result<Stored, Reason> {
     let told = |errno| Reason::File { call: "open its folder", errno };
     // open(2), O_PATH: no permission but to search the path is needed, and the folder itself is what later calls use,
     // whatever becomes of its name.

@@ -1,93 +1,16 @@
 //! What runs before `main`: freeze mode if the tool asked for it, else the thaw.
 
+use crate::first_run::{self, Begun, Installed};
 use crate::format::{HEADER_LEN, Header};
+use crate::install::Config;
 use crate::snapshot::Location;
 use crate::sys::{self, Line};
-use crate::{alloc, check, cpu, freeze, mask, roots, thaw};
+use crate::thaw::{self, Thawed};
+use crate::{alloc, check, cpu, freeze, mask, path, roots};
 use core::cell::UnsafeCell;
 use core::ffi::{c_char, c_int};
 use core::fmt::{self, Write};
 use core::ptr;
-
-/// Makes the program one that can be frozen: once, in the binary, outside of any function.
-///
-/// ```
-/// fastboot_rt::install!();
-/// # fn main() {}
-/// ```
-///
-/// Sets the global allocator. To keep another one, name its type (a unit struct), or its type and how to make it:
-///
-/// ```ignore
-/// fastboot_rt::install!(mimalloc::MiMalloc);
-/// fastboot_rt::install!(MyAllocator = MyAllocator::new());
-/// ```
-///
-/// # Snapshots
-/// A program whose image is in a file of its own (`cargo fastboot freeze`) says where that is, with a constant; a path
-/// that does not begin with `/` is relative to the folder of the executable. The user can name another file in the
-/// environment variable `FASTBOOT_SNAPSHOT`.
-///
-/// ```ignore
-/// fastboot_rt::install!(snapshot = "app.snap");
-/// fastboot_rt::install!(mimalloc::MiMalloc, snapshot = "/usr/lib/app/app.snap");
-/// ```
-///
-/// Without `install!`, roots are lazily evaluated statics.
-#[macro_export]
-macro_rules! install {
-    () => {
-        $crate::install!(::std::alloc::System = ::std::alloc::System);
-    };
-    (snapshot = $snapshot:expr $(,)?) => {
-        $crate::install!(::std::alloc::System = ::std::alloc::System, snapshot = $snapshot);
-    };
-    ($allocator:path $(, snapshot = $snapshot:expr)? $(,)?) => {
-        $crate::install!($allocator = $allocator $(, snapshot = $snapshot)?);
-    };
-    ($allocator:ty = $value:expr $(, snapshot = $snapshot:expr)? $(,)?) => {
-        const _: () = {
-            #[global_allocator]
-            static ALLOCATOR: $crate::FastbootAlloc<$allocator> = $crate::FastbootAlloc::with($value);
-            $crate::__install_section!(ALLOCATOR $(, $snapshot)?);
-        };
-    };
-}
-
-/// The part of [`install!`](crate::install) that only exists where images do.
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __install_section {
-    ($allocator:ident) => {
-        $crate::__install_section!(@ $allocator, ::core::option::Option::None);
-    };
-    ($allocator:ident, $snapshot:expr) => {
-        $crate::__install_section!(@ $allocator, ::core::option::Option::Some($snapshot));
-    };
-    (@ $allocator:ident, $snapshot:expr) => {
-        /// Where the program's snapshot is, if it has one.
-        const SNAPSHOT: ::core::option::Option<&'static str> = $snapshot;
-
-        /// Becomes the `fastboot` section; embedding gives that section the image.
-        #[used]
-        #[unsafe(link_section = "fastboot")]
-        static SECTION: $crate::__private::Placeholder = $crate::__private::Placeholder::new();
-
-        extern "C" fn start(
-            count: ::core::ffi::c_int,
-            arguments: *const *const ::core::ffi::c_char,
-            environment: *const *const ::core::ffi::c_char,
-        ) {
-            $crate::__private::start(&SECTION, $allocator.__state(), SNAPSHOT, (START, count, arguments, environment));
-        }
-
-        // After the standard library's own entry (.init_array.00099), which keeps the arguments, and before those
-        // without a number, which are the user's.
-        #[used]
-        #[unsafe(link_section = ".init_array.00100")]
-        static START: $crate::__private::Constructor = start;
-    };
-}
 
 /// What the `fastboot` section of a cold binary holds: a header that says so.
 ///
@@ -145,13 +68,9 @@ fn run_later_constructors((own, count, arguments, environment): Call) {
 
 /// Entry from `.init_array`. Called by the code of [`install!`](crate::install) only.
 #[doc(hidden)]
-pub fn start(
-    placeholder: &'static Placeholder,
-    state: &'static alloc::State,
-    snapshot: Option<&'static str>,
-    call: Call,
-) {
+pub fn start(placeholder: &'static Placeholder, state: &'static alloc::State, config: &'static Config, call: Call) {
     alloc::install(state);
+    let installed = Installed { placeholder, config };
     // Keeps the registry's anchor in the program.
     core::hint::black_box(roots::anchor());
 
@@ -163,19 +82,32 @@ pub fn start(
         run_later_constructors(call);
         freeze::run(folder, placeholder);
     }
+    if config.cache.is_some() {
+        installed.keep();
+        if let Some(how) = variable(first_run::VARIABLE) {
+            let freezer = first_run::prepare(&installed, how);
+            run_later_constructors(call);
+            freezer.run();
+        }
+    }
+    let check = variable(c"FASTBOOT_CHECK");
     let log = variable(c"FASTBOOT_LOG").is_some_and(|value| !matches!(value.to_bytes(), b"" | b"0" | b"off"));
     let began = if log { sys::now() } else { 0 };
-    let outcome = if variable(c"FASTBOOT").is_some_and(|value| value.to_bytes() == b"off") {
+    let mut outcome = if variable(c"FASTBOOT").is_some_and(|value| value.to_bytes() == b"off") {
         thaw::Outcome::off()
     } else {
         let named = variable(c"FASTBOOT_SNAPSHOT").filter(|path| !path.is_empty()).map(Location::Variable);
         // Nor is a file that lies where somebody else could have put it any part of a program with privileges.
-        thaw::thaw(placeholder, !secure, named.or(snapshot.map(Location::Program)))
+        thaw::thaw(&installed, !secure, named.or(config.snapshot.map(Location::Program)), check.is_none())
+    };
+    let begun = match outcome.thawed {
+        Some(_) => None,
+        None => first_run::begin(&installed, &mut outcome),
     };
     if log {
-        report(&outcome, sys::now().wrapping_sub(began));
+        report(&outcome, begun.as_ref(), sys::now().wrapping_sub(began));
     }
-    if let Some(path) = variable(c"FASTBOOT_CHECK") {
+    if let Some(path) = check {
         let features = outcome.thawed.as_ref().map(|thawed| thawed.cpu);
         if let Some(features) = features.filter(|features| *features != cpu::features()) {
             // So that the same code is chosen as in the freeze. Where that cannot be, it is chosen for this processor.
@@ -187,16 +119,29 @@ pub fn start(
 }
 
 #[cold]
-fn report(outcome: &thaw::Outcome, nanoseconds: u64) {
+fn report(outcome: &thaw::Outcome, begun: Option<&Begun>, nanoseconds: u64) {
     let mut line = Line::new();
     // A line that does not fit is cut.
-    let _ = write_report(&mut line, outcome, nanoseconds);
+    let _ = match &outcome.thawed {
+        Some(thawed) => write_thawed(&mut line, thawed, outcome, nanoseconds),
+        None => write_cold(&mut line, outcome, begun),
+    };
     line.print();
 }
 
-fn write_report(line: &mut Line, outcome: &thaw::Outcome, nanoseconds: u64) -> fmt::Result {
+fn write_cold(line: &mut Line, outcome: &thaw::Outcome, begun: Option<&Begun>) -> fmt::Result {
+    write!(line, "fastboot: cold start: {}", outcome.skipped())?;
+    match begun {
+        None => Ok(()),
+        Some(Begun::Freezing(path)) => {
+            write!(line, "; freezing in the background to {}", path::shown(path.as_bytes()))
+        }
+        Some(Begun::Not(why)) => write!(line, "; not freezing: {why}"),
+    }
+}
+
+fn write_thawed(line: &mut Line, thawed: &Thawed, outcome: &thaw::Outcome, nanoseconds: u64) -> fmt::Result {
     let skipped = outcome.skipped();
-    let Some(thawed) = &outcome.thawed else { return write!(line, "fastboot: cold start: {skipped}") };
     write!(
         line,
         "fastboot: thawed {} root{} from {}, {} at {:#x}{}, {}.{} µs",

@@ -73,6 +73,33 @@ pub(crate) fn variable(name: &CStr) -> Option<&'static CStr> {
     (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) })
 }
 
+/// All environment variables, each with its name and value. Only before `main`.
+pub(crate) fn variables() -> impl Iterator<Item = &'static CStr> {
+    unsafe extern "C" {
+        /// Not every C library passes it to the entries of `.init_array`.
+        #[link_name = "environ"]
+        static ENVIRONMENT: *const *const libc::c_char;
+    }
+    // SAFETY: the C library set it before it called us, and the caller runs before `main`: nobody changes it.
+    let environment = unsafe { ENVIRONMENT };
+    (0..).map_while(move |index| {
+        // SAFETY: null, or an array of pointers to C strings that ends with a null pointer, behind which none is read.
+        // They live as long as the process.
+        unsafe {
+            let variable = if environment.is_null() { ptr::null() } else { *environment.add(index) };
+            (!variable.is_null()).then(|| CStr::from_ptr(variable))
+        }
+    })
+}
+
+/// What the kernel was asked to execute.
+pub(crate) fn executed_path() -> &'static CStr {
+    // SAFETY: `getauxval` only reads the auxiliary vector.
+    let path = unsafe { libc::getauxval(libc::AT_EXECFN) } as usize;
+    // SAFETY: absent, or the address of a C string on the initial stack, which lives as long as the process.
+    if path == 0 { c"" } else { unsafe { CStr::from_ptr(ptr::with_exposed_provenance(path)) } }
+}
+
 /// Removes an environment variable, so that child processes do not see it. Only before there is a second thread.
 pub(crate) fn remove_variable(name: &CStr) {
     // SAFETY: `name` is a C string, and no other thread reads the environment.
@@ -98,12 +125,18 @@ impl Line {
         Self { bytes: [0; 1024], length: 0 }
     }
 
-    /// Writes the line, ended with a newline. Errors are ignored: there is nobody to tell.
-    pub(crate) fn print(mut self) {
+    /// The line, ended with a newline.
+    pub(crate) fn finish(&mut self) -> &[u8] {
         let end = self.length.min(self.bytes.len() - 1);
         self.bytes[end] = b'\n';
-        // SAFETY: `end + 1` bytes of `self.bytes` are readable.
-        unsafe { libc::write(libc::STDERR_FILENO, self.bytes.as_ptr().cast(), end + 1) };
+        &self.bytes[..=end]
+    }
+
+    /// Writes the line. Errors are ignored: there is nobody to tell.
+    pub(crate) fn print(mut self) {
+        let line = self.finish();
+        // SAFETY: a slice is readable.
+        unsafe { libc::write(libc::STDERR_FILENO, line.as_ptr().cast(), line.len()) };
     }
 }
 
@@ -140,6 +173,22 @@ pub(crate) fn program_headers() -> Option<(&'static [libc::Elf64_Phdr], usize)> 
             first.p_vaddr.checked_add(size_of::<libc::Elf64_Ehdr>() as u64)
         })?;
     Some((headers, address.wrapping_sub(linked_at as usize)))
+}
+
+/// Whether `/proc/self/exe` is this executable, and not a loader or an emulator that runs it.
+pub(crate) fn is_executed_itself() -> bool {
+    let Some((headers, _)) = program_headers() else { return false };
+    let Ok(file) = Descriptor::open(None, c"/proc/self/exe", libc::O_RDONLY) else { return false };
+    // The headers follow the ELF header, and say enough about a file to tell it from others.
+    let mut at = size_of::<libc::Elf64_Ehdr>() as u64;
+    headers.iter().all(|header| {
+        let mut stored = [0; size_of::<libc::Elf64_Phdr>()];
+        let read = file.read_at(&mut stored, at);
+        at += stored.len() as u64;
+        // SAFETY: a `repr(C)` struct of integers without padding, as many bytes as the array has.
+        let loaded: [u8; size_of::<libc::Elf64_Phdr>()] = unsafe { core::mem::transmute_copy(header) };
+        read == Ok(stored.len()) && stored == loaded
+    })
 }
 
 /// Where the linker put the program headers, and how many: `__ehdr_start` is the ELF header, if it is loaded, and they
@@ -302,6 +351,72 @@ impl Descriptor {
         if number < 0 { Err(errno()) } else { Ok(Self(number)) }
     }
 
+    /// Opens the file `name` in `folder` for reading and writing, and makes it if it is not there: for this user alone, and
+    /// not for child processes. A symbolic link is an error.
+    ///
+    /// # Errors
+    /// The `errno`.
+    pub(crate) fn make(folder: &Self, name: &CStr) -> Result<Self, i32> {
+        let flags = libc::O_RDWR | libc::O_CREAT | libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NOCTTY;
+        let mode: libc::c_uint = 0o600;
+        // SAFETY: `name` is a C string, and `O_CREAT` has the mode it asks for.
+        let number = unsafe { libc::openat(folder.0, name.as_ptr(), flags, mode) };
+        if number < 0 { Err(errno()) } else { Ok(Self(number)) }
+    }
+
+    /// Locks the file for as long as this descriptor, or a copy of it in any process, is open; waits for others if asked
+    /// to. `false` if another process has it locked.
+    ///
+    /// # Errors
+    /// The `errno`.
+    pub(crate) fn lock(&self, wait: bool) -> Result<bool, i32> {
+        let how = libc::LOCK_EX | if wait { 0 } else { libc::LOCK_NB };
+        loop {
+            // SAFETY: locks a descriptor of this value's own.
+            if unsafe { libc::flock(self.0, how) } == 0 {
+                return Ok(true);
+            }
+            match errno() {
+                libc::EINTR => {}
+                libc::EWOULDBLOCK => return Ok(false),
+                errno => return Err(errno),
+            }
+        }
+    }
+
+    /// Makes `text` all that the file holds.
+    ///
+    /// # Errors
+    /// The `errno`.
+    pub(crate) fn replace_with(&self, text: &[u8]) -> Result<(), i32> {
+        // SAFETY: `text` is readable and as long as said; no memory is involved otherwise.
+        let written = unsafe {
+            if libc::ftruncate(self.0, 0) != 0 {
+                return Err(errno());
+            }
+            libc::pwrite(self.0, text.as_ptr().cast(), text.len(), 0)
+        };
+        match usize::try_from(written) {
+            Ok(length) if length == text.len() => Ok(()),
+            Ok(_) => Err(libc::ENOSPC),
+            Err(_) => Err(errno()),
+        }
+    }
+
+    /// Removes the file `name` from this folder, if it is there.
+    pub(crate) fn remove(&self, name: &CStr) {
+        // SAFETY: `name` is a C string.
+        unsafe { libc::unlinkat(self.0, name.as_ptr(), 0) };
+    }
+
+    /// The same, as `std` has it.
+    pub(crate) fn into_owned(self) -> std::os::fd::OwnedFd {
+        use std::os::fd::FromRawFd;
+        let number = core::mem::ManuallyDrop::new(self).0;
+        // SAFETY: the number was this value's alone, and is not closed by it any more.
+        unsafe { std::os::fd::OwnedFd::from_raw_fd(number) }
+    }
+
     /// What the file is.
     ///
     /// # Errors
@@ -362,6 +477,123 @@ pub(crate) fn read_link(path: &CStr, to: &mut [u8]) -> Result<usize, i32> {
         Ok(length) => Ok(length),
         Err(_) => Err(errno()),
     }
+}
+
+/// How many bytes of address space the process may have.
+pub(crate) fn address_space() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: `limit` is writable; if the call fails it stays as it is.
+    unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) };
+    limit.rlim_cur
+}
+
+/// Makes a folder for this user alone. One that is there already is no error.
+///
+/// # Errors
+/// The `errno`.
+pub(crate) fn make_folder(path: &CStr) -> Result<(), i32> {
+    // SAFETY: `path` is a C string.
+    let result = unsafe { libc::mkdir(path.as_ptr(), 0o700) };
+    if result == 0 || errno() == libc::EEXIST { Ok(()) } else { Err(errno()) }
+}
+
+/// Seconds since 1970.
+pub(crate) fn seconds_now() -> i64 {
+    // SAFETY: with a null pointer `time` only returns its value.
+    unsafe { libc::time(ptr::null_mut()) }
+}
+
+/// Whether processes whose parents end may become children of this one: it would have to wait for them.
+pub(crate) fn adopts_orphans() -> bool {
+    let mut reaper: c_int = 0;
+    // SAFETY: `getpid` may be called at any time; `reaper` is writable.
+    unsafe { libc::getpid() == 1 || (libc::prctl(libc::PR_GET_CHILD_SUBREAPER, &raw mut reaper) == 0 && reaper != 0) }
+}
+
+/// Starts this executable anew as nobody's child, with `stdin` as its standard input. Only before there is a second thread,
+/// or as long as the others do not matter: between this and `execve` nothing but system calls is made.
+///
+/// # Safety
+/// `arguments` and `environment` are arrays of pointers to C strings that end with a null pointer.
+///
+/// # Errors
+/// The `errno`; none if it is `execve` that fails.
+pub(crate) unsafe fn start_detached(
+    arguments: *const *const libc::c_char,
+    environment: *const *const libc::c_char,
+    stdin: &Descriptor,
+) -> Result<(), i32> {
+    // clone(2) without flags for memory or stack is fork(2). The child in between has no signal for its end, so that nobody
+    // hears of it: no handler, no `SIGCHLD` that stays pending because it is blocked, and no `wait` without `__WALL`. Tracers
+    // are not to follow it, because they would take it for a thread.
+    // SAFETY: the child is a copy of this process. It and its own child make system calls, and end in `execve` or `_exit`;
+    // the pointers are valid by the caller's promise, in the copies too.
+    unsafe {
+        let child = raw_syscall(libc::SYS_clone, [libc::CLONE_UNTRACED.into(), 0, 0, 0, 0, 0]);
+        if child == 0 {
+            let grandchild = raw_syscall(libc::SYS_clone, [libc::SIGCHLD.into(), 0, 0, 0, 0, 0]);
+            if grandchild == 0 {
+                // dup2(2): equal numbers change nothing, hence the third call.
+                libc::dup2(stdin.0, libc::STDIN_FILENO);
+                libc::fcntl(libc::STDIN_FILENO, libc::F_SETFD, 0);
+                libc::execve(c"/proc/self/exe".as_ptr(), arguments, environment);
+                libc::_exit(127);
+            }
+            libc::_exit(if grandchild < 0 { errno() } else { 0 });
+        }
+        if child < 0 {
+            return Err(errno());
+        }
+        let mut status = 0;
+        while libc::waitpid(child as libc::pid_t, &raw mut status, libc::__WALL) < 0 && errno() == libc::EINTR {}
+        if status == 0 { Ok(()) } else { Err(libc::WEXITSTATUS(status)) }
+    }
+}
+
+/// Takes the standard input as a file of its own, closed for child processes, and leaves `/dev/null` in its place.
+pub(crate) fn take_stdin() -> Option<Descriptor> {
+    // SAFETY: numbers of descriptors; nobody else uses standard input, because `main` does not run.
+    let number = unsafe { libc::fcntl(libc::STDIN_FILENO, libc::F_DUPFD_CLOEXEC, 3) };
+    if number < 0 {
+        return None;
+    }
+    let null = Descriptor::open(None, c"/dev/null", libc::O_RDWR).ok()?;
+    // SAFETY: as above.
+    unsafe { libc::dup2(null.0, libc::STDIN_FILENO) };
+    Some(Descriptor(number))
+}
+
+/// Makes this process one that nobody notices: a session of its own, no open files but standard input and `keep`, `/dev/null`
+/// for output, and the least of all priorities. It is ended after `seconds`.
+pub(crate) fn go_into_background(seconds: libc::c_uint, keep: &Descriptor) {
+    const IOPRIO_WHO_PROCESS: libc::c_long = 1;
+    /// `IOPRIO_CLASS_IDLE << IOPRIO_CLASS_SHIFT`.
+    const IDLE: libc::c_long = 3 << 13;
+    let null = Descriptor::open(None, c"/dev/null", libc::O_RDWR);
+    // SAFETY: attributes and descriptors of this process, in which only the runtime has run so far. What fails is left as it
+    // is: all of this is courtesy.
+    unsafe {
+        libc::setsid();
+        libc::setpriority(libc::PRIO_PROCESS, 0, 19);
+        raw_syscall(libc::SYS_ioprio_set, [IOPRIO_WHO_PROCESS, 0, IDLE, 0, 0, 0]);
+        libc::alarm(seconds);
+        if let Ok(null) = &null {
+            libc::dup2(null.0, libc::STDOUT_FILENO);
+            libc::dup2(null.0, libc::STDERR_FILENO);
+        }
+        drop(null);
+        let keep = keep.0;
+        for range in [(3, keep - 1), (keep + 1, c_int::MAX)].into_iter().filter(|(first, last)| first <= last) {
+            if raw_syscall(libc::SYS_close_range, [range.0.into(), range.1.into(), 0, 0, 0, 0]) != 0 {
+                // Before Linux 5.9.
+                for number in range.0..=range.1.min(1023) {
+                    libc::close(number);
+                }
+            }
+        }
+        libc::prctl(libc::PR_SET_NAME, c"fastboot-freeze".as_ptr());
+    }
+    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
 }
 
 /// The user whose rights the process was started with.

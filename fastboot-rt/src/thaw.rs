@@ -9,12 +9,13 @@
 //!
 //! No allocation, no panic, and no write to anything but the image itself before every check has passed.
 
-use crate::format::{self, FLAG_PIE, FLAG_RELOCATABLE, FLAG_VERITY, FormatError, Header, TableKind};
+use crate::cache::{Cache, Home};
+use crate::first_run::Installed;
+use crate::format::{self, FLAG_COLD, FLAG_PIE, FLAG_RELOCATABLE, FLAG_VERITY, FormatError, Header, TableKind};
 use crate::relocate::{Mapped, Stored};
 use crate::roots::{self, Source};
 use crate::section::{self, Program};
 use crate::snapshot::{self, Location};
-use crate::start::Placeholder;
 use crate::{alloc, cpu, footer, sys};
 use core::fmt;
 use core::ops::Range;
@@ -39,7 +40,7 @@ pub(crate) struct Outcome {
     /// The image, if there is a good one.
     pub(crate) thawed: Option<Thawed>,
     /// The sources that were tried and not used, in their order.
-    skipped: [Option<(Source, Reason)>; 3],
+    skipped: [Option<(Source, Reason)>; 4],
     /// Where a snapshot was looked for.
     snapshot: Option<Location>,
 }
@@ -60,6 +61,10 @@ pub(crate) enum Reason {
     Format(FormatError),
     /// The program does not know its own identity, so no file can be known to belong to it.
     NotStamped,
+    /// The cache has no snapshot.
+    NotCached,
+    /// Nobody says where the cache is.
+    NoHome,
     /// The image of another binary.
     Identity { expected: [u8; 32], found: [u8; 32] },
     /// The executable was loaded elsewhere than the image relies on.
@@ -84,6 +89,19 @@ pub(crate) enum Reason {
 }
 
 impl Reason {
+    /// Whether a program that freezes itself would have a good snapshot in its cache instead.
+    pub(crate) fn is_mended_by_freezing(&self) -> bool {
+        matches!(
+            self,
+            Self::NotCached
+                | Self::Format(_)
+                | Self::Identity { .. }
+                | Self::Cpu { .. }
+                | Self::Roots { .. }
+                | Self::Root { .. }
+        )
+    }
+
     /// None of the places of an image is to be had; `errno` is why home is not.
     pub(crate) fn home(header: &Header, errno: i32) -> Self {
         Self::Home { home: header.home, errno, relocatable: header.flags & FLAG_RELOCATABLE != 0 }
@@ -105,6 +123,8 @@ impl fmt::Display for Reason {
             Self::NotStamped => f.write_str("the program was not stamped; build with `cargo fastboot build`"),
             Self::Format(FormatError::Cold) => f.write_str("no image embedded; build with `cargo fastboot build`"),
             Self::Format(error) => write!(f, "{error}"),
+            Self::NotCached => f.write_str("no snapshot yet"),
+            Self::NoHome => f.write_str("neither XDG_CACHE_HOME nor HOME says where it is"),
             Self::Identity { expected, found } => write!(
                 f,
                 "it is the image of another binary: it belongs to SHA-256 {}, this program is {}",
@@ -136,7 +156,7 @@ impl fmt::Display for Reason {
 }
 
 /// An `errno`, in words as far as they are to be expected here.
-struct Errno(i32);
+pub(crate) struct Errno(pub(crate) i32);
 
 impl fmt::Display for Errno {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -186,6 +206,11 @@ impl Outcome {
         self.thawed.is_some()
     }
 
+    /// Why the cache was not used, if it was looked at.
+    pub(crate) fn cache_reason(&self) -> Option<&Reason> {
+        self.skipped.iter().flatten().find(|(source, _)| *source == Source::Cache).map(|(_, reason)| reason)
+    }
+
     /// The sources that hold something that could not be used; all that were tried, if none holds anything.
     pub(crate) fn skipped(&self) -> Skipped<'_> {
         Skipped(self)
@@ -227,9 +252,10 @@ impl fmt::Display for Skipped<'_> {
 }
 
 /// Looks for an image in each source in turn. `files`: whether files count, or the executable's own section alone.
-pub(crate) fn thaw(placeholder: &'static Placeholder, files: bool, snapshot: Option<Location>) -> Outcome {
+/// `cache`: whether the program's cache does, if it has one.
+pub(crate) fn thaw(installed: &Installed, files: bool, snapshot: Option<Location>, cache: bool) -> Outcome {
     let mut outcome = Outcome { snapshot, ..Outcome::default() };
-    let mut program = match Program::find(placeholder) {
+    let mut program = match Program::find(installed.placeholder) {
         Ok(program) => program,
         Err(reason) => {
             outcome.skip(Source::Section, reason);
@@ -237,7 +263,7 @@ pub(crate) fn thaw(placeholder: &'static Placeholder, files: bool, snapshot: Opt
         }
     };
     if !outcome.take(Source::Section, from_section(&mut program)) && files {
-        look_at_files(&mut outcome, &program);
+        look_at_files(&mut outcome, &program, cache.then_some(installed));
     }
     outcome
 }
@@ -246,15 +272,27 @@ pub(crate) fn thaw(placeholder: &'static Placeholder, files: bool, snapshot: Opt
 /// its start touches little code.
 #[cold]
 #[inline(never)]
-fn look_at_files(outcome: &mut Outcome, program: &Program) {
+fn look_at_files(outcome: &mut Outcome, program: &Program, with_cache: Option<&Installed>) {
     let Some(identity) = program.identity() else { return outcome.skip(Source::Footer, Reason::NotStamped) };
     let from_file = |source, stored: Result<Stored, Reason>| from_file(source, &stored?, identity, program);
     if outcome.take(Source::Footer, from_file(Source::Footer, footer::image())) {
         return;
     }
-    if let Some(location) = outcome.snapshot {
-        outcome.take(Source::Snapshot, from_file(Source::Snapshot, snapshot::image(location)));
+    if let Some(location) = outcome.snapshot
+        && outcome.take(Source::Snapshot, from_file(Source::Snapshot, snapshot::image(location)))
+    {
+        return;
     }
+    if let Some(cache) = with_cache.and_then(|installed| installed.cache(identity)) {
+        outcome.take(Source::Cache, from_file(Source::Cache, cache.image(&Home::of_start())));
+    }
+}
+
+/// Looks into the cache once more. Whether it has a good snapshot by now, which `outcome` then is.
+pub(crate) fn try_cache_again(outcome: &mut Outcome, program: &Program, cache: &Cache, home: &Home<'_>) -> bool {
+    let found = cache.image(home).and_then(|stored| from_file(Source::Cache, &stored, cache.identity, program));
+    outcome.thawed = found.ok();
+    outcome.thawed.is_some()
 }
 
 fn from_section(program: &mut Program) -> Result<Thawed, Reason> {
@@ -295,6 +333,9 @@ fn from_file(source: Source, stored: &Stored, identity: [u8; 32], program: &Prog
 
 /// What the header says must fit the machine and the program.
 fn accept(header: &Header, program: &Program) -> Result<(), Reason> {
+    if header.flags & FLAG_COLD != 0 {
+        return Err(Reason::Format(FormatError::Cold));
+    }
     let missing = header.cpu & !cpu::features();
     if missing != 0 {
         return Err(Reason::Cpu { missing });

@@ -58,12 +58,22 @@ pub struct Program {
     pub link: Link,
     /// By which linker.
     pub linker: Linker,
+    /// Whether it is left cold.
+    pub cold: bool,
 }
 
 impl Program {
     /// `package` as `cargo fastboot build --release` builds it.
     pub fn new(package: &'static str) -> Self {
-        Self { package, bin: package, full: false, profile: "release", link: Link::NonPie, linker: Linker::Lld }
+        Self {
+            package,
+            bin: package,
+            full: false,
+            profile: "release",
+            link: Link::NonPie,
+            linker: Linker::Lld,
+            cold: false,
+        }
     }
 
     /// Another binary of the package.
@@ -76,6 +86,12 @@ impl Program {
     #[must_use]
     pub fn link(self, link: Link) -> Self {
         Self { link, ..self }
+    }
+
+    /// The same with `--cold`: the finished binary freezes itself, if it is told where to.
+    #[must_use]
+    pub fn cold(self) -> Self {
+        Self { cold: true, ..self }
     }
 
     /// Builds it, unless this process already has.
@@ -95,7 +111,7 @@ impl Program {
         let target = TargetFolder::lock()?;
         let mut command = target.fastboot_build()?;
         command.args(["--package", self.package, "--bin", self.bin, "--profile", self.profile, "--verbose"]);
-        command.args(self.link.flag()).args(self.full.then_some("--features=full"));
+        command.args(self.link.flag()).args(self.full.then_some("--features=full")).args(self.cold.then_some("--cold"));
         if self.linker == Linker::Gnu {
             // What rustc itself offers for going back to the linker of the C compiler, on this target, since 1.90.
             command.env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS", "-Clinker-features=-lld");
@@ -121,7 +137,11 @@ impl Program {
 impl fmt::Display for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { package, bin, profile, link, linker, .. } = self;
-        write!(f, "`{bin}` of `{package}` with profile `{profile}`, {link:?}, {linker:?}")
+        write!(
+            f,
+            "`{bin}` of `{package}` with profile `{profile}`, {link:?}, {linker:?}{}",
+            if self.cold { ", cold" } else { "" }
+        )
     }
 }
 
@@ -133,7 +153,7 @@ pub fn cold_path(made: &Path, name: &str) -> PathBuf {
 /// A program that was built: copies of its binaries, in a folder of their own.
 #[derive(Debug)]
 pub struct Built {
-    /// The finished binary.
+    /// The finished binary; with `--cold` not embedded, but with what it needs to freeze itself.
     pub embedded: PathBuf,
     /// The cold binary that it was made from.
     pub cold: PathBuf,

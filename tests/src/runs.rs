@@ -111,7 +111,8 @@ impl Run {
 /// The program at `path`, with a clean environment as far as fastboot is concerned.
 pub fn program(path: &Path) -> Command {
     let mut command = Command::new(path);
-    for name in ["FASTBOOT", "FASTBOOT_LOG", "FASTBOOT_FREEZE", "FASTBOOT_SNAPSHOT", "RUST_BACKTRACE"] {
+    let own = ["FASTBOOT", "FASTBOOT_LOG", "FASTBOOT_FREEZE", "FASTBOOT_FREEZE_CACHE", "FASTBOOT_SNAPSHOT"];
+    for name in own.into_iter().chain(["RUST_BACKTRACE"]) {
         command.env_remove(name);
     }
     command

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use fastboot_tests::programs::{Link, Linker, Program};
-use fastboot_tests::runs;
+use fastboot_tests::runs::{self, Run};
 
 const PROFILES: [&str; 4] = ["release", "fat", "stripped", "debuginfo"];
 
@@ -40,6 +40,18 @@ fn thaws(linker: Linker, link: Link, profile: &'static str) -> Result<()> {
 #[test]
 fn the_diagonal_thaws() -> Result<()> {
     DIAGONAL.into_iter().try_for_each(|(linker, link, profile)| thaws(linker, link, profile))
+}
+
+#[test]
+fn early_memory_of_a_static_c_library_is_no_part_of_the_image() -> Result<()> {
+    for linker in [Linker::Lld, Linker::Gnu] {
+        let built = Program { linker, ..Program::new("small").link(Link::Static) }.build()?;
+        // It copies the value of this variable before it has a heap.
+        let tuned = Run::of(runs::program(&built.embedded).env("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0"))?;
+        tuned.require_success().with_context(|| format!("{linker:?}"))?;
+        ensure!(tuned.evaluated().is_empty(), "{linker:?}: {}", tuned.stderr);
+    }
+    Ok(())
 }
 
 #[test]

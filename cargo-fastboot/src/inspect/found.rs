@@ -6,7 +6,7 @@ use crate::objects::Size;
 use crate::report::{Made, Part};
 use crate::shell::grouped;
 use anyhow::{Context, Result, bail};
-use fastboot_rt::format::{FLAGS, FormatError, HeaderPage, MAGIC, TableKind, relocations};
+use fastboot_rt::format::{self, FLAGS, FormatError, HeaderPage, MAGIC, Rule, STATIC_LEN, TableKind, relocations};
 use serde::Serialize;
 use std::path::Path;
 
@@ -31,6 +31,28 @@ pub(super) struct Executable {
     pub(super) dynamic: bool,
     pub(super) section: Section,
     pub(super) footer: Option<Footer>,
+    /// The statics in the tables of a cold binary.
+    pub(super) statics: Option<Statics>,
+}
+
+/// What a cold binary knows of its statics, for a freeze of its own.
+#[derive(Debug, Serialize)]
+pub(super) struct Statics {
+    pub(super) known: usize,
+    pub(super) may_be_carried: usize,
+}
+
+impl Statics {
+    /// Reads the section of a cold binary, if it has tables.
+    fn read(binary: &Binary) -> Result<Option<Self>> {
+        if binary.is_embedded() || matches!(HeaderPage::decode(binary.section_bytes()), Err(FormatError::Cold)) {
+            return Ok(None);
+        }
+        let cold = Image::from_bytes(binary.section_bytes())?;
+        let table = cold.table(TableKind::Statics)?;
+        let may_be_carried = format::statics(table).flatten().filter(|one| one.rule != Rule::Skip).count();
+        Ok(Some(Self { known: table.len() / STATIC_LEN, may_be_carried }))
+    }
 }
 
 /// Its `fastboot` section.
@@ -165,13 +187,9 @@ impl Found {
             bail!("{} is neither an ELF executable, nor a fastboot snapshot, nor a deferred file", path.display());
         }
         let binary = Binary::parse(path, bytes).with_context(unusable)?;
-        let image = match (binary.image_bytes(), HeaderPage::decode(binary.section_bytes())) {
-            (None, Err(FormatError::Cold)) => None,
-            (None, decoded) => {
-                decoded.with_context(unusable)?;
-                None
-            }
-            (Some((place, bytes)), _) => {
+        let image = match binary.image_bytes() {
+            None => None,
+            Some((place, bytes)) => {
                 let image = Image::from_bytes(bytes);
                 Some((place, image.with_context(|| format!("the image in {} cannot be used", path.display()))?))
             }
@@ -180,7 +198,7 @@ impl Found {
             file,
             kind: if image.is_some() { "embedded" } else { "cold" },
             place: image.as_ref().map(|(place, _)| *place),
-            binary: Some(Executable::of(&binary)),
+            binary: Some(Executable::of(&binary).with_context(unusable)?),
             image: image.as_ref().map(|(_, image)| Facts::of(image)).transpose()?,
         })
     }
@@ -196,9 +214,9 @@ impl Found {
 }
 
 impl Executable {
-    fn of(binary: &Binary) -> Self {
+    fn of(binary: &Binary) -> Result<Self> {
         let section = binary.section;
-        Self {
+        Ok(Self {
             identity: hex(&binary.identity),
             pie: binary.pie,
             dynamic: binary.dynamic,
@@ -211,7 +229,8 @@ impl Executable {
                 align: section.align,
             },
             footer: binary.footer.map(|footer| Footer { offset: footer.offset, length: footer.length }),
-        }
+            statics: Statics::read(binary)?,
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! What was found, for people at a terminal.
 
-use super::found::{Facts, Found, without_paths};
+use super::found::{Facts, Found, Statics, without_paths};
 use crate::objects::Size;
 use crate::shell::{grouped, megabytes};
 use std::io::{Result, Write};
@@ -32,6 +32,9 @@ pub(super) fn print(out: &mut impl Write, found: &Found) -> Result<()> {
         )?;
         if let Some(footer) = &binary.footer {
             line(out, "footer", format_args!("{} bytes at file offset {:#x}", footer.length, footer.offset))?;
+        }
+        if let Some(Statics { known, may_be_carried }) = &binary.statics {
+            line(out, "first run", format_args!("knows {known} statics, {may_be_carried} of them may be carried"))?;
         }
     }
     match &found.image {

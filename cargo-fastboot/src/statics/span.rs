@@ -1,9 +1,9 @@
 //! Span: what may own a byte of a dump, and which of them does.
 
-use super::Dump;
 use super::name::{Name, rust_symbol};
 use crate::binary::Elf;
 use anyhow::{Context, Result};
+use fastboot_rt::statics::Dump;
 use object::LittleEndian as LE;
 use object::elf;
 use object::read::elf::{SectionHeader as _, Sym as _};

@@ -305,3 +305,52 @@ fn the_documentation_has_every_kind_of_table() {
         TableKind::ALL.into_iter().map(|kind| ((kind as u32).to_string(), kind.name().to_owned())).collect();
     assert_eq!(found, expected);
 }
+
+#[test]
+fn a_layout_reads_back() {
+    let header =
+        Header { home: DEFAULT_HOME, identity: [9; 32], root_count: 1, data_length: 5000, ..Header::default() };
+    let data = vec![7; 5000];
+    let value = DEFAULT_HOME + write::DATA_OFFSET;
+    let root = write::NamedRoot { value, size: 24, align: 8, name: "krate::ROOT", type_name: "u8" };
+    let [roots, strings] = write::root_tables([root]);
+    // More than fits into the header page, so it lies behind the data.
+    let many: Vec<Carried> = (0..200).map(|n| Carried { address: 8 * n, length: 8, offset: 4096 + 8 * n }).collect();
+    let tables = [roots, write::carried(&many), strings, write::page_digests(&data), (TableKind::Report, Vec::new())];
+    let layout = write::Layout::new(header, tables);
+    let mut image = vec![0; layout.header.length as usize];
+    image[write::DATA_OFFSET as usize..][..data.len()].copy_from_slice(&data);
+    assert_eq!(HeaderPage::decode(&image).unwrap_err(), FormatError::Magic);
+    for (offset, piece) in layout.pieces() {
+        image[offset as usize..][..piece.len()].copy_from_slice(piece);
+    }
+
+    let page = HeaderPage::decode(&image).unwrap();
+    assert_eq!((page.header, page.tables().count()), (layout.header, 4));
+    let found = page.root(page.table(TableKind::Roots, &image).unwrap(), 0).unwrap();
+    assert_eq!((found.value, found.type_digest), (value, digest(b"u8")));
+    let names = page.table(TableKind::Strings, &image).unwrap();
+    assert_eq!(string_at(names, found.name).unwrap().0, "krate::ROOT");
+    assert!(page.entry(TableKind::Roots).unwrap().offset < 4096);
+    assert!(page.entry(TableKind::Carried).unwrap().offset > 4096 + 5000);
+    let table = page.table(TableKind::Carried, &image).unwrap();
+    assert_eq!(carried(table, &page.header).collect::<Result<Vec<_>, _>>().unwrap(), many);
+    assert_eq!(page.entry(TableKind::Report), None);
+}
+
+#[test]
+fn statics_ascend_and_have_a_known_rule() {
+    let entry = |address, length, rule| Static { address, length, rule };
+    let right = [entry(16, 8, Rule::CarryUnlessCode), entry(24, 1, Rule::Skip), entry(100, u32::MAX, Rule::Carry)];
+    let encode = |statics: &[Static]| statics.iter().flat_map(Static::encode).collect::<Vec<u8>>();
+    let decode = |table: &[u8]| statics(table).collect::<Result<Vec<_>, _>>();
+    assert_eq!(decode(&encode(&right)).unwrap(), right);
+    for wrong in
+        [vec![right[1], right[0]], vec![entry(16, 9, Rule::Carry), right[1]], vec![entry(u64::MAX, 2, Rule::Carry)]]
+    {
+        assert!(decode(&encode(&wrong)).is_err(), "accepted {wrong:?}");
+    }
+    let mut unknown = encode(&right);
+    unknown[12] = 3;
+    assert!(decode(&unknown).is_err());
+}
