@@ -16,8 +16,8 @@ use anyhow::{Context, Result, bail};
 use found::Found;
 use std::io::{BufWriter, Write};
 
-/// Shows what a file is and holds: for people, as JSON, or as a page in a file of its own. With `verify`, reads all of a
-/// deferred file.
+/// Shows what a file is and holds: for people, as JSON, or as a page in a file of its own. With `verify`, reads all of
+/// a deferred file.
 pub(crate) fn inspect(flags: &InspectFlags, shell: &Shell) -> Result<()> {
     let path = &flags.path;
     if defer::is_deferred(path).with_context(|| format!("cannot read {}", path.display()))? {

@@ -1,7 +1,8 @@
 //! Makers: which function made each allocation of a plan run, from the traces that it recorded.
 //!
-//! A trace begins in the allocator and in the standard library's collections. Who made the allocation is the first function
-//! that belongs to neither: a symbol of the executable, so what was inlined counts as the function it was inlined into.
+//! A trace begins in the allocator and in the standard library's collections. Who made the allocation is the first
+//! function that belongs to neither: a symbol of the executable, so what was inlined counts as the function it was
+//! inlined into.
 
 use crate::binary::{Binary, Elf};
 use crate::capture::Capture;

@@ -6,12 +6,12 @@
 //! root a::C ──────────────────────────+0x0──────────────┘
 //! ```
 //!
-//! For people: for findings, which tell the way from a root to a word, and for the report. A word counts as a pointer if
-//! it is aligned, has the address of an object, with whatever tag in its top sixteen bits, and had the address of the same
-//! object in the plan run, where every object was elsewhere. A number whose upper half is what is left of an address has
-//! not. Neither of these two runs has random addresses, so that, unlike what the proof finds, all of this is the same in
-//! every build. What is reached in no such way (by a packed pointer, through the overflow, through a table whose order
-//! depends on addresses) belongs to the root from which marking met it.
+//! For people: for findings, which tell the way from a root to a word, and for the report. A word counts as a pointer
+//! if it is aligned, has the address of an object, with whatever tag in its top sixteen bits, and had the address of
+//! the same object in the plan run, where every object was elsewhere. A number whose upper half is what is left of an
+//! address has not. Neither of these two runs has random addresses, so that, unlike what the proof finds, all of this
+//! is the same in every build. What is reached in no such way (by a packed pointer, through the overflow, through a
+//! table whose order depends on addresses) belongs to the root from which marking met it.
 //!
 //! Images have millions of objects, so there is nothing here for each pointer, and only a few words for each object.
 
@@ -176,7 +176,8 @@ impl<'a> Layout<'a> {
         Some(self.target(index, root.value).filter(|_| root.size > 0)?.0)
     }
 
-    /// What the words in a range of the image data may lead to: where each word stands, the object, and how far into it.
+    /// What the words in a range of the image data may lead to: where each word stands, the object, and how far into
+    /// it.
     fn pointers<'i>(
         &self,
         index: &'i Index,
@@ -392,8 +393,8 @@ impl<'a> Objects<'a> {
         found.filter(|object| self.layout.range(*object).contains(&offset))
     }
 
-    /// The first object of the way to an object: a root's value, or one that no other led to. `each` is told every parent,
-    /// and its child.
+    /// The first object of the way to an object: a root's value, or one that no other led to. `each` is told every
+    /// parent, and its child.
     fn climb(&self, mut object: Number, mut each: impl FnMut(Number, Number)) -> Number {
         let values = self.values();
         while !values.contains_key(&object) && self.kinship.parents[object as usize] != NONE {

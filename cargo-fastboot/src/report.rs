@@ -1,5 +1,5 @@
-//! Report: what an image is made of, for people. Made when a binary is frozen, stored in the image as JSON, and shown by
-//! `inspect`, wherever the image has got to by then.
+//! Report: what an image is made of, for people. Made when a binary is frozen, stored in the image as JSON, and shown
+//! by `inspect`, wherever the image has got to by then.
 //!
 //! Nothing of it depends on the proof, where addresses are random, or on the folder: equal builds have equal reports.
 

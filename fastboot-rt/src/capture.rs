@@ -321,10 +321,11 @@ pub enum Tag {
     /// A block of C's heap that came to be while a root was evaluated, and was in use at the end: the root, `u64` address,
     /// `u64` size in bytes.
     CBlock = 17,
-    /// Plan run with traces: for each block of [`Tag::Blocks`] a `u32`, where in [`Tag::TraceWords`] its trace begins, or 0.
+    /// Plan run with traces: for each block of [`Tag::Blocks`] a `u32`, where in [`Tag::TraceWords`] its trace begins,
+    /// or 0.
     Traces = 19,
-    /// Traces, as `u32` words: for each the number of its return addresses, and these, innermost first, as in the ELF file,
-    /// that is, without the load bias.
+    /// Traces, as `u32` words: for each the number of its return addresses, and these, innermost first, as in the ELF
+    /// file, that is, without the load bias.
     TraceWords = 20,
     /// The mappings of the process, as `/proc/self/maps` had them at the end: a string.
     Maps = 14,

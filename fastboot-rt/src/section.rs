@@ -64,9 +64,15 @@ impl Program {
     pub(crate) fn identity(&self) -> Option<[u8; 32]> {
         let start = ptr::with_exposed_provenance::<[u8; 32]>(self.header? + IDENTITY_OFFSET);
         // SAFETY: `find` saw in the program headers that the first `HEADER_LEN` bytes of the section are mapped and
-        // readable, and these are among them. Bytes have no alignment, and nothing writes to them.
+        // readable, or `moved_to` was told where they are now, and these are among them. Bytes have no alignment, and
+        // nothing writes to them.
         let identity = unsafe { start.read() };
         (identity != [0; 32]).then_some(identity)
+    }
+
+    /// The section's image was moved away, and its header with it.
+    pub(crate) fn moved_to(&mut self, address: usize) {
+        self.header = Some(address);
     }
 
     /// Whether the section holds an image, good or not.

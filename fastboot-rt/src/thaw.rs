@@ -229,14 +229,14 @@ impl fmt::Display for Skipped<'_> {
 /// Looks for an image in each source in turn. `files`: whether files count, or the executable's own section alone.
 pub(crate) fn thaw(placeholder: &'static Placeholder, files: bool, snapshot: Option<Location>) -> Outcome {
     let mut outcome = Outcome { snapshot, ..Outcome::default() };
-    let program = match Program::find(placeholder) {
+    let mut program = match Program::find(placeholder) {
         Ok(program) => program,
         Err(reason) => {
             outcome.skip(Source::Section, reason);
             return outcome;
         }
     };
-    if !outcome.take(Source::Section, from_section(&program)) && files {
+    if !outcome.take(Source::Section, from_section(&mut program)) && files {
         look_at_files(&mut outcome, &program);
     }
     outcome
@@ -257,7 +257,7 @@ fn look_at_files(outcome: &mut Outcome, program: &Program) {
     }
 }
 
-fn from_section(program: &Program) -> Result<Thawed, Reason> {
+fn from_section(program: &mut Program) -> Result<Thawed, Reason> {
     let mut image = section::image(program)?;
     accept(&image.page.header, program)?;
     // Without names of types: what was embedded by identity has the types of this binary, and reading the names of all of
@@ -267,6 +267,7 @@ fn from_section(program: &Program) -> Result<Thawed, Reason> {
         // SAFETY: nothing refers to the segment: slices made of it are gone, and the placeholder static is only ever used
         // for its address.
         unsafe { image.move_home() }?;
+        program.moved_to(image.address);
     }
     // SAFETY: the image passed `check`, and is that of this program, because the two are one file.
     unsafe { use_it(&mut image, program, Source::Section) }

@@ -1,7 +1,7 @@
 //! Trace: who made an allocation. Only in plan runs, and only if the tool asked for it.
 //!
-//! A trace is a list of return addresses, innermost first. Most allocations come from few places, so traces are kept once
-//! each and known by where they stand:
+//! A trace is a list of return addresses, innermost first. Most allocations come from few places, so traces are kept
+//! once each and known by where they stand:
 //!
 //! ```text
 //! WORDS  │ 0 │ count │ address … │ count │ address … │ …        TABLE  hash → place in WORDS
@@ -9,8 +9,8 @@
 //! ```
 //!
 //! A traced run is to be like any other, or it would make another plan. So all of this lies where the scratch heap of a
-//! proving run would be, which moves nothing else, and stacks are walked on a stack of their own: what a walk leaves on a
-//! stack is found there by what is called next, and some of it gets into the unused parts of objects.
+//! proving run would be, which moves nothing else, and stacks are walked on a stack of their own: what a walk leaves on
+//! a stack is found there by what is called next, and some of it gets into the unused parts of objects.
 
 use crate::capture::SCRATCH;
 use crate::sys;
@@ -89,15 +89,16 @@ pub(crate) fn begin(threads: usize) -> Result<(), i32> {
     Ok(())
 }
 
-/// The top of the stack on which the stack of the thread of this index is walked; `None` when there is no memory for it.
+/// The top of the stack on which the stack of the thread of this index is walked; `None` when there is no memory for
+/// it.
 pub(crate) fn stack(thread: usize) -> Option<usize> {
     let start = STACKS_AT + thread * STACK_LEN;
     sys::make_writable(start, STACK_LEN).ok()?;
     Some(start + STACK_LEN)
 }
 
-/// The place of the trace of whoever called this; 0 if there is no room for it, or if `stack`, which otherwise [`stack`]
-/// returned for this thread, is 0. Either way the stack below is the same afterwards.
+/// The place of the trace of whoever called this; 0 if there is no room for it, or if `stack`, which otherwise
+/// [`stack`] returned for this thread, is 0. Either way the stack below is the same afterwards.
 #[inline]
 pub(crate) fn record(stack: usize) -> u32 {
     let place = record_on(stack);
@@ -130,8 +131,8 @@ pub(crate) fn words() -> &'static [u32] {
     })
 }
 
-/// Calls `body` with `top` as the top of its stack. The frame is described for the unwinder, which so finds its way from
-/// one stack to the other.
+/// Calls `body` with `top` as the top of its stack. The frame is described for the unwinder, which so finds its way
+/// from one stack to the other.
 ///
 /// # Safety
 /// `top` is a multiple of 16 and the end of a writable range that is large enough for `body` and used by nothing else.

@@ -1,4 +1,5 @@
-//! What `inspect` says an image is made of, in words, as JSON, and as a page in a real browser; and what `--trace` adds.
+//! What `inspect` says an image is made of, in words, as JSON, and as a page in a real browser; and what `--trace`
+//! adds.
 
 use anyhow::{Context, Result, ensure};
 use fastboot_tests::places::freeze;

@@ -138,7 +138,7 @@ fn row(case: &Case, samples: &Samples, base: &Samples, size: Size) -> Result<Mea
     // The empty program cannot wait.
     let waits = !matches!(case.row.program, Program::Empty(_));
     let processes = if slow && size == Size::Quick { 1 } else { PROCESSES };
-    let thaws = matches!(case.row.program, Program::Fastboot { .. });
+    let thaws = matches!(case.row.program, Program::Fastboot { .. } | Program::Snapshot { .. });
     Ok(MeasuredRow {
         program: case.row.name.clone(),
         task: case.row.task(),

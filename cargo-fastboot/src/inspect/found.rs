@@ -373,7 +373,8 @@ impl Owned {
     }
 }
 
-/// A type's name as one would write it, with everything imported: `Vec<String>` for `alloc::vec::Vec<alloc::string::String>`.
+/// A type's name as one would write it, with everything imported: `Vec<String>` for
+/// `alloc::vec::Vec<alloc::string::String>`.
 pub(super) fn without_paths(type_name: &str) -> String {
     let is_part = |character: char| character.is_alphanumeric() || character == '_';
     let (mut text, mut rest) = (String::new(), type_name);

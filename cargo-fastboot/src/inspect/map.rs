@@ -1,7 +1,8 @@
-//! The map of the page: a block for each root, as large as what is its alone, with parts for the functions that made it.
+//! The map of the page: a block for each root, as large as what is its alone, with parts for the functions that made
+//! it.
 //!
-//! It is laid out here and not by the page, so that it is there without scripts too. A script only shows what lies under
-//! the pointer.
+//! It is laid out here and not by the page, so that it is there without scripts too. A script only shows what lies
+//! under the pointer.
 
 use super::found::{Contents, Facts, Function};
 use super::html::Escaped;

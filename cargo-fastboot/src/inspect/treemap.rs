@@ -36,7 +36,8 @@ impl Rectangle {
     }
 }
 
-/// A rectangle for each size, in their order, which fill `area`. Sizes descend, for the best result, and are not negative.
+/// A rectangle for each size, in their order, which fill `area`. Sizes descend, for the best result, and are not
+/// negative.
 pub(super) fn layout(sizes: &[u64], area: Rectangle) -> Vec<Rectangle> {
     let mut rectangles = Vec::with_capacity(sizes.len());
     let (mut rest, mut space) = (sizes, area);

@@ -34,7 +34,7 @@ pub(crate) fn page_cache(workshop: &mut Workshop) -> Result<Vec<State>> {
             Case { made: workshop.make(made_by, "strings")?, row: Row::new(program, "strings", made_by, LOOK_UPS) };
         let file = match made_by {
             Program::Fastboot { .. } => case.made.binary.clone(),
-            _ => workshop.folder.join("data/paths.rkyv"),
+            _ => workshop.fresh().join("paths.rkyv"),
         };
         let mut measure = |state, before: &dyn Fn(usize) -> Result<()>| {
             let (mut samples, mut answers) = (Samples::new(), HashMap::new());

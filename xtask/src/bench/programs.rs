@@ -53,22 +53,36 @@ impl Workshop {
     /// Builds the tool, what makes the data, and the data.
     pub(crate) fn open(size: Size) -> Result<Self> {
         let folder = std::path::absolute(target().join("bench"))?;
-        for folder in [folder.clone(), folder.join("bin"), folder.join("data")] {
+        for folder in ["bin", "data", "fresh"].map(|name| folder.join(name)) {
             std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
         }
         run(cargo("build").args(["--release", "--locked", "--package", "cargo-fastboot"]))?;
         let workshop = Self { folder, size, tool: target().join("release/cargo-fastboot"), made: HashMap::new() };
         if size == Size::Full {
-            // Build times are times of a build after a change; everything but the last crates stays built.
-            run(workshop.suite(&mut cargo("clean")).args(["--release", "--package", "frozen"]))?;
-            run(workshop.suite(&mut cargo("clean")).args(["--release", "--package", "peers", "--package", "baked"]))?;
+            workshop.forget_builds()?;
         }
         run(workshop.suite(&mut cargo("build")).args(["--release", "--locked", "--package", "workloads"]))?;
         run(workshop.data(workshop.built("make-data")).arg("text"))?;
         let (strings, words) = baked_counts(size);
         run(workshop.data(workshop.built("make-data")).args(["sources", &strings.to_string(), &words.to_string()]))?;
         workshop.copy_patterns()?;
+        for text in ["paths.txt", "postings.txt", "regexes.yaml"] {
+            workshop.freshen(text)?;
+        }
         Ok(workshop)
+    }
+
+    /// Build times are those of a build after a change: the dependencies stay built, the last crates and images do not.
+    fn forget_builds(&self) -> Result<()> {
+        let mut clean = cargo("clean");
+        for package in ["frozen", "peers", "baked"] {
+            clean.args(["--package", package]);
+        }
+        run(self.suite(&mut clean).arg("--release"))?;
+        match std::fs::remove_dir_all(self.built("fastboot")) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).context("cannot forget images"),
+            _ => Ok(()),
+        }
     }
 
     /// The patterns of `uaparser`, which it has in its package but not in its library.
@@ -107,9 +121,11 @@ impl Workshop {
                 copy(&self.built(binary), &made.binary)?;
                 run(self.data(made.binary.clone()).args([workload, "--save"]))?;
                 let file = if workload == "strings" { "paths" } else { "postings" };
-                made.data_bytes = length(&data.join(file).with_extension(ending))?;
+                let file = format!("{file}.{ending}");
+                self.freshen(&file)?;
+                made.data_bytes = length(&data.join(file))?;
                 made.workload = Some(workload);
-                made.environment.push(("BENCH_DATA", data));
+                made.environment.push(("BENCH_DATA", self.fresh()));
                 if checked {
                     made.environment.push(("RKYV_CHECK", "1".into()));
                 }
@@ -128,7 +144,15 @@ impl Workshop {
             }
             Program::Cold { binary, flags } => {
                 self.make(Program::Fastboot { binary, flags }, workload)?;
-                made.environment.push(("BENCH_DATA", data));
+                made.environment.push(("BENCH_DATA", self.fresh()));
+            }
+            Program::Snapshot { binary, flags } => {
+                made.binary = self.make(Program::Cold { binary, flags }, workload)?.binary;
+                let snapshot = self.fresh().join(&name);
+                let mut freeze = self.tool("freeze");
+                run(freeze.arg("--binary").arg(&made.binary).arg("--output").arg(&snapshot))?;
+                made.data_bytes = length(&snapshot)?;
+                made.environment.push(("FASTBOOT_SNAPSHOT", snapshot));
             }
         }
         let timed = self.size == Size::Full && !matches!(program, Program::Idle | Program::Cold { .. });
@@ -136,6 +160,17 @@ impl Workshop {
         made.binary_bytes = length(&made.binary)?;
         self.made.insert(name, made.clone());
         Ok(made)
+    }
+
+    /// Copies a file of the data for the runs, so that the page cache has it as it has the binaries. The original is only
+    /// read when something is made of it, and stays as old as it is: cargo would compile it in again.
+    fn freshen(&self, file: &str) -> Result<()> {
+        copy(&self.folder.join("data").join(file), &self.fresh().join(file))
+    }
+
+    /// The data for the runs.
+    pub(crate) fn fresh(&self) -> PathBuf {
+        self.folder.join("fresh")
     }
 
     /// Where the copy of a binary is.
@@ -190,6 +225,7 @@ fn file_name(program: Program, workload: &str) -> String {
         }
         Program::Baked(binary) => format!("baked-{binary}"),
         Program::Fastboot { binary, flags: given } => format!("fastboot-{binary}{}", flags(given)),
+        Program::Snapshot { binary, flags: given } => format!("{binary}{}.snap", flags(given)),
         Program::Cold { binary, flags: given } => format!("fastboot-{binary}{}-cold", flags(given)),
     }
 }
@@ -204,5 +240,5 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     let _ = std::fs::remove_file(to);
     std::fs::write(to, bytes).with_context(|| format!("cannot write {}", to.display()))?;
     std::fs::set_permissions(to, std::fs::metadata(from)?.permissions())
-        .with_context(|| format!("cannot make {} executable", to.display()))
+        .with_context(|| format!("cannot give {} its permissions", to.display()))
 }

@@ -49,6 +49,8 @@ pub(crate) enum Program {
     Fastboot { binary: &'static str, flags: &'static [&'static str] },
     /// The cold binary of the same.
     Cold { binary: &'static str, flags: &'static [&'static str] },
+    /// The cold binary with its image in a file of its own.
+    Snapshot { binary: &'static str, flags: &'static [&'static str] },
 }
 
 /// A program and what it is asked for.
@@ -104,8 +106,12 @@ pub(crate) const LOOK_UPS: usize = 100;
 /// A non-PIE with the C library inside: what `--static` makes.
 const STATIC: &[&str] = &["-C", "target-feature=+crt-static", "-C", "relocation-model=static"];
 /// How fastboot's programs are linked. Another way of embedding is a line here.
-const FASTBOOT: &[(&str, &[&str])] =
-    &[(FASTBOOT_DEFAULT, &[]), (FASTBOOT_STATIC, &["--static"]), (FASTBOOT_PIE, &["--pie"])];
+const FASTBOOT: &[(&str, &[&str])] = &[
+    (FASTBOOT_DEFAULT, &[]),
+    (FASTBOOT_STATIC, &["--static"]),
+    (FASTBOOT_PIE, &["--pie"]),
+    ("fastboot `--footer`", &["--footer"]),
+];
 pub(crate) const FASTBOOT_COLD: &str = "fastboot, cold";
 pub(crate) const FASTBOOT_DEFAULT: &str = "fastboot";
 pub(crate) const FASTBOOT_STATIC: &str = "fastboot `--static`";
@@ -182,6 +188,9 @@ fn formats(workload: &'static str, size: Size) -> Vec<Row> {
         for look_ups in [0, LOOK_UPS] {
             rows.push(row(name, Program::Fastboot { binary: workload, flags }, look_ups));
         }
+    }
+    for look_ups in [0, LOOK_UPS] {
+        rows.push(row("fastboot, snapshot file", Program::Snapshot { binary: workload, flags: &[] }, look_ups));
     }
     rows
 }

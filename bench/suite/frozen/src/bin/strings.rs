@@ -5,7 +5,10 @@ use workloads::{Run, strings};
 fastboot_rt::install!();
 
 fastboot_rt::frozen! {
-    static PATHS: Vec<String> = strings::from_text();
+    static PATHS: Vec<String> = {
+        frozen::reads(strings::TEXT);
+        strings::from_text()
+    };
 }
 
 fn main() {

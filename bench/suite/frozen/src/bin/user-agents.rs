@@ -1,7 +1,7 @@
 //! `uaparser`: more than a thousand patterns that know browsers by their names, warmed: they were used once.
 
 use uaparser::{Parser, UserAgentParser};
-use workloads::Run;
+use workloads::{Run, read};
 
 fastboot_rt::install!();
 
@@ -9,10 +9,12 @@ fastboot_rt::frozen! {
     static PARSER: UserAgentParser = warm(), check = |thawed, fresh| parsed(thawed) == parsed(fresh);
 }
 
+const PATTERNS: &str = "regexes.yaml";
 const AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0";
 
 fn warm() -> UserAgentParser {
-    let parser = UserAgentParser::from_bytes(&workloads::read("regexes.yaml")).expect("the patterns are valid");
+    frozen::reads(PATTERNS);
+    let parser = UserAgentParser::from_bytes(&read(PATTERNS)).expect("the patterns are valid");
     parsed(&parser);
     parser
 }
