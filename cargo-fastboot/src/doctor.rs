@@ -15,7 +15,7 @@ use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
 use anyhow::{Context, Result, bail, ensure};
 use cargo_metadata::{Metadata, MetadataCommand};
-use fastboot_rt::capture::{HOME_SHIFT, RUNTIME_VERSION, SCRATCH, SCRATCH_LEN, STACK_LEN, STACK_TOP};
+use fastboot_rt::capture::{HOME_SHIFT, RUNTIME_VERSION, SCRATCH, SCRATCH_LEN, STACK_TOP, STACKS_LEN};
 use fastboot_rt::format::{DEFAULT_HOME, PAGE};
 use std::ffi::OsString;
 use std::io::Write;
@@ -382,7 +382,7 @@ fn ranges(place: usize) -> [(&'static str, u64, u64); 3] {
     [
         ("image", home, spare_memory().min(HOME_SHIFT)),
         ("temporaries", SCRATCH[place], SCRATCH_LEN),
-        ("stack", STACK_TOP[place] - STACK_LEN, STACK_LEN),
+        ("stacks", STACK_TOP[place] - STACKS_LEN, STACKS_LEN),
     ]
 }
 

@@ -2,11 +2,12 @@
 //!
 //! # Reading order
 //! A binary's way through this tool, one module per stage: `cli` (what was asked) → `select` (which binaries) → `cargo`
-//! (the cold binary) → `build` (the pipeline) → `fresh` and `inputs` (is there anything to do?) → `binary` (what an ELF file
-//! says about itself) → `freeze` (runs it) → `capture` (reads what the run left) → `mark`, `plan` (where objects go) →
-//! `prove` (what words are) → `objects`, `makers`, `report` (whose and from whom objects are) → `image` (makes the image) →
-//! `embed` (puts it into the binary) → `inspect` (shows it). `shell` and `output` say things and write files for all of them. Beside that way: `new` (a
-//! program to begin with), `doctor` (can this machine build?), `completions` and `man` (of the command line).
+//! (the cold binary) → `build` (the pipeline) → `fresh` and `inputs` (is there anything to do?) → `binary` (what an ELF
+//! file says about itself) → `freeze` (runs it) → `capture` (reads what the run left) → `mark`, `plan` (where objects go)
+//! → `prove` (what words are) → `objects`, `makers`, `report` (whose and from whom objects are) → `image` (makes the
+//! image) → `embed` (puts it into the binary) → `inspect` (shows it). `shell` and `output` say things and write files
+//! for all of them. Beside that way: `new` (a program to begin with), `doctor` (can this machine build?), `completions`
+//! and `man` (of the command line).
 //!
 //! # Invariants
 //! - The tool makes the image; the runtime only captures.

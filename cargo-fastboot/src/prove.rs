@@ -19,7 +19,7 @@
 
 use crate::capture::{CBlock, Capture, Mapping};
 use anyhow::{Result, bail};
-use fastboot_rt::capture::{SCRATCH, SCRATCH_LEN, STACK_LEN, STACK_TOP, is_well_apart};
+use fastboot_rt::capture::{SCRATCH, SCRATCH_LEN, STACK_TOP, STACKS_LEN, is_well_apart};
 use fastboot_rt::format::HOME_WINDOW;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -153,7 +153,7 @@ impl<'a> Run<'a> {
                 (image, image + data.len() as u64),
                 (process.exe_base, process.exe_end),
                 (SCRATCH[place], SCRATCH[place] + SCRATCH_LEN),
-                (STACK_TOP[place] - STACK_LEN, process.thread_locals),
+                (STACK_TOP[place] - STACKS_LEN, process.thread_locals),
                 (process.thread_locals, STACK_TOP[place]),
             ],
             maps: &capture.maps,
@@ -440,7 +440,11 @@ impl Proof {
         match region {
             Region::Image => self.image_pointers.push(at),
             Region::Executable => self.static_pointers.push(at),
-            Region::Scratch | Region::Stack => self.dead += 1,
+            // The handle of a thread is an address at the end of its stack.
+            Region::Scratch | Region::Stack => match first.word(at as usize).and_then(|word| first.known.at(word)) {
+                Some(known) => known.judge(at as usize, first, self),
+                None => self.dead += 1,
+            },
             Region::ThreadLocals => {
                 let known = first.word(at as usize).and_then(|word| first.known.at(word));
                 known.unwrap_or_else(|| Foreign::Other("a thread-local".to_owned())).judge(at as usize, first, self);
@@ -491,7 +495,7 @@ mod tests {
             (IMAGE[place], IMAGE[place] + 0x10_0000),
             (executable, executable + 0x10_0000),
             (SCRATCH[place], SCRATCH[place] + SCRATCH_LEN),
-            (STACK_TOP[place] - STACK_LEN, STACK_TOP[place] - 4096),
+            (STACK_TOP[place] - STACKS_LEN, STACK_TOP[place] - 4096),
             (STACK_TOP[place] - 4096, STACK_TOP[place]),
         ];
         Run { data, objects: data.len(), regions, maps: &[], known: &NOTHING }
@@ -571,21 +575,23 @@ mod tests {
     fn what_is_known_to_be_there_is_certain() {
         let block = CBlock { root: "a::B".to_owned(), address: 0x6000_0010, size: 24 };
         let known = Known {
-            handles: &[0x7000_0000],
+            handles: &[0x7000_0000, STACK_TOP[0] - STACKS_LEN + 64],
             c_blocks: &[block],
             thread_locals: &[(STACK_TOP[0] - 64..STACK_TOP[0] - 32, "a::LOCAL".to_owned())],
         };
         let heap =
             |start| Mapping { range: start..start + 0x2000_0000, executable: false, offset: 0, name: String::new() };
         let (here, there) = ([heap(0x6000_0000)], [heap(0x9000_0000)]);
-        let a = words(&[0x6000_0010, 0x6000_0030, 0x7000_0000, STACK_TOP[0] - 64, 0x6000_0020]);
-        let b = words(&[0x9000_0010, 0x9000_0030, 0xa000_0000, STACK_TOP[1] - 64, 0x9000_0020]);
+        let stacks = STACK_TOP.map(|top| top - STACKS_LEN + 64);
+        let a = [0x6000_0010, 0x6000_0030, 0x7000_0000, STACK_TOP[0] - 64, 0x6000_0020, 0, 0, 0, 0, stacks[0]];
+        let b = [0x9000_0010, 0x9000_0030, 0xa000_0000, STACK_TOP[1] - 64, 0x9000_0020, 0, 0, 0, 0, stacks[1]];
+        let (a, b) = (words(&a), words(&b));
         let first = Run { maps: &here, known: &known, ..run(&a, 0, FIRST) };
         let proof = compare(first, Run { maps: &there, ..run(&b, 1, SECOND) }, true).unwrap();
         let mut certain: Vec<_> = proof.suspects.iter().filter(|s| s.certain).map(|s| s.offset).collect();
         certain.sort_unstable();
-        assert_eq!((certain, proof.suspects.len()), (vec![0, 16, 24, 32], 5));
-        assert_eq!(proof.suspects[0].offset, 16, "the thread comes first");
+        assert_eq!((certain, proof.suspects.len()), (vec![0, 16, 24, 32, 72], 6));
+        assert_eq!([0, 1].map(|index| proof.suspects[index].offset), [72, 16], "threads come first");
     }
 
     #[test]

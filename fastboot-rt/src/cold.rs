@@ -6,17 +6,23 @@
 
 use crate::alloc;
 use crate::roots::RootRecord;
+use std::cell::Cell;
 use std::ptr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// A thread, for as long as it is alive.
+/// A thread. A number, because addresses stay behind on the stack, and from there get into objects.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct ThreadToken(usize);
 
 impl ThreadToken {
     fn current() -> Self {
-        std::thread_local!(static BYTE: u8 = const { 0 });
-        Self(BYTE.with(|byte| ptr::from_ref(byte).addr()))
+        static NEXT: AtomicUsize = AtomicUsize::new(1);
+        std::thread_local!(static NUMBER: Cell<usize> = const { Cell::new(0) });
+        if NUMBER.get() == 0 {
+            NUMBER.set(NEXT.fetch_add(1, Ordering::Relaxed));
+        }
+        Self(NUMBER.get())
     }
 }
 

@@ -12,8 +12,8 @@
 
 use crate::capture::{
     AGAIN, CAPTURE_FILE, HOME_SHIFT, InputKind, Mode, PLAN_FILE, Phase, REQUEST_FILE, Request, SCRATCH_LEN, STACK_LEN,
-    STACK_TOP, STATUS_BYTES, STATUS_DONE, STATUS_FILE, STATUS_LEN, STATUS_NAME, STATUS_PHASE, STATUS_TOTAL, Tag,
-    is_well_apart,
+    STACK_TOP, STACKS_LEN, STATUS_BYTES, STATUS_DONE, STATUS_FILE, STATUS_LEN, STATUS_NAME, STATUS_PHASE, STATUS_TOTAL,
+    Tag, is_well_apart,
 };
 use crate::format::{HOME_WINDOW, PAGE};
 use crate::left::Open;
@@ -228,14 +228,16 @@ fn reserve(request: &Request, folder: &Path) -> Result<(), String> {
             && HOME_WINDOW.contains(&(range.end as u64))
             && range.start.is_multiple_of(PAGE)
     };
-    let stack = request.stack.saturating_sub(STACK_LEN + PAGE as u64) as usize..request.stack as usize;
-    if ![&(home..home + limit), &scratch, &stack].into_iter().all(inside) {
+    let stacks = request.stack.saturating_sub(STACKS_LEN) as usize..request.stack as usize;
+    if ![&(home..home + limit), &scratch, &stacks].into_iter().all(inside) {
         return Err(format!("the request has addresses outside of the home window: {request:x?}"));
     }
     LIMIT.store(limit as u64, Ordering::Relaxed);
     HOME.store(home, Ordering::Relaxed);
     PLANNING.store(request.mode == Mode::Plan, Ordering::Relaxed);
     TRACING.store(request.mode == Mode::Plan && request.trace, Ordering::Relaxed);
+    number::reserve(stacks.start)
+        .map_err(|errno| format!("cannot reserve stacks: {}", io::Error::from_raw_os_error(errno)))?;
     let mut placed_end = PAGE;
     if request.mode == Mode::Place {
         let path = folder.join(PLAN_FILE);
@@ -327,6 +329,20 @@ fn scrub_stack() {
     core::hint::black_box(&mut [0u8; 256 << 10]);
 }
 
+/// Evaluates a root; `false` if that panicked. What this thread has in registers is kept out of the frames below, for the
+/// same reason.
+fn evaluate_root(record: &'static RootRecord) -> bool {
+    extern "C" fn call(evaluation: *mut c_void) {
+        // SAFETY: the address of the variable below, which nobody uses meanwhile.
+        let (record, ended) = unsafe { &mut *evaluation.cast::<(&'static RootRecord, bool)>() };
+        *ended = panic::catch_unwind(AssertUnwindSafe(|| record.evaluate())).is_ok();
+    }
+    let mut evaluation = (record, false);
+    // SAFETY: `call` takes the address of `evaluation` and does not unwind.
+    unsafe { sys::call_with_cleared_registers(call, (&raw mut evaluation).cast()) };
+    evaluation.1
+}
+
 extern "C" fn freeze_thread(_: *mut c_void) -> *mut c_void {
     // None of what is allocated here can be in an image: the allocator does not freeze yet, or no longer.
     let mut times = Vec::with_capacity(roots::all().chain(roots::warm_ups()).count());
@@ -344,9 +360,9 @@ extern "C" fn freeze_thread(_: *mut c_void) -> *mut c_void {
         PANICKED.store(false, Ordering::Relaxed);
         listener().began(record, index);
         let old_blocks = number::exempt(c_heap::in_use);
-        scrub_stack();
         let began = sys::now();
-        if panic::catch_unwind(AssertUnwindSafe(|| record.evaluate())).is_err() {
+        scrub_stack();
+        if !evaluate_root(record) {
             if !PANICKED.load(Ordering::Relaxed) {
                 listener().panicked(record.name(), "(without a message)", "");
             }

@@ -4,11 +4,14 @@
 //! second, the first child of its second... `cargo fastboot` links with `--wrap=pthread_create`, so that every thread
 //! that Rust code creates passes through here. A thread that came about otherwise has no plan.
 
+use crate::capture::{NOTES_LEN, THREAD_STACK_LEN, THREAD_STACKS};
+use crate::format::PAGE;
 use crate::scratch::Number;
 use crate::{sys, trace};
 use core::alloc::Layout;
 use core::cell::Cell;
 use core::ffi::{c_int, c_void};
+use core::ops::Range;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
@@ -52,6 +55,10 @@ pub(crate) struct Thread {
     argument: *mut c_void,
     /// Its `pthread_t`, for threads that were created while freezing.
     handle: AtomicU64,
+    /// State of its generator of random bytes.
+    random: AtomicU64,
+    /// Which of the places for threads it has.
+    place: Option<usize>,
 }
 
 impl Thread {
@@ -90,20 +97,20 @@ static TRACING: AtomicBool = AtomicBool::new(false);
 /// # Errors
 /// The `errno` of `mmap`.
 pub(crate) fn begin(logging: bool, tracing: bool) -> Result<(), i32> {
-    let registry = sys::map_anonymous(MAX_THREADS * size_of::<*const Thread>())?;
+    let registry = note_space(MAX_THREADS * size_of::<*const Thread>())?;
     REGISTRY.store(registry.cast(), Ordering::Release);
     LOGGING.store(logging, Ordering::Relaxed);
     if tracing {
         trace::begin(MAX_THREADS)?;
         TRACING.store(true, Ordering::Relaxed);
     }
-    let thread = register(FIRST_KEY).ok_or(libc::ENOMEM)?;
+    let thread = register(FIRST_KEY, None).ok_or(libc::ENOMEM)?;
     CURRENT.set(thread);
     Ok(())
 }
 
 /// Makes a thread known; `None` when there is no memory for that, or there are too many.
-fn register(key: u64) -> Option<*mut Thread> {
+fn register(key: u64, place: Option<usize>) -> Option<*mut Thread> {
     let registry = REGISTRY.load(Ordering::Acquire);
     let index = REGISTERED.fetch_add(1, Ordering::AcqRel);
     if registry.is_null() || index >= MAX_THREADS {
@@ -115,7 +122,10 @@ fn register(key: u64) -> Option<*mut Thread> {
         ptr::null_mut()
     };
     let trace_stack = if TRACING.load(Ordering::Relaxed) { trace::stack(index).unwrap_or(0) } else { 0 };
-    let thread: *mut Thread = sys::map_anonymous(size_of::<Thread>()).ok()?.cast();
+    let thread: *mut Thread = match place.map(|place| parts_of(place).0) {
+        Some(page) => sys::make_writable(page, PAGE).ok().map(|()| ptr::with_exposed_provenance_mut(page))?,
+        None => note_space(size_of::<Thread>()).ok()?.cast(),
+    };
     // SAFETY: `thread` is fresh memory, page-aligned and large enough; `registry` has `MAX_THREADS` entries, of which
     // entry `index` is this call's alone.
     unsafe {
@@ -131,6 +141,8 @@ fn register(key: u64) -> Option<*mut Thread> {
             start: None,
             argument: ptr::null_mut(),
             handle: AtomicU64::new(0),
+            random: AtomicU64::new(crate::wrap::first_state(key)),
+            place,
         });
         registry.add(index).write(thread);
     }
@@ -200,6 +212,77 @@ pub(crate) fn next(layout: Layout) -> Planned {
     }
 }
 
+/// Places for threads: each has a stack of its own and a part of the scratch heap. Which thread gets which follows from its
+/// key. None is ever given out again, because nobody knows when the last word about a thread is spoken; threads that come
+/// too late live without.
+static TAKEN: [AtomicBool; THREAD_STACKS] = [const { AtomicBool::new(false) }; THREAD_STACKS];
+/// First address of the places.
+static PLACES: AtomicUsize = AtomicUsize::new(0);
+/// The rest of the memory for notes: first address, end.
+static NOTES: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
+
+/// Reserves the address space for notes and for the stacks of threads, from `start` on.
+///
+/// # Errors
+/// The `errno` of `mmap`.
+pub(crate) fn reserve(start: usize) -> Result<(), i32> {
+    let places = start + NOTES_LEN as usize;
+    // Without the last page, which guards the freeze thread's stack.
+    sys::reserve(start, NOTES_LEN as usize + THREAD_STACKS * THREAD_STACK_LEN as usize - PAGE)?;
+    sys::make_writable(start, NOTES_LEN as usize)?;
+    PLACES.store(places, Ordering::Relaxed);
+    NOTES[1].store(places, Ordering::Relaxed);
+    NOTES[0].store(start, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Zeroed memory for the rest of the process, among the notes as long as there is room.
+///
+/// # Errors
+/// The `errno` of `mmap`.
+pub(crate) fn note_space(length: usize) -> Result<*mut u8, i32> {
+    let length = length.next_multiple_of(PAGE);
+    let start = NOTES[0].fetch_add(length, Ordering::Relaxed);
+    if start + length > NOTES[1].load(Ordering::Relaxed) {
+        return sys::map_anonymous(length);
+    }
+    Ok(ptr::with_exposed_provenance_mut(start))
+}
+
+/// A place for the thread with this key, which is its parent's `number`-th child.
+fn take_place(parent: &Thread, number: u32, key: u64) -> Option<usize> {
+    // Children of the freeze thread begin at the front, in order; others somewhere in the second half, where they hardly
+    // meet each other.
+    const HALF: usize = THREAD_STACKS / 2;
+    let first = if parent.key == FIRST_KEY {
+        number as usize
+    } else {
+        HALF + (key.wrapping_mul(0xff51_afd7_ed55_8ccd) >> 32) as usize % HALF
+    };
+    (0..THREAD_STACKS)
+        .map(|attempt| (first + attempt) % THREAD_STACKS)
+        .find(|place| !TAKEN[*place].swap(true, Ordering::Relaxed))
+}
+
+/// What a place is made of: a page to note who is there, and address space for the stack. There is a page without access
+/// at either end of that.
+fn parts_of(place: usize) -> (usize, Range<usize>) {
+    let start = PLACES.load(Ordering::Relaxed) + place * THREAD_STACK_LEN as usize;
+    (start, start + 2 * PAGE..start + THREAD_STACK_LEN as usize - PAGE)
+}
+
+/// The place of the current thread; `None` for the freeze thread, and for threads that have none.
+pub(crate) fn current_place() -> Option<usize> {
+    // SAFETY: null, or the address of a thread that is never freed.
+    unsafe { CURRENT.get().as_ref() }?.place
+}
+
+/// The state of the current thread's generator of random bytes; `None` for a thread that nobody knows.
+pub(crate) fn random_state() -> Option<&'static AtomicU64> {
+    // SAFETY: null, or the address of a thread that is never freed.
+    unsafe { CURRENT.get().as_ref() }.map(|thread| &thread.random)
+}
+
 type PthreadCreate =
     unsafe extern "C" fn(*mut libc::pthread_t, *const libc::pthread_attr_t, StartRoutine, *mut c_void) -> c_int;
 
@@ -223,18 +306,21 @@ unsafe extern "C" fn __wrap_pthread_create(
     // SAFETY: null, or the address of a thread that is never freed.
     let parent = unsafe { CURRENT.get().as_ref() };
     let child = parent.filter(|_| crate::alloc::is_freezing()).and_then(|parent| {
-        let place = parent.children.fetch_add(1, Ordering::Relaxed);
-        register((parent.key.wrapping_mul(0x1000_0000_01b3) ^ u64::from(place)).wrapping_add(0x9e37_79b9))
+        let number = parent.children.fetch_add(1, Ordering::Relaxed);
+        let key = (parent.key.wrapping_mul(0x1000_0000_01b3) ^ u64::from(number)).wrapping_add(0x9e37_79b9);
+        register(key, take_place(parent, number, key))
     });
     let Some(child) = child else {
         // SAFETY: the caller's promise, passed on.
         return unsafe { real(thread, attributes, start, argument) };
     };
     // SAFETY: `child` was made just now and is known to nobody else; the rest is the caller's promise. `run` gets the
-    // argument it expects.
+    // argument it expects. The stack is reserved for the thread in this place, of which there is only one.
     unsafe {
         (*child).start = Some(start);
         (*child).argument = argument;
+        let own = (*child).place.and_then(|place| sys::attributes_with_stack(attributes, parts_of(place).1));
+        let attributes = own.as_ref().map_or(attributes, ptr::from_ref);
         let result = real(thread, attributes, run, child.cast());
         if result == 0 {
             (*child).handle.store(*thread, Ordering::Relaxed);

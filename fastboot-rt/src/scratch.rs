@@ -9,15 +9,16 @@
 //!        class, trace, number, size, thread, live, align, next free, own address
 //! ```
 //!
-//! The space behind one block and before the next is never empty, so an address one past the end of a block belongs to
+//! Threads have parts of the heap for themselves. The space behind one block and before the next is never empty, so an address one past the end of a block belongs to
 //! that block and to no other.
 
-use crate::sys;
+use crate::capture::THREAD_STACKS;
+use crate::{number, sys};
 use core::alloc::Layout;
 use core::cell::UnsafeCell;
 use core::ops::Range;
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
 /// Which allocation of which thread a block came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,42 +78,68 @@ fn class_size(class: usize) -> usize {
     (1 << doubling) + ((quarter + 1) << (doubling - 2))
 }
 
-struct Heap {
-    range: Range<usize>,
-    /// End of the slots made so far.
-    end: usize,
-    committed: usize,
-    /// Bytes in live slots, and how many there may be.
-    live: usize,
-    limit: usize,
-    free: [*mut SlotHeader; CLASSES],
+/// A part of the scratch heap: address space of its own, and slots that are free. Zeros are one that was never used.
+struct Part {
+    locked: AtomicBool,
+    heap: UnsafeCell<Heap>,
 }
 
-struct Locked(UnsafeCell<Heap>);
-// SAFETY: the heap is only reached through `with`, which lets one thread in at a time.
-unsafe impl Sync for Locked {}
+struct Heap {
+    /// End of the slots made so far, as the distance from the part's first address.
+    used: usize,
+    /// The same for memory that is writable.
+    committed: usize,
+    free: [*mut SlotHeader; CLASSES],
+    /// Bytes in free slots.
+    idle: usize,
+}
 
-static LOCK: AtomicBool = AtomicBool::new(false);
-static HEAP: Locked = Locked(UnsafeCell::new(Heap {
-    range: 0..0,
-    end: 0,
-    committed: 0,
-    live: 0,
-    limit: 0,
-    free: [ptr::null_mut(); CLASSES],
-}));
+/// The parts: `1 + THREAD_STACKS` of them, or null before [`reserve`]. The first is everybody's, the others are *lanes*, one
+/// for each place that [`crate::number`] has for a thread.
+///
+/// Which of two threads allocates first is a matter of chance, but it does not decide about the addresses in their lanes.
+/// Addresses of what is gone remain in images as garbage, and garbage that looks alive keeps objects.
+static PARTS: AtomicPtr<Part> = AtomicPtr::new(ptr::null_mut());
+/// A lane has this part of the address space. Threads that need more get it from the first part.
+const LANE_SHARE: usize = 8 * THREAD_STACKS;
+
 static START: AtomicUsize = AtomicUsize::new(0);
 static END: AtomicUsize = AtomicUsize::new(0);
+/// Bytes in live slots, and how many there may be.
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+static LIMIT: AtomicUsize = AtomicUsize::new(0);
 
-fn with<R>(body: impl FnOnce(&mut Heap) -> R) -> R {
-    while LOCK.compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
+/// Number of the part that the current thread allocates from.
+fn own_part() -> usize {
+    number::current_place().map_or(0, |place| 1 + place)
+}
+
+/// The addresses of a part: lanes come last.
+fn range_of(part: usize) -> Range<usize> {
+    let (start, end) = (START.load(Ordering::Relaxed), END.load(Ordering::Relaxed));
+    let lane = ((end - start) / LANE_SHARE) & !(PAGE - 1);
+    let lanes = end - THREAD_STACKS * lane;
+    if part == 0 { start..lanes } else { lanes + (part - 1) * lane..lanes + part * lane }
+}
+
+/// Runs `body` with a part, locked, and its addresses; `None` before [`reserve`].
+fn with<R>(part: usize, body: impl FnOnce(&mut Heap, Range<usize>) -> R) -> Option<R> {
+    let parts = PARTS.load(Ordering::Acquire);
+    if parts.is_null() {
+        return None;
+    }
+    debug_assert!(part <= THREAD_STACKS);
+    // SAFETY: `reserve` mapped zeros for as many parts, and zeros are a part: null pointers, numbers, a lock that is open.
+    // What changes in them does so in cells.
+    let part = (unsafe { &*parts.add(part) }, range_of(part));
+    while part.0.locked.compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
         sys::yield_now();
     }
     // SAFETY: this thread holds the lock; `body` never calls `with` (nothing in this file does) and never unwinds, so
     // this is the only reference.
-    let result = body(unsafe { &mut *HEAP.0.get() });
-    LOCK.store(false, Ordering::Release);
-    result
+    let result = body(unsafe { &mut *part.0.heap.get() }, part.1);
+    part.0.locked.store(false, Ordering::Release);
+    Some(result)
 }
 
 /// Reserves `range` for the heap, which may hold `limit` bytes of live blocks.
@@ -120,15 +147,12 @@ fn with<R>(body: impl FnOnce(&mut Heap) -> R) -> R {
 /// # Errors
 /// The `errno` of `mmap`.
 pub(crate) fn reserve(range: Range<usize>, limit: usize) -> Result<(), i32> {
-    sys::reserve(range.start, range.end - range.start)?;
+    sys::reserve(range.start, range.len())?;
+    let parts = number::note_space((1 + THREAD_STACKS) * size_of::<Part>())?;
     START.store(range.start, Ordering::Relaxed);
     END.store(range.end, Ordering::Relaxed);
-    with(|heap| {
-        heap.end = range.start;
-        heap.committed = range.start;
-        heap.limit = limit;
-        heap.range = range;
-    });
+    LIMIT.store(limit, Ordering::Relaxed);
+    PARTS.store(parts.cast(), Ordering::Release);
     Ok(())
 }
 
@@ -139,42 +163,44 @@ pub(crate) fn contains(address: *const u8) -> bool {
 }
 
 impl Heap {
-    fn commit(&mut self, end: usize) -> bool {
-        if end > self.committed {
-            let new = end.next_multiple_of(STEP).min(self.range.end);
-            if end > new || sys::make_writable(self.committed, new - self.committed).is_err() {
-                return false;
-            }
-            self.committed = new;
-        }
-        true
-    }
-
-    /// A slot of a class, and whether its memory beyond the first page is still zero.
-    fn take(&mut self, class: usize) -> Option<(*mut SlotHeader, bool)> {
-        let size = class_size(class);
-        if self.live + size > self.limit {
-            return None;
-        }
+    /// A slot of a class, and whether its memory beyond the first page is still zero. `range`: the part's addresses.
+    fn take(&mut self, class: usize, range: &Range<usize>) -> Option<(*mut SlotHeader, bool)> {
         let slot = self.free[class];
-        let fresh = slot.is_null();
-        let slot = if fresh {
-            let end = self.end.checked_add(size).filter(|end| *end <= self.range.end)?;
-            if !self.commit(end) {
-                return None;
-            }
-            let slot = ptr::with_exposed_provenance_mut::<SlotHeader>(self.end);
-            self.end = end;
-            slot
-        } else {
+        if !slot.is_null() {
             // SAFETY: slots in the free list are slots of this heap, committed, and nobody else's.
             self.free[class] = unsafe { (*slot).next_free };
-            slot
-        };
-        crate::freeze::progress(self.live, self.live + size);
-        self.live += size;
-        Some((slot, fresh))
+            self.idle -= class_size(class);
+            return Some((slot, false));
+        }
+        let used = self.used.checked_add(class_size(class)).filter(|used| *used <= range.len())?;
+        if used > self.committed {
+            let committed = used.next_multiple_of(STEP).min(range.len());
+            sys::make_writable(range.start + self.committed, committed - self.committed).ok()?;
+            self.committed = committed;
+        }
+        let slot = ptr::with_exposed_provenance_mut::<SlotHeader>(range.start + self.used);
+        self.used = used;
+        Some((slot, true))
     }
+}
+
+/// A slot of a class, from the current thread's part, else from the first one.
+fn take(class: usize) -> Option<(*mut SlotHeader, bool)> {
+    let size = class_size(class);
+    let live = LIVE.fetch_add(size, Ordering::Relaxed);
+    let from = |part| with(part, |heap, range| heap.take(class, &range)).flatten();
+    let taken = if live + size > LIMIT.load(Ordering::Relaxed) {
+        None
+    } else {
+        let own = own_part();
+        from(own).or_else(|| if own == 0 { None } else { from(0) })
+    };
+    if taken.is_some() {
+        crate::freeze::progress(live, live + size);
+    } else {
+        LIVE.fetch_sub(size, Ordering::Relaxed);
+    }
+    taken
 }
 
 /// A block, or null when the limit is reached.
@@ -182,7 +208,7 @@ pub(crate) fn alloc(layout: Layout, zeroed: bool, number: Number) -> *mut u8 {
     let slack = if layout.align() <= 16 { 0 } else { layout.align() };
     let total = layout.size().checked_add(HEADER + slack + 1);
     let Some(class) = total.and_then(class_of) else { return ptr::null_mut() };
-    let Some((slot, fresh)) = with(|heap| heap.take(class)) else { return ptr::null_mut() };
+    let Some((slot, fresh)) = take(class) else { return ptr::null_mut() };
     let first = slot.addr() + HEADER;
     let address = if slack == 0 { first } else { first.next_multiple_of(layout.align()) };
     let block = slot.cast::<u8>().wrapping_add(address - slot.addr());
@@ -228,12 +254,24 @@ pub(crate) fn dealloc(block: *mut u8) {
         let last = (slot.addr() + size) & !(PAGE - 1);
         sys::forget_pages(first, last - first);
     }
-    with(|heap| {
-        heap.live -= size;
-        // SAFETY: as above; from here on the slot is the heap's.
-        unsafe { (*slot).next_free = heap.free[class] };
-        heap.free[class] = slot;
-    });
+    LIVE.fetch_sub(size, Ordering::Relaxed);
+    let put = |part| {
+        with(part, |heap, range| {
+            let fits = part == 0 || heap.idle + size <= range.len();
+            if fits {
+                // SAFETY: as above; from here on the slot is the heap's.
+                unsafe { (*slot).next_free = heap.free[class] };
+                heap.free[class] = slot;
+                heap.idle += size;
+            }
+            fits
+        })
+    };
+    // Whatever part it comes from, the slot goes to the thread that freed it, which by itself does the same in every run;
+    // unless that thread frees much more than it allocates.
+    if put(own_part()) == Some(false) {
+        put(0);
+    }
 }
 
 /// Which allocation a live block came from.
@@ -270,27 +308,28 @@ pub(crate) struct Block {
 /// Calls `each` for every live block, in order of addresses. Only when no other thread allocates any more: blocks that
 /// come or go meanwhile may be missed.
 pub(crate) fn for_each_live(mut each: impl FnMut(Block)) {
-    let (start, end) = with(|heap| (heap.range.start, heap.end));
-    let mut at = start;
-    while at < end {
-        let slot = ptr::with_exposed_provenance::<SlotHeader>(at);
-        // SAFETY: slots lie back to back from `start` to `end`; each has had its header written since `take` made it
-        // (or, if another thread is between the two, a class of 0 and ends the walk).
-        let header = unsafe { slot.read() };
-        if header.class == 0 {
-            return;
+    for part in 0..1 + THREAD_STACKS {
+        let (mut at, end) = with(part, |heap, range| (range.start, range.start + heap.used)).unwrap_or_default();
+        while at < end {
+            let slot = ptr::with_exposed_provenance::<SlotHeader>(at);
+            // SAFETY: slots lie back to back from the part's beginning to `end`; each has had its header written since
+            // `take` made it (or, if another thread is between the two, a class of 0 and ends the walk).
+            let header = unsafe { slot.read() };
+            if header.class == 0 {
+                break;
+            }
+            if header.live == 1 {
+                let first = at + HEADER;
+                let align = 1usize << header.align;
+                each(Block {
+                    address: if align <= 16 { first } else { first.next_multiple_of(align) },
+                    size: header.size,
+                    align: align as u32,
+                    number: Number { thread: header.thread, trace: header.trace, index: header.index },
+                });
+            }
+            at += class_size(header.class as usize);
         }
-        if header.live == 1 {
-            let first = at + HEADER;
-            let align = 1usize << header.align;
-            each(Block {
-                address: if align <= 16 { first } else { first.next_multiple_of(align) },
-                size: header.size,
-                align: align as u32,
-                number: Number { thread: header.thread, trace: header.trace, index: header.index },
-            });
-        }
-        at += class_size(header.class as usize);
     }
 }
 
@@ -344,7 +383,7 @@ mod tests {
         for (block, ..) in blocks {
             dealloc(block);
         }
-        assert_eq!(with(|heap| heap.live), 0);
+        assert_eq!(LIVE.load(Ordering::Relaxed), 0);
         assert!(alloc(layout(1 << 30, 1), false, number(0)).is_null(), "over the limit");
     }
 }

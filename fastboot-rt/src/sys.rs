@@ -733,6 +733,71 @@ pub(crate) fn die_with_parent() {
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
 }
 
+/// The attributes for a new thread, but with a stack at the end of `place`, of the size they ask for. `None` if they have
+/// a stack already, or want a larger one.
+///
+/// # Safety
+/// `attributes` is null or what `pthread_attr_init` made; `place` was reserved with [`reserve`], is page-aligned, and is
+/// used for nothing else.
+pub(crate) unsafe fn attributes_with_stack(
+    attributes: *const libc::pthread_attr_t,
+    place: Range<usize>,
+) -> Option<libc::pthread_attr_t> {
+    let mut own = core::mem::MaybeUninit::<libc::pthread_attr_t>::uninit();
+    // SAFETY: `own` is written to before it is read: by `pthread_attr_init`, or with a copy of what that made. The copy is
+    // only read by `pthread_create`, while the original is there, and never destroyed. The stack is the caller's promise.
+    unsafe {
+        if attributes.is_null() {
+            libc::pthread_attr_init(own.as_mut_ptr());
+        } else {
+            own.write(attributes.read());
+        }
+        // Without a stack, glibc says that it ends at address 0; others return an error.
+        let (mut start, mut length, mut wanted) = (ptr::null_mut(), 0, 0);
+        let has_stack = libc::pthread_attr_getstack(own.as_ptr(), &mut start, &mut length) == 0
+            && start.addr().wrapping_add(length) != 0;
+        if has_stack || libc::pthread_attr_getstacksize(own.as_ptr(), &mut wanted) != 0 {
+            return None;
+        }
+        let length = wanted.next_multiple_of(crate::format::PAGE);
+        if length > place.len() {
+            return None;
+        }
+        let start = place.end - length;
+        make_writable(start, length).ok()?;
+        let result = libc::pthread_attr_setstack(own.as_mut_ptr(), ptr::with_exposed_provenance_mut(start), length);
+        (result == 0).then(|| own.assume_init())
+    }
+}
+
+/// Calls `body` with zeros in all registers that a function must leave as they are, and so writes to its frame.
+///
+/// # Safety
+/// `body` may be called with `argument`, and does not unwind.
+pub(crate) unsafe fn call_with_cleared_registers(body: extern "C" fn(*mut c_void), argument: *mut c_void) {
+    // SAFETY: the registers that the calling convention preserves are declared as overwritten, or, where the compiler does
+    // not let them be, put on the stack and taken from it again: two words, so that it stays aligned. `body` overwrites no
+    // others than its convention allows. What it does is the caller's promise.
+    unsafe {
+        core::arch::asm!(
+            "push rbx",
+            "push rbp",
+            "xor ebx, ebx",
+            "xor ebp, ebp",
+            "xor r12d, r12d",
+            "xor r13d, r13d",
+            "xor r14d, r14d",
+            "xor r15d, r15d",
+            "call rax",
+            "pop rbp",
+            "pop rbx",
+            inout("rax") body => _, inout("rdi") argument => _,
+            out("r12") _, out("r13") _, out("r14") _, out("r15") _,
+            clobber_abi("C"),
+        );
+    }
+}
+
 /// Runs `body` on a thread of its own whose stack is `stack`, and waits for it.
 ///
 /// # Errors

@@ -7,19 +7,28 @@
 //! those options nothing refers to them.
 
 use crate::alloc::is_freezing;
-use crate::sys;
+use crate::{number, sys};
 use core::ffi::{CStr, c_char, c_long, c_uint, c_void};
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// State of the generator. Any state is a good one.
+/// What the random bytes of this run follow from.
+static SEED: AtomicU64 = AtomicU64::new(0);
+/// State of the generator of threads that nobody knows. Any state is a good one.
 static STATE: AtomicU64 = AtomicU64::new(0);
 /// Whether random bytes are to be random in a freeze run too.
 static REAL: AtomicU64 = AtomicU64::new(0);
 
 /// Random bytes of this freeze run follow from `seed`, or are real.
 pub(crate) fn set_random(seed: Option<u64>) {
+    SEED.store(seed.unwrap_or(0), Ordering::Relaxed);
     STATE.store(seed.unwrap_or(0), Ordering::Relaxed);
     REAL.store(u64::from(seed.is_none()), Ordering::Relaxed);
+}
+
+/// First state of the generator of the thread with this key. Each has one of its own: which of several threads asks first
+/// is a matter of chance.
+pub(crate) fn first_state(key: u64) -> u64 {
+    SEED.load(Ordering::Relaxed) ^ key.wrapping_mul(0xff51_afd7_ed55_8ccd)
 }
 
 fn fixed() -> bool {
@@ -32,9 +41,10 @@ fn fixed() -> bool {
 /// # Safety
 /// `length` bytes are writable at `buffer`.
 unsafe fn fill(buffer: *mut u8, length: usize) {
+    let state = number::random_state().unwrap_or(&STATE);
     let mut at = 0;
     while at < length {
-        let mut z = STATE.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = state.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed).wrapping_add(0x9e37_79b9_7f4a_7c15);
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         let word = (z ^ (z >> 31)).to_le_bytes();

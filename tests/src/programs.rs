@@ -25,7 +25,8 @@ impl Link {
     /// Every kind.
     pub const ALL: [Self; 3] = [Self::NonPie, Self::Static, Self::Pie];
 
-    fn flag(self) -> Option<&'static str> {
+    /// The flag that asks for it.
+    pub fn flag(self) -> Option<&'static str> {
         match self {
             Self::NonPie => None,
             Self::Static => Some("--static"),
