@@ -319,8 +319,7 @@ pub(crate) fn rustc_arguments(link: LinkFlags, script: Option<&Path>) -> Vec<OsS
         arguments.pair("-C", script_argument);
     }
     let undefined = fastboot_linker::UNDEFINED.iter().filter(|_| script.is_none());
-    let of_static = fastboot_linker::UNDEFINED_STATIC.iter().filter(|_| link.static_libc);
-    for option in fastboot_linker::WRAP.iter().chain(undefined).chain(of_static) {
+    for option in fastboot_linker::WRAP.iter().chain(undefined) {
         arguments.pair("-C", format!("link-arg=-Wl,{option}"));
     }
     arguments.0
@@ -402,13 +401,9 @@ mod tests {
         let wraps: String = fastboot_linker::WRAP.iter().map(|wrap| format!("|-C|link-arg=-Wl,{wrap}")).collect();
         let script = format!("-C|link-arg=-T/a b/ü.ld{wraps}");
         assert_eq!(rustc(false, false), format!("-C|relocation-model=static|{script}"));
-        let leaf = "|-C|link-arg=-Wl,--undefined=__x86_get_cpuid_feature_leaf";
-        assert_eq!(
-            rustc(false, true),
-            format!("-C|relocation-model=static|-C|target-feature=+crt-static|{script}{leaf}")
-        );
+        assert_eq!(rustc(false, true), format!("-C|relocation-model=static|-C|target-feature=+crt-static|{script}"));
         assert_eq!(rustc(true, false), script);
-        assert_eq!(rustc(true, true), format!("-C|relocation-model=pie|-C|target-feature=+crt-static|{script}{leaf}"));
+        assert_eq!(rustc(true, true), format!("-C|relocation-model=pie|-C|target-feature=+crt-static|{script}"));
     }
 
     #[test]
@@ -416,10 +411,12 @@ mod tests {
         let arguments = rustc_arguments(LinkFlags { pie: true, static_libc: false }, None);
         let arguments = arguments.join(OsStr::new("|")).into_string().expect("UTF-8");
         assert!(!arguments.contains("-T"), "{arguments}");
-        for name in ["pthread_create", "dlsym", "getrandom"] {
-            assert!(arguments.contains(&format!("link-arg=-Wl,--undefined={name}")), "{arguments}");
-            assert!(fastboot_linker::SCRIPT.contains(name), "{name}");
-        }
+        let externs =
+            fastboot_linker::SCRIPT.lines().filter_map(|line| line.strip_prefix("EXTERN(")?.strip_suffix(')'));
+        let names: Vec<&str> = externs.flat_map(str::split_whitespace).collect();
+        let undefined: Vec<String> = names.iter().map(|name| format!("--undefined={name}")).collect();
+        assert_eq!(undefined, fastboot_linker::UNDEFINED);
+        assert!(undefined.iter().all(|option| arguments.contains(&format!("link-arg=-Wl,{option}"))), "{arguments}");
     }
 
     #[test]

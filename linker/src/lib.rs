@@ -21,9 +21,17 @@ pub const WRAP: [&str; 12] = [
 ];
 
 /// What the script's `EXTERN` says, as options: for linking without the script, with linkers that know no scripts.
-pub const UNDEFINED: [&str; 3] = ["--undefined=pthread_create", "--undefined=dlsym", "--undefined=getrandom"];
-
-/// Options for static linking: what the runtime refers to weakly, and a linker takes out of glibc's archive for a strong
-/// reference only. It tells the processor's features 4 µs faster than the processor, in a virtual machine. An archive that
-/// does not have it is none the worse for it.
-pub const UNDEFINED_STATIC: [&str; 1] = ["--undefined=__x86_get_cpuid_feature_leaf"];
+pub const UNDEFINED: [&str; 12] = [
+    "--undefined=pthread_create",
+    "--undefined=dlsym",
+    "--undefined=getrandom",
+    "--undefined=open",
+    "--undefined=open64",
+    "--undefined=openat",
+    "--undefined=openat64",
+    "--undefined=fopen",
+    "--undefined=fopen64",
+    "--undefined=opendir",
+    "--undefined=getenv",
+    "--undefined=__x86_get_cpuid_feature_leaf",
+];
