@@ -103,21 +103,26 @@ impl Program {
         if let Some(built) = all.get(self) {
             return Ok(Arc::clone(built));
         }
-        let built = Arc::new(self.build_now().with_context(|| format!("cannot build {self}"))?);
+        let built = Arc::new(self.build_alone()?);
         all.insert(self.clone(), Arc::clone(&built));
         Ok(built)
+    }
+
+    /// Builds it for the caller alone, who is done with it soon: such as one of many large ones.
+    pub fn build_alone(&self) -> Result<Built> {
+        self.build_now().with_context(|| format!("cannot build {self}"))
     }
 
     fn build_now(&self) -> Result<Built> {
         let target = TargetFolder::lock()?;
         let mut command = target.fastboot_build()?;
-        command.args(["--package", self.package, "--bin", self.bin, "--profile", self.profile, "--verbose"]);
+        command.args(["--package", self.package, "--bin", self.bin, "--profile", self.profile]);
         command.args(self.link.flag()).args(self.full.then_some("--features=full")).args(self.cold.then_some("--cold"));
         if self.linker == Linker::Gnu {
             // What rustc itself offers for going back to the linker of the C compiler, on this target, since 1.90.
             command.env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS", "-Clinker-features=-lld");
         }
-        let said = succeed(&mut command)?.stderr;
+        succeed(&mut command)?;
 
         let folder = tempfile::tempdir()?;
         let made = target.path().join(self.profile);
@@ -129,7 +134,6 @@ impl Program {
         Ok(Built {
             embedded: copy(&made.join(self.bin), self.bin)?,
             cold: copy(&cold_path(&made, self.bin), &format!("{}.cold", self.bin))?,
-            said: String::from_utf8_lossy(&said).into_owned(),
             folder,
         })
     }
@@ -158,8 +162,6 @@ pub struct Built {
     pub embedded: PathBuf,
     /// The cold binary that it was made from.
     pub cold: PathBuf,
-    /// What the tool said, with `--verbose`.
-    pub said: String,
     folder: TempDir,
 }
 

@@ -30,8 +30,9 @@ pub(crate) fn format() -> Result<()> {
     run(cargo("fmt").arg("--all").current_dir(measured()))
 }
 
-/// Formatting, clippy, rustdoc, and what looks at workflows: none may have anything to say.
-pub(crate) fn lint() -> Result<()> {
+/// Formatting, clippy, rustdoc, and what looks at workflows: none may have anything to say. Programs whose crates take
+/// minutes to compile are looked at if it is to be `full`.
+pub(crate) fn lint(full: bool) -> Result<()> {
     crate::workflows::lint()?;
     let clippy = ["--locked", "--workspace", "--all-targets", "--", "--deny", "warnings"];
     run(cargo("fmt").args(["--all", "--check"]))?;
@@ -44,12 +45,12 @@ pub(crate) fn lint() -> Result<()> {
     // Where the integration tests build them, for what they have in common.
     let mut programs_clippy = cargo("clippy");
     programs_clippy.current_dir(programs()).env("CARGO_TARGET_DIR", target().join("programs"));
-    run(programs_clippy.args(["--release"]).args(clippy))
+    run(programs_clippy.arg("--release").args(full.then_some("--features=crates/full")).args(clippy))
 }
 
 /// What CI runs.
 pub(crate) fn ci() -> Result<()> {
-    lint()?;
+    lint(false)?;
     test(false)
 }
 

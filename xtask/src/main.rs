@@ -31,14 +31,14 @@ const VERBS: &[Verb] = &[
         name: "test",
         flags: &["--full"],
         help: "unit and integration tests; --full adds those that take minutes",
-        run: |flags| check::test(flags.iter().any(|flag| flag == "--full")),
+        run: |flags| check::test(is_full(flags)),
     },
     Verb { name: "fmt", flags: &[], help: "format everything", run: |_| check::format() },
     Verb {
         name: "lint",
-        flags: &[],
-        help: "formatting, clippy, rustdoc and workflows, without a warning",
-        run: |_| check::lint(),
+        flags: &["--full"],
+        help: "formatting, clippy, rustdoc and workflows, without a warning; --full adds programs that take minutes",
+        run: |flags| check::lint(is_full(flags)),
     },
     Verb { name: "ci", flags: &[], help: "lint, then test", run: |_| check::ci() },
     Verb {
@@ -72,6 +72,10 @@ fn run(arguments: &[String]) -> Result<()> {
         bail!("`{name}` knows no flag `{unknown}`\n\n{}", help());
     }
     (verb.run)(flags)
+}
+
+fn is_full(flags: &[String]) -> bool {
+    flags.iter().any(|flag| flag == "--full")
 }
 
 fn help() -> String {
