@@ -28,7 +28,7 @@ fastboot_rt::frozen! {
     });
 
     /// Two owners, and a function.
-    static SHARED: (Arc<str>, Arc<str>, fn(&str) -> String) = evaluated("SHARED", shared);
+    static SHARED: Shared = evaluated("SHARED", shared);
 
     /// Something to change.
     static CHANGING: Mutex<Vec<u32>> = evaluated("CHANGING", || Mutex::new(vec![1, 2, 3]));
@@ -45,7 +45,9 @@ static LAZY: LazyLock<Vec<String>> = LazyLock::new(|| {
 
 fastboot_rt::warm! { LAZY.len() }
 
-fn shared() -> (Arc<str>, Arc<str>, fn(&str) -> String) {
+type Shared = (Arc<str>, Arc<str>, fn(&str) -> String);
+
+fn shared() -> Shared {
     let first = Arc::<str>::from("shared");
     (Arc::clone(&first), first, str::to_uppercase)
 }
