@@ -27,6 +27,21 @@ use std::path::PathBuf;
 /// fastboot_rt::install!(mimalloc::MiMalloc, snapshot = "/usr/lib/app/app.snap");
 /// ```
 ///
+/// A snapshot belongs to one build of one binary, and no other is used. `unsafe unchecked_snapshot` uses the one at that path
+/// whatever it belongs to:
+///
+/// ```ignore
+/// fastboot_rt::install!(unsafe unchecked_snapshot = "app.snap");
+/// ```
+///
+/// With that you promise, of any file that can be there: each function, vtable, constant and static that the values refer
+/// to, or that the snapshot carries, is at the same address in this binary as in the one it was frozen from (in a
+/// position-independent one, at the same distance from its load address) and means the same; and so do the types of all
+/// values, their own and those they lead to. The compiler promises nothing of the kind between two builds, even of the same
+/// source. It holds for a binary that was only changed after it was linked, in bytes that no value depends on. What is still
+/// checked: that the file is whole and trusted, the processor, the number of the roots, and of each the size, the alignment
+/// and the name of its type. `docs/safety.md` has more.
+///
 /// # Freezing where the program runs
 /// With a [`CacheDir`], a program that finds no image freezes itself: it starts cold and answers at once, while a process in
 /// the background evaluates all roots and leaves a snapshot for the next start. That takes a binary from
@@ -43,28 +58,43 @@ macro_rules! install {
     () => {
         $crate::install!(::std::alloc::System = ::std::alloc::System);
     };
-    (snapshot = $snapshot:expr $(, cache = $cache:expr)? $(,)?) => {
-        $crate::install!(::std::alloc::System = ::std::alloc::System, snapshot = $snapshot $(, cache = $cache)?);
+    (snapshot = $($rest:tt)+) => {
+        $crate::install!(::std::alloc::System = ::std::alloc::System, snapshot = $($rest)+);
     };
-    (cache = $cache:expr $(,)?) => {
-        $crate::install!(::std::alloc::System = ::std::alloc::System, cache = $cache);
+    (unsafe $($rest:tt)+) => {
+        $crate::install!(::std::alloc::System = ::std::alloc::System, unsafe $($rest)+);
     };
-    ($allocator:path $(, snapshot = $snapshot:expr)? $(, cache = $cache:expr)? $(,)?) => {
-        $crate::install!($allocator = $allocator $(, snapshot = $snapshot)? $(, cache = $cache)?);
+    (cache = $($rest:tt)+) => {
+        $crate::install!(::std::alloc::System = ::std::alloc::System, cache = $($rest)+);
     };
-    ($allocator:ty = $value:expr $(, snapshot = $snapshot:expr)? $(, cache = $cache:expr)? $(,)?) => {
+    (
+        $allocator:path
+        $(, snapshot = $snapshot:expr)? $(, unsafe unchecked_snapshot = $unchecked:expr)? $(, cache = $cache:expr)? $(,)?
+    ) => {
+        $crate::install!(
+            $allocator = $allocator
+            $(, snapshot = $snapshot)? $(, unsafe unchecked_snapshot = $unchecked)? $(, cache = $cache)?
+        );
+    };
+    (
+        $allocator:ty = $value:expr
+        $(, snapshot = $snapshot:expr)? $(, unsafe unchecked_snapshot = $unchecked:expr)? $(, cache = $cache:expr)? $(,)?
+    ) => {
         const _: () = {
             #[global_allocator]
             static ALLOCATOR: $crate::FastbootAlloc<$allocator> = $crate::FastbootAlloc::with($value);
 
-            static CONFIG: $crate::__private::Config = $crate::__private::Config::__new(
-                match ::core::option_env!("CARGO_BIN_NAME") {
+            static CONFIG: $crate::__private::Config = {
+                let config = $crate::__private::Config::__new(match ::core::option_env!("CARGO_BIN_NAME") {
                     ::core::option::Option::Some(name) => name,
                     ::core::option::Option::None => ::core::module_path!(),
-                }
-            )
-            $(.__snapshot($snapshot))?
-            $(.__cache($cache))?;
+                });
+                $(let config = config.__snapshot($snapshot);)?
+                // SAFETY: whoever wrote `unsafe` promised what `install!` asks for.
+                $(let config = unsafe { config.__unchecked_snapshot($unchecked) };)?
+                $(let config = config.__cache($cache);)?
+                config
+            };
 
             $crate::__install_section!(ALLOCATOR, CONFIG);
         };
@@ -128,6 +158,8 @@ pub struct Config {
     pub(crate) program: &'static str,
     /// Where its snapshot is, if it has one.
     pub(crate) snapshot: Option<&'static str>,
+    /// Whether it promises that the snapshot fits it.
+    pub(crate) unchecked: bool,
     /// Where it keeps what it makes of itself, if it does that.
     pub(crate) cache: Option<CacheDir>,
 }
@@ -135,12 +167,19 @@ pub struct Config {
 impl Config {
     #[doc(hidden)]
     pub const fn __new(program: &'static str) -> Self {
-        Self { program, snapshot: None, cache: None }
+        Self { program, snapshot: None, unchecked: false, cache: None }
     }
 
     #[doc(hidden)]
     pub const fn __snapshot(self, snapshot: &'static str) -> Self {
         Self { snapshot: Some(snapshot), ..self }
+    }
+
+    /// # Safety
+    /// The promise that [`install!`](crate::install!) asks for.
+    #[doc(hidden)]
+    pub const unsafe fn __unchecked_snapshot(self, snapshot: &'static str) -> Self {
+        Self { snapshot: Some(snapshot), unchecked: true, ..self }
     }
 
     #[doc(hidden)]

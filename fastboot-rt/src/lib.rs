@@ -117,6 +117,7 @@ mod start;
 #[allow(unsafe_code)]
 pub mod verity;
 
+#[allow(unsafe_code)]
 mod install;
 
 pub use alloc::FastbootAlloc;

@@ -23,14 +23,21 @@ pub(crate) enum Location {
     Variable(&'static CStr),
     /// Where the program says: relative to the folder of the executable.
     Program(&'static str),
+    /// The same, and whatever identity it has will do.
+    Unchecked(&'static str),
 }
 
 impl Location {
+    /// Whether the program promises that the snapshot fits it.
+    pub(crate) fn is_unchecked(&self) -> bool {
+        matches!(self, Self::Unchecked(_))
+    }
+
     /// The path as it was given.
     fn given(&self) -> &'static [u8] {
         match self {
             Self::Variable(path) => path.to_bytes(),
-            Self::Program(path) => path.as_bytes(),
+            Self::Program(path) | Self::Unchecked(path) => path.as_bytes(),
         }
     }
 
@@ -42,7 +49,7 @@ impl Location {
     /// The path of the folder and the name of the file in it.
     fn resolve<'a>(&self, folder: &'a mut Path, name: &'a mut Path) -> Result<(&'a CStr, &'a CStr), Reason> {
         let given = self.given();
-        if let Self::Program(_) = self
+        if let Self::Program(_) | Self::Unchecked(_) = self
             && !given.starts_with(b"/")
         {
             folder.push_folder_of_executable()?;

@@ -98,7 +98,8 @@ pub fn start(placeholder: &'static Placeholder, state: &'static alloc::State, co
     } else {
         let named = variable(c"FASTBOOT_SNAPSHOT").filter(|path| !path.is_empty()).map(Location::Variable);
         // Nor is a file that lies where somebody else could have put it any part of a program with privileges.
-        thaw::thaw(&installed, !secure, named.or(config.snapshot.map(Location::Program)), check.is_none())
+        let own = config.snapshot.map(if config.unchecked { Location::Unchecked } else { Location::Program });
+        thaw::thaw(&installed, !secure, named.or(own), check.is_none())
     };
     let begun = match outcome.thawed {
         Some(_) => None,

@@ -168,6 +168,8 @@ impl fmt::Display for Errno {
             libc::EPERM | libc::ENOSYS => "system call refused",
             libc::EACCES => "permission denied",
             libc::EISDIR => "it is a folder",
+            libc::EROFS => "read-only file system",
+            libc::ENOSPC | libc::EDQUOT => "no space left",
             libc::ENAMETOOLONG => "its path is too long",
             errno => return write!(f, "errno {errno}"),
         })
@@ -273,24 +275,27 @@ pub(crate) fn thaw(installed: &Installed, files: bool, snapshot: Option<Location
 #[cold]
 #[inline(never)]
 fn look_at_files(outcome: &mut Outcome, program: &Program, with_cache: Option<&Installed>) {
-    let Some(identity) = program.identity() else { return outcome.skip(Source::Footer, Reason::NotStamped) };
-    let from_file = |source, stored: Result<Stored, Reason>| from_file(source, &stored?, identity, program);
-    if outcome.take(Source::Footer, from_file(Source::Footer, footer::image())) {
-        return;
+    let identity = program.identity();
+    let from_file = |source, stored: Result<Stored, Reason>, identity| from_file(source, &stored?, identity, program);
+    match identity {
+        None => outcome.skip(Source::Footer, Reason::NotStamped),
+        Some(own) if outcome.take(Source::Footer, from_file(Source::Footer, footer::image(), Some(own))) => return,
+        Some(_) => {}
     }
-    if let Some(location) = outcome.snapshot
-        && outcome.take(Source::Snapshot, from_file(Source::Snapshot, snapshot::image(location)))
-    {
-        return;
+    if let Some(location) = outcome.snapshot.filter(|location| identity.is_some() || location.is_unchecked()) {
+        let identity = identity.filter(|_| !location.is_unchecked());
+        if outcome.take(Source::Snapshot, from_file(Source::Snapshot, snapshot::image(location), identity)) {
+            return;
+        }
     }
-    if let Some(cache) = with_cache.and_then(|installed| installed.cache(identity)) {
-        outcome.take(Source::Cache, from_file(Source::Cache, cache.image(&Home::of_start())));
+    if let Some(cache) = with_cache.zip(identity).and_then(|(installed, identity)| installed.cache(identity)) {
+        outcome.take(Source::Cache, from_file(Source::Cache, cache.image(&Home::of_start()), identity));
     }
 }
 
 /// Looks into the cache once more. Whether it has a good snapshot by now, which `outcome` then is.
 pub(crate) fn try_cache_again(outcome: &mut Outcome, program: &Program, cache: &Cache, home: &Home<'_>) -> bool {
-    let found = cache.image(home).and_then(|stored| from_file(Source::Cache, &stored, cache.identity, program));
+    let found = cache.image(home).and_then(|stored| from_file(Source::Cache, &stored, Some(cache.identity), program));
     outcome.thawed = found.ok();
     outcome.thawed.is_some()
 }
@@ -311,10 +316,11 @@ fn from_section(program: &mut Program) -> Result<Thawed, Reason> {
     unsafe { use_it(&mut image, program, Source::Section) }
 }
 
-fn from_file(source: Source, stored: &Stored, identity: [u8; 32], program: &Program) -> Result<Thawed, Reason> {
+/// `identity` is the program's own; `None` if its author promises that the image fits it.
+fn from_file(source: Source, stored: &Stored, identity: Option<[u8; 32]>, program: &Program) -> Result<Thawed, Reason> {
     let page = stored.header_page()?;
-    if page.header.identity != identity {
-        return Err(Reason::Identity { expected: identity, found: page.header.identity });
+    if let Some(expected) = identity.filter(|identity| *identity != page.header.identity) {
+        return Err(Reason::Identity { expected, found: page.header.identity });
     }
     accept(&page.header, program)?;
     if page.header.flags & FLAG_VERITY != 0 && !stored.file.has_verity() {
@@ -322,7 +328,8 @@ fn from_file(source: Source, stored: &Stored, identity: [u8; 32], program: &Prog
     }
     let mut image = stored.map(page)?;
     let used = check(&image, program, true).and_then(|()| {
-        // SAFETY: the image passed `check`, and it has the identity of this program.
+        // SAFETY: the image passed `check`, and it has the identity of this program, or its author promised in `install!`
+        // that it is as good.
         unsafe { use_it(&mut image, program, source) }
     });
     if used.is_err() {

@@ -48,9 +48,8 @@ impl Stage {
 
     /// Waits until nobody freezes any more, and says which files there are.
     fn settled(&self) -> Result<Vec<String>> {
-        let lock = self.cache().join("lock");
-        if lock.exists() {
-            File::open(&lock)?.lock()?;
+        if self.cache().join("lock").exists() {
+            settle(&self.cache())?;
         }
         names(&self.cache())
     }
@@ -92,6 +91,14 @@ impl Stage {
         let said = self.file(".failed").and_then(|path| Ok(fs::read_to_string(path)?));
         said.unwrap_or_else(|error| error.to_string())
     }
+}
+
+/// Waits until nobody has the cache locked.
+fn settle(cache: &Path) -> Result<()> {
+    let lock = File::open(cache.join("lock"))?;
+    lock.lock()?;
+    // Not by closing it: a child that another test starts just now has it open too.
+    Ok(lock.unlock()?)
 }
 
 /// The files in a folder, sorted; none if there is no folder.
@@ -142,20 +149,46 @@ fn stripping_does_not_hurt() -> Result<()> {
     require_first_and_second(&stripped)
 }
 
+/// Builds the program with a feature, cold, into this folder.
+fn build_with(feature: &str, folder: &Path) -> Result<PathBuf> {
+    let target = TargetFolder::lock()?;
+    let mut build = target.fastboot_build()?;
+    build.args(["--cold", "--release", "--package", "first-run", "--features", feature, "--out-dir"]);
+    succeed(build.arg(folder))?;
+    Ok(folder.join("first-run"))
+}
+
+#[test]
+fn an_unchecked_snapshot_may_be_anybodys() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let program = build_with("unchecked", folder.path())?;
+    let snapshot = folder.path().join("first-run.snap");
+    freeze(&program, &snapshot, &[])?;
+    let mut bytes = fs::read(&snapshot)?;
+    forge(&mut bytes, |header| header.identity = [7; 32])?;
+    fs::write(&snapshot, &bytes)?;
+    let run = |program: &Path| Run::of(runs::program(program).env("FASTBOOT_LOG", "1"));
+    run(&program)?.require_thawed_from("snapshot", ROOTS)?;
+    // Whoever is not told to trust it does not.
+    let other = Program::new("first-run").cold().build()?;
+    let told = Run::of(runs::program(&other.cold).env("FASTBOOT_LOG", "1").env("FASTBOOT_SNAPSHOT", &snapshot))?;
+    told.require_cold_because("it is the image of another binary")?;
+    // All else is looked at.
+    bytes[40] ^= 1;
+    fs::write(&snapshot, &bytes)?;
+    run(&program)?.require_cold_because("image damaged")
+}
+
 #[test]
 fn a_folder_beside_the_program() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let target = TargetFolder::lock()?;
-    let mut build = target.fastboot_build()?;
-    build.args(["--cold", "--release", "--package", "first-run", "--features", "beside", "--out-dir"]);
-    succeed(build.arg(folder.path()))?;
-    drop(target);
-    let run = || Run::of(runs::program(&folder.path().join("first-run")).env("FASTBOOT_LOG", "1").current_dir("/"));
+    let program = build_with("beside", folder.path())?;
+    let run = || Run::of(runs::program(&program).env("FASTBOOT_LOG", "1").current_dir("/"));
     let first = run()?;
     first.require_cold_because(FREEZING)?;
     ensure!(first.stderr.contains("snapshot none.snap: cannot open it: no such file"), "{}", first.stderr);
     let cache = folder.path().join("cache/of it");
-    File::open(cache.join("lock"))?.lock()?;
+    settle(&cache)?;
     let second = run()?;
     second.require_thawed_from("cache", ROOTS).with_context(|| format!("{:?}", names(&cache)))?;
     ensure!(second.stderr.contains("not used: snapshot none.snap"), "{}", second.stderr);
@@ -169,7 +202,7 @@ fn without_xdg_the_cache_is_in_the_home() -> Result<()> {
     let run = Run::of(stage.command().env("XDG_CACHE_HOME", "relative").env("HOME", stage.folder.path()))?;
     run.require_cold_because(FREEZING)?;
     let cache = stage.folder.path().join(".cache/first-run");
-    File::open(cache.join("lock"))?.lock()?;
+    settle(&cache)?;
     ensure!(names(&cache)?.iter().any(|name| name.ends_with(".snap")), "{:?}", names(&cache)?);
 
     let nowhere = Run::of(stage.command().env_remove("XDG_CACHE_HOME").env_remove("HOME"))?;

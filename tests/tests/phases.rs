@@ -61,7 +61,6 @@ fn stages_on_machines_of_their_own() -> Result<()> {
         succeed(&mut build)?;
     }
     let cold = folder.path().join("small");
-    require_equal(&built.cold, &cold)?;
     ensure!(cold.metadata()?.permissions().mode() & 0o111 == 0o111, "it cannot be executed");
 
     let no_rust = |verb: &str| {

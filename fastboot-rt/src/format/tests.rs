@@ -354,3 +354,20 @@ fn statics_ascend_and_have_a_known_rule() {
     unknown[12] = 3;
     assert!(decode(&unknown).is_err());
 }
+
+#[test]
+fn the_documentation_has_the_statics() {
+    let one = Static { address: 0x1111_2222, length: 0x3333, rule: Rule::Skip };
+    let bytes = one.encode();
+    let rows = documented("| offset | size | field of a static | meaning |");
+    let expected = [one.address, one.length.into(), one.rule as u64];
+    assert_eq!(rows.len(), expected.len());
+    for (row, expected) in rows.iter().zip(expected) {
+        let (offset, size): (usize, usize) = (row[0].parse().unwrap(), row[1].parse().unwrap());
+        assert_eq!(bytes[offset..offset + size], expected.to_le_bytes()[..size], "{row:?}");
+    }
+    let rules: Vec<_> = documented("| rule | name | meaning |").iter().map(|row| row[1].clone()).collect();
+    assert_eq!(rules, ["carry", "carry unless code", "skip"]);
+    let known: Vec<_> = (0..10).map_while(Rule::from_number).collect();
+    assert_eq!(known, [Rule::Carry, Rule::CarryUnlessCode, Rule::Skip]);
+}

@@ -125,7 +125,7 @@ fn thaw_and<R>(snapshot: &Snapshot, look: impl FnOnce(&Thawed) -> R) -> Result<R
     let path = CString::new(snapshot.path.as_os_str().as_bytes()).unwrap();
     let path: &'static CStr = Box::leak(path.into_boxed_c_str());
     STATIC.store(0, Ordering::Relaxed);
-    let thawed = from_file(Source::Snapshot, &snapshot::image(Location::Variable(path))?, IDENTITY, &program())?;
+    let thawed = from_file(Source::Snapshot, &snapshot::image(Location::Variable(path))?, Some(IDENTITY), &program())?;
     let result = look(&thawed);
     sys::release(thawed.address, thawed.length);
     Ok(result)

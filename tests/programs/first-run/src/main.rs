@@ -8,10 +8,12 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 use witness::evaluated;
 
-#[cfg(not(feature = "beside"))]
+#[cfg(not(any(feature = "beside", feature = "unchecked")))]
 fastboot_rt::install!(cache = fastboot_rt::CacheDir::User);
 #[cfg(feature = "beside")]
 fastboot_rt::install!(std::alloc::System, snapshot = "none.snap", cache = fastboot_rt::CacheDir::Folder("cache/of it"));
+#[cfg(feature = "unchecked")]
+fastboot_rt::install!(unsafe unchecked_snapshot = "first-run.snap");
 
 fastboot_rt::frozen! {
     /// Some words.
