@@ -195,7 +195,9 @@ impl<'a> Run<'a> {
     }
 
     fn mapping(&self, address: u64) -> Option<&'a Mapping> {
-        self.maps.iter().find(|mapping| mapping.range.contains(&address))
+        // The kernel lists them in the order of their addresses.
+        let index = self.maps.partition_point(|mapping| mapping.range.end <= address);
+        self.maps.get(index).filter(|mapping| mapping.range.contains(&address))
     }
 }
 
