@@ -399,7 +399,7 @@ fn write_capture(&Evaluated { times, before, after, c_blocks }: &Evaluated<'_>) 
             &word(mask::visible_features()),
             &word(home as u64),
             &word(roots::warm_ups().count() as u64),
-            &word(sys::thread_locals_start() as u64),
+            &word(sys::thread_locals().start as u64),
         ],
     );
     for (record, time) in roots::all().zip(times) {

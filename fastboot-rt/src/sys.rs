@@ -223,14 +223,16 @@ pub(crate) fn executable_end() -> usize {
     ends.map(|header| base.wrapping_add((header.p_vaddr + header.p_memsz) as usize)).max().unwrap_or(0)
 }
 
-/// First address of the current thread's copy of the executable's thread-locals. On x86-64 they lie right below the
-/// address in `fs` (ELF handling for thread-local storage, variant II).
-pub(crate) fn thread_locals_start() -> usize {
-    let Some((headers, _)) = program_headers() else { return 0 };
+/// Addresses of the current thread's copy of the executable's thread-locals. On x86-64 it ends, but for its alignment, at
+/// the address in `fs` (ELF handling for thread-local storage, variant II).
+pub(crate) fn thread_locals() -> Range<usize> {
     // SAFETY: `pthread_self` may be called at any time; in glibc and musl its value is the thread pointer.
     let pointer = unsafe { libc::pthread_self() } as usize;
-    let Some(header) = headers.iter().find(|header| header.p_type == libc::PT_TLS) else { return pointer };
-    pointer - (header.p_memsz as usize).next_multiple_of((header.p_align as usize).max(1))
+    let (headers, _) = program_headers().unwrap_or((&[], 0));
+    let Some(header) = headers.iter().find(|header| header.p_type == libc::PT_TLS) else { return pointer..pointer };
+    let length = header.p_memsz as usize;
+    let start = pointer - length.next_multiple_of((header.p_align as usize).max(1));
+    start..start + length
 }
 
 /// First address behind the heap of the C library.
@@ -241,10 +243,8 @@ pub(crate) fn heap_end() -> usize {
 
 /// The current thread's copy of the executable's thread-locals, as bytes, with the address of the first.
 pub(crate) fn copy_thread_locals() -> (usize, Vec<u8>) {
-    let start = thread_locals_start();
-    let (headers, _) = program_headers().unwrap_or((&[], 0));
-    let length =
-        headers.iter().find(|header| header.p_type == libc::PT_TLS).map_or(0, |header| header.p_memsz as usize);
+    let Range { start, end } = thread_locals();
+    let length = end - start;
     let mut bytes = vec![0u8; length];
     // SAFETY: the C library keeps this thread's copy of the segment there for as long as the thread runs: `length`
     // readable bytes. Nothing but this thread writes to them, and they are not used as values.
@@ -281,16 +281,12 @@ pub(crate) fn release(address: usize, length: usize) {
     unsafe { libc::munmap(ptr::without_provenance_mut(address), length) };
 }
 
-/// Makes pages that [`reserve`] reserved readable and writable.
+/// Makes pages readable and writable.
 ///
 /// # Errors
 /// The `errno`, such as `ENOMEM`.
 pub(crate) fn make_writable(address: usize, length: usize) -> Result<(), i32> {
-    // SAFETY: callers pass a range of their own reservation, which had no access and hence no references into it, or
-    // which is writable already.
-    let result =
-        unsafe { libc::mprotect(ptr::without_provenance_mut(address), length, libc::PROT_READ | libc::PROT_WRITE) };
-    if result == 0 { Ok(()) } else { Err(errno()) }
+    protect(address, length, true)
 }
 
 /// Moves the pages of `from` to `to`, which the caller reserved.
@@ -324,7 +320,8 @@ pub(crate) unsafe fn move_pages(from: Range<usize>, to: usize) -> Result<(), i32
 /// The `errno`, such as `ENOMEM`.
 pub(crate) fn protect(address: usize, length: usize, writable: bool) -> Result<(), i32> {
     let access = libc::PROT_READ | if writable { libc::PROT_WRITE } else { 0 };
-    // SAFETY: callers pass the pages of an image that nothing refers to yet.
+    // SAFETY: callers pass the pages of an image that nothing refers to yet, or of their own reservation, which had no access
+    // and hence no references into it, or is writable already.
     let result = unsafe { libc::mprotect(ptr::without_provenance_mut(address), length, access) };
     if result == 0 { Ok(()) } else { Err(errno()) }
 }
