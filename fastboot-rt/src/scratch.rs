@@ -9,16 +9,16 @@
 //!        class, trace, number, size, thread, live, align, next free, own address
 //! ```
 //!
-//! Threads have parts of the heap for themselves. The space behind one block and before the next is never empty, so an address one past the end of a block belongs to
-//! that block and to no other.
+//! Threads have parts of the heap for themselves. The space behind one block and before the next is never empty, so an
+//! address one past the end of a block belongs to that block and to no other.
 
 use crate::capture::THREAD_STACKS;
+use crate::lock::Lock;
 use crate::{number, sys};
 use core::alloc::Layout;
-use core::cell::UnsafeCell;
 use core::ops::Range;
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 /// Which allocation of which thread a block came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,10 +79,7 @@ fn class_size(class: usize) -> usize {
 }
 
 /// A part of the scratch heap: address space of its own, and slots that are free. Zeros are one that was never used.
-struct Part {
-    locked: AtomicBool,
-    heap: UnsafeCell<Heap>,
-}
+type Part = Lock<Heap>;
 
 struct Heap {
     /// End of the slots made so far, as the distance from the part's first address.
@@ -130,16 +127,10 @@ fn with<R>(part: usize, body: impl FnOnce(&mut Heap, Range<usize>) -> R) -> Opti
     }
     debug_assert!(part <= THREAD_STACKS);
     // SAFETY: `reserve` mapped zeros for as many parts, and zeros are a part: null pointers, numbers, a lock that is open.
-    // What changes in them does so in cells.
-    let part = (unsafe { &*parts.add(part) }, range_of(part));
-    while part.0.locked.compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
-        sys::yield_now();
-    }
-    // SAFETY: this thread holds the lock; `body` never calls `with` (nothing in this file does) and never unwinds, so
-    // this is the only reference.
-    let result = body(unsafe { &mut *part.0.heap.get() }, part.1);
-    part.0.locked.store(false, Ordering::Release);
-    Some(result)
+    // What changes in them does so under the lock.
+    let (heap, range) = (unsafe { &*parts.add(part) }, range_of(part));
+    // SAFETY: `body` never calls `with` (nothing in this file does) and never unwinds.
+    Some(unsafe { heap.with(|heap| body(heap, range)) })
 }
 
 /// Reserves `range` for the heap, which may hold `limit` bytes of live blocks.

@@ -13,13 +13,13 @@
 //! a stack is found there by what is called next, and some of it gets into the unused parts of objects.
 
 use crate::capture::SCRATCH;
+use crate::lock::Lock;
 use crate::sys;
-use core::cell::UnsafeCell;
 use core::ffi::{c_int, c_void};
 use core::hint::black_box;
 use core::ops::Range;
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 /// Return addresses of a trace that are kept.
 const DEPTH: usize = 40;
@@ -51,23 +51,14 @@ struct Traces {
     count: usize,
 }
 
-struct Locked(UnsafeCell<Traces>);
-// SAFETY: the traces are only reached through `with`, which lets one thread in at a time.
-unsafe impl Sync for Locked {}
+// SAFETY: the pointers are to memory that is reached through them alone, and that any thread may use.
+unsafe impl Send for Traces {}
 
-static LOCK: AtomicBool = AtomicBool::new(false);
-static TRACES: Locked =
-    Locked(UnsafeCell::new(Traces { words: ptr::null_mut(), used: 1, table: ptr::null_mut(), count: 0 }));
+static TRACES: Lock<Traces> = Lock::new(Traces { words: ptr::null_mut(), used: 1, table: ptr::null_mut(), count: 0 });
 
 fn with<R>(body: impl FnOnce(&mut Traces) -> R) -> R {
-    while LOCK.compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
-        sys::yield_now();
-    }
-    // SAFETY: this thread holds the lock; `body` never calls `with` (nothing in this file does) and never unwinds, so
-    // this is the only reference.
-    let result = body(unsafe { &mut *TRACES.0.get() });
-    LOCK.store(false, Ordering::Release);
-    result
+    // SAFETY: `body` never calls `with` (nothing in this file does) and never unwinds.
+    unsafe { TRACES.with(body) }
 }
 
 /// Makes room for the traces of so many threads.
