@@ -2,7 +2,7 @@
 //! is made of it.
 
 use anyhow::{Context, Result, bail};
-use fastboot_rt::capture::{BLOCK_LEN, InputKind, Payload, RECORD_HEADER_LEN, Tag};
+use fastboot_rt::capture::{BLOCK_LEN, InputKind, Leftover, Payload, RECORD_HEADER_LEN, Tag};
 use memmap2::MmapMut;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -32,8 +32,8 @@ pub(crate) struct Capture {
     pub(crate) traces: Vec<u32>,
     /// As [`Tag::TraceWords`] has them.
     pub(crate) trace_words: Vec<u32>,
-    /// What roots left open in the system: root, kind as in [`Tag::LeftBehind`], description.
-    pub(crate) left_behind: Vec<(String, u64, String)>,
+    /// What roots left open in the system: root, kind, description.
+    pub(crate) left_behind: Vec<(String, Leftover, String)>,
     /// Blocks of C's heap that roots left in use.
     pub(crate) c_blocks: Vec<CBlock>,
     /// The freeze thread's thread-locals.
@@ -322,7 +322,8 @@ impl Capture {
             Tag::TraceWords => self.trace_words = words(bytes),
             Tag::Maps => self.maps = fields.string()?.lines().filter_map(Mapping::parse).collect(),
             Tag::LeftBehind => {
-                self.left_behind.push((fields.string()?, fields.number()?, fields.string()?));
+                let (root, kind) = (fields.string()?, Leftover::from_number(fields.number()?)?);
+                self.left_behind.push((root, kind, fields.string()?));
             }
             Tag::ThreadLocals => {
                 let (address, length) = (fields.number()?, usize::try_from(fields.number()?).ok()?);

@@ -25,6 +25,7 @@ use crate::shell::Shell;
 use crate::statics::Choices;
 use crate::strip;
 use anyhow::{Context, Result, bail};
+use fastboot_rt::capture::Leftover;
 use fastboot_rt::format::{HOME_ALIGN, PAGE};
 use memmap2::MmapMut;
 use std::ffi::{OsStr, OsString};
@@ -413,7 +414,7 @@ impl Freezing<'_> {
         let second = self.run(purpose, Some(&frozen.capture), name)?;
         let data = image_data(&second, &frozen.statics)?;
         // Handles of threads that ended are garbage at most.
-        let running = frozen.capture.left_behind.iter().any(|(_, kind, _)| *kind == 3);
+        let running = frozen.capture.left_behind.iter().any(|(_, kind, _)| *kind == Leftover::Thread);
         let threads =
             frozen.capture.threads.iter().map(|thread| thread.handle).filter(|handle| running && *handle != 0);
         let handles: Vec<u64> = threads.collect();

@@ -318,8 +318,7 @@ pub enum Tag {
     /// `u64` threads that left the plan, `u64` objects placed as planned, `u64` allocations that overflowed; `u64` objects
     /// in the image that were not freed, `u64` their bytes, `u64` largest alignment of what may be in the image.
     Counts = 13,
-    /// Something a root left open: the root, `u64` kind (1 file descriptor, 2 mapped file, 3 thread, 4 signal handlers,
-    /// 5 child process), what it is.
+    /// Something a root left open: the root, `u64` [`Leftover`], what it is.
     LeftBehind = 15,
     /// `u64` address of the freeze thread's copy of the executable's thread-locals, `u64` length in bytes; what they held
     /// before the roots were evaluated, and after.
@@ -338,6 +337,42 @@ pub enum Tag {
     /// Something that the expressions read: the root, `u64` [`InputKind`], `u64` 1 if it was declared, else 0, its name: the
     /// absolute path of a file or folder, the name of a variable; a `u32` length and as many bytes.
     Input = 18,
+}
+
+/// A kind of thing that a root can leave open in the system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Leftover {
+    /// A file descriptor.
+    Descriptor = 1,
+    /// A mapped file.
+    Mapping = 2,
+    /// A thread.
+    Thread = 3,
+    /// Signal handlers.
+    Handlers = 4,
+    /// A child process.
+    Child = 5,
+}
+
+impl Leftover {
+    /// The kind with this number.
+    pub fn from_number(number: u64) -> Option<Self> {
+        const ALL: [Leftover; 5] =
+            [Leftover::Descriptor, Leftover::Mapping, Leftover::Thread, Leftover::Handlers, Leftover::Child];
+        ALL.into_iter().find(|kind| *kind as u64 == number)
+    }
+
+    /// What stands before its description in a sentence.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Descriptor => "the file descriptor",
+            Self::Mapping => "the mapped file",
+            Self::Thread => "the thread",
+            Self::Handlers => "signal handlers, mask",
+            Self::Child => "the child process",
+        }
+    }
 }
 
 /// What an input is.

@@ -11,9 +11,9 @@
 //! freezes itself ([`crate::first_run`]) has its roots evaluated here too, and makes of them what it needs.
 
 use crate::capture::{
-    AGAIN, CAPTURE_FILE, HOME_SHIFT, InputKind, Mode, PLAN_FILE, Phase, REQUEST_FILE, Request, SCRATCH_LEN, STACK_LEN,
-    STACK_TOP, STACKS_LEN, STATUS_BYTES, STATUS_DONE, STATUS_FILE, STATUS_LEN, STATUS_NAME, STATUS_PHASE, STATUS_TOTAL,
-    Tag, is_well_apart,
+    AGAIN, CAPTURE_FILE, HOME_SHIFT, InputKind, Leftover, Mode, PLAN_FILE, Phase, REQUEST_FILE, Request, SCRATCH_LEN,
+    STACK_LEN, STACK_TOP, STACKS_LEN, STATUS_BYTES, STATUS_DONE, STATUS_FILE, STATUS_LEN, STATUS_NAME, STATUS_PHASE,
+    STATUS_TOTAL, Tag, is_well_apart,
 };
 use crate::format::{HOME_WINDOW, PAGE};
 use crate::left::Open;
@@ -44,8 +44,8 @@ pub(crate) trait Listener: Sync {
     fn panicked(&self, root: &str, message: &str, location: &str);
     /// There is no memory left. Must not allocate.
     fn out_of_memory(&self, root: &str, asked: u64, limit: u64);
-    /// An expression left something open in the system: its kind, as [`Tag::LeftBehind`] has it, and what it is.
-    fn left_behind(&self, root: &str, kind: u64, what: &str);
+    /// An expression left something open in the system: its kind, and what it is.
+    fn left_behind(&self, root: &str, kind: Leftover, what: &str);
     /// The run cannot begin.
     fn refused(&self, reason: &str);
     /// All is evaluated. `false` if it could not be kept.
@@ -90,8 +90,8 @@ impl Listener for CaptureFile {
         write_record(Tag::OutOfMemory, &[&length, root.as_bytes(), &word(asked), &word(limit)]);
     }
 
-    fn left_behind(&self, root: &str, kind: u64, what: &str) {
-        write_record(Tag::LeftBehind, &[&string(root), &word(kind), &string(what)]);
+    fn left_behind(&self, root: &str, kind: Leftover, what: &str) {
+        write_record(Tag::LeftBehind, &[&string(root), &word(kind as u64), &string(what)]);
     }
 
     fn refused(&self, reason: &str) {

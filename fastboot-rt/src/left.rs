@@ -3,13 +3,11 @@
 //! What the process has open is compared before and after each root. What this module allocates is exempt from the
 //! freeze, so nothing of it is in an image.
 
+use crate::capture::Leftover;
 use std::collections::BTreeSet;
 use std::fs;
 
-/// Kinds of things, as numbered in [`crate::capture::Tag::LeftBehind`].
-pub(crate) const KINDS: [u64; 5] = [1, 2, 3, 4, 5];
-
-/// What a process has open, each thing as a line of text; in the order of [`KINDS`].
+/// What a process has open, each thing as a line of text.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Open {
     /// File descriptors: number and what it is.
@@ -56,16 +54,16 @@ impl Open {
     }
 
     /// What is there now and was not there before: kind and description.
-    pub(crate) fn since(&self, before: &Self) -> Vec<(u64, String)> {
-        let pairs = [
-            (&self.descriptors, &before.descriptors),
-            (&self.mappings, &before.mappings),
-            (&self.threads, &before.threads),
-            (&self.handlers, &before.handlers),
-            (&self.children, &before.children),
+    pub(crate) fn since(&self, before: &Self) -> Vec<(Leftover, String)> {
+        let all = [
+            (Leftover::Descriptor, &self.descriptors, &before.descriptors),
+            (Leftover::Mapping, &self.mappings, &before.mappings),
+            (Leftover::Thread, &self.threads, &before.threads),
+            (Leftover::Handlers, &self.handlers, &before.handlers),
+            (Leftover::Child, &self.children, &before.children),
         ];
-        let new = pairs.into_iter().zip(KINDS);
-        new.flat_map(|((now, before), kind)| now.difference(before).map(move |what| (kind, what.clone()))).collect()
+        let new = all.into_iter();
+        new.flat_map(|(kind, now, before)| now.difference(before).map(move |what| (kind, what.clone()))).collect()
     }
 }
 
@@ -119,7 +117,10 @@ mod tests {
         let before = Open::now();
         let file = fs::File::open("/etc/passwd").unwrap();
         let left = Open::now().since(&before);
-        assert!(left.iter().any(|(kind, what)| *kind == 1 && what.contains("/etc/passwd")), "{left:?}");
+        assert!(
+            left.iter().any(|(kind, what)| *kind == Leftover::Descriptor && what.contains("/etc/passwd")),
+            "{left:?}"
+        );
         drop(file);
     }
 

@@ -7,6 +7,7 @@ use crate::inputs::Inputs;
 use crate::objects::Objects;
 use crate::prove::{Difference, Proof, Suspect};
 use anyhow::{Result, bail};
+use fastboot_rt::capture::Leftover;
 use fastboot_rt::format::PAGE;
 
 /// How many findings of a kind are listed for those who asked with `-v`.
@@ -16,23 +17,24 @@ impl Freezing<'_> {
     /// Refuses what a root left open and cannot be in an image: a value that refers to it would refer to nothing.
     pub(super) fn judge_left_behind(&self, capture: &Capture) -> Result<()> {
         for (root, kind, what) in &capture.left_behind {
-            let (thing, remedy) = match kind {
-                1 => ("the file descriptor", "close it, or open it where it is used"),
-                2 => ("the mapped file", "read the file instead, or map it where it is used"),
-                5 => ("the child process", "wait for it"),
-                3 => {
+            let remedy = match kind {
+                Leftover::Descriptor => "close it, or open it where it is used",
+                Leftover::Mapping => "read the file instead, or map it where it is used",
+                Leftover::Child => "wait for it",
+                Leftover::Thread => {
                     self.shell.warn(format_args!(
                         "root `{root}` left the thread {what} running; it does not exist in the embedded program"
                     ));
                     continue;
                 }
-                _ => {
+                Leftover::Handlers => {
                     self.shell.warn(format_args!(
                         "root `{root}` installed signal handlers (mask now {what}); the embedded program has none of them"
                     ));
                     continue;
                 }
             };
+            let thing = kind.name();
             bail!("root `{root}` left {thing} {what} open, which does not exist in the embedded program; {remedy}");
         }
         Ok(())

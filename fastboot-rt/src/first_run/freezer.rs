@@ -5,7 +5,7 @@
 
 use super::{FOREGROUND, Installed, VARIABLE};
 use crate::cache::{self, Cache, Home};
-use crate::capture::{CHECK_VARIABLE, Mode, Request};
+use crate::capture::{CHECK_VARIABLE, Leftover, Mode, Request};
 use crate::format::write::{self, DATA_OFFSET, NamedRoot};
 use crate::format::{self, Carried, DEFAULT_HOME, FLAG_VERBATIM, Header, Rule, TableKind};
 use crate::freeze::{self, Evaluated, Listener};
@@ -196,15 +196,8 @@ impl Listener for Freezer {
         ));
     }
 
-    fn left_behind(&self, root: &str, kind: u64, what: &str) {
-        let thing = match kind {
-            1 => "the file descriptor",
-            2 => "the mapped file",
-            3 => "the thread",
-            4 => "signal handlers, mask",
-            _ => "the child process",
-        };
-        self.fail(&format!("root `{root}` left {thing} {what} behind, which does not exist at the next start"));
+    fn left_behind(&self, root: &str, kind: Leftover, what: &str) {
+        self.fail(&format!("root `{root}` left {} {what} behind, which does not exist at the next start", kind.name()));
     }
 
     fn refused(&self, reason: &str) {
