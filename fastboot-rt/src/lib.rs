@@ -22,8 +22,9 @@
 //!
 //! # Reading order
 //! A value's way through this crate: [`roots`] (declared) → `freeze`, [`alloc`] and `place` (evaluated, its memory
-//! captured) and `watch` (what it reads, noted) → [`capture`] (handed to the tool) → [`mod@format`] (what the tool makes of it) → `thaw` (back at start, from
-//! `section`, `footer` or `snapshot`, at home or where `relocate` makes it right).
+//! captured) and `watch` (what it reads, noted) → [`capture`] (handed to the tool) →
+//! [`mod@format`] (what the tool makes of it) → `thaw` (back at start, from `section`, `footer` or `snapshot`, at home or
+//! where `relocate` makes it right).
 //!
 //! # Invariants
 //! - Without an image the program behaves the same, only slower.
@@ -79,6 +80,7 @@ pub mod capture;
 pub mod defer;
 pub mod format;
 pub mod statics;
+pub mod verdict;
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod cache;
