@@ -34,100 +34,80 @@
 
 #![deny(unsafe_code)]
 
-mod cold;
-mod input;
-#[allow(unsafe_code)]
-pub mod roots;
-
 #[allow(unsafe_code)]
 pub mod alloc;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-#[allow(unsafe_code)]
-mod arena;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-mod c_heap;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-mod check;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-#[allow(unsafe_code)]
-mod freeze;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-mod left;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-#[allow(unsafe_code)]
-mod lock;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-#[allow(unsafe_code)]
-mod mask;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-#[allow(unsafe_code)]
-mod number;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-#[allow(unsafe_code)]
-mod place;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-#[allow(unsafe_code)]
-mod plan;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-#[allow(unsafe_code)]
-mod scratch;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-#[allow(unsafe_code)]
-mod trace;
-
 pub mod capture;
+mod cold;
+#[allow(unsafe_code)]
+pub mod cpu;
 #[cfg(feature = "defer")]
 pub mod defer;
 pub mod format;
+mod input;
+#[allow(unsafe_code)]
+mod install;
+#[allow(unsafe_code)]
+pub mod roots;
 pub mod statics;
 pub mod verdict;
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-mod cache;
-#[allow(unsafe_code)]
-pub mod cpu;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-#[allow(unsafe_code)]
-mod first_run;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-mod footer;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-mod path;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-#[allow(unsafe_code)]
-mod relocate;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-#[allow(unsafe_code)]
-mod section;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-mod snapshot;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-#[allow(unsafe_code)]
-mod sys;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-#[allow(unsafe_code)]
-mod thaw;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-#[allow(unsafe_code)]
-mod watch;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-#[allow(unsafe_code)]
-mod wrap;
+use linux::*;
 
+/// What only exists where programs thaw. Its files lie beside the others.
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-#[allow(unsafe_code)]
-mod start;
-
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-#[allow(unsafe_code)]
-pub mod verity;
-
-#[allow(unsafe_code)]
-mod install;
+#[path = "."]
+mod linux {
+    #[allow(unsafe_code)]
+    pub(crate) mod arena;
+    pub(crate) mod c_heap;
+    pub(crate) mod cache;
+    pub(crate) mod check;
+    #[allow(unsafe_code)]
+    pub(crate) mod first_run;
+    pub(crate) mod footer;
+    #[allow(unsafe_code)]
+    pub(crate) mod freeze;
+    pub(crate) mod left;
+    #[allow(unsafe_code)]
+    pub(crate) mod lock;
+    #[allow(unsafe_code)]
+    pub(crate) mod mask;
+    #[allow(unsafe_code)]
+    pub(crate) mod number;
+    pub(crate) mod path;
+    #[allow(unsafe_code)]
+    pub(crate) mod place;
+    #[allow(unsafe_code)]
+    pub(crate) mod plan;
+    #[allow(unsafe_code)]
+    pub(crate) mod relocate;
+    #[allow(unsafe_code)]
+    pub(crate) mod scratch;
+    #[allow(unsafe_code)]
+    pub(crate) mod section;
+    pub(crate) mod snapshot;
+    #[allow(unsafe_code)]
+    pub(crate) mod start;
+    #[allow(unsafe_code)]
+    pub(crate) mod sys;
+    #[allow(unsafe_code)]
+    pub(crate) mod thaw;
+    #[allow(unsafe_code)]
+    pub(crate) mod trace;
+    #[allow(unsafe_code)]
+    pub mod verity;
+    #[allow(unsafe_code)]
+    pub(crate) mod watch;
+    #[allow(unsafe_code)]
+    pub(crate) mod wrap;
+}
 
 pub use alloc::FastbootAlloc;
 pub use input::{input, input_env};
 pub use install::{CacheDir, FreezeError, freeze_now};
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub use linux::verity;
 pub use roots::{Checked, Frozen, Source};
 
 /// What the macros need. Not for use by hand.
