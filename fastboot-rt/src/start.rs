@@ -76,7 +76,8 @@ pub fn start(placeholder: &'static Placeholder, state: &'static alloc::State, co
 
     // ld.so(8): for set-user-ID programs and their like the environment is an attacker's.
     let secure = sys::secure();
-    let variable = |name| if secure { None } else { sys::variable(name) };
+    let silent = secure || !sys::has_variables(b"FASTBOOT");
+    let variable = |name| if silent { None } else { sys::variable(name) };
 
     if let Some(folder) = variable(c"FASTBOOT_FREEZE") {
         run_freeze_mode(folder, placeholder, call);

@@ -75,8 +75,26 @@ pub(crate) fn variable(name: &CStr) -> Option<&'static CStr> {
     (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) })
 }
 
+/// Whether there are environment variables whose names begin with `prefix`. Only before `main`. Calls nothing, so that a
+/// program whose environment says nothing of us starts without touching the code of the C library for it.
+#[inline]
+pub(crate) fn has_variables(prefix: &[u8]) -> bool {
+    let begins = |variable: *const libc::c_char| {
+        // SAFETY: a C string; no byte behind one that differs is read, and the last one, 0, is in no prefix.
+        prefix.iter().enumerate().all(|(index, byte)| unsafe { *variable.add(index) } as u8 == *byte)
+    };
+    environment().any(begins)
+}
+
 /// All environment variables, each with its name and value. Only before `main`.
 pub(crate) fn variables() -> impl Iterator<Item = &'static CStr> {
+    // SAFETY: a C string that lives as long as the process.
+    environment().map(|variable| unsafe { CStr::from_ptr(variable) })
+}
+
+/// The environment's C strings, which live as long as the process. Only before `main`.
+#[inline]
+fn environment() -> impl Iterator<Item = *const libc::c_char> {
     unsafe extern "C" {
         /// Not every C library passes it to the entries of `.init_array`.
         #[link_name = "environ"]
@@ -86,11 +104,8 @@ pub(crate) fn variables() -> impl Iterator<Item = &'static CStr> {
     let environment = unsafe { ENVIRONMENT };
     (0..).map_while(move |index| {
         // SAFETY: null, or an array of pointers to C strings that ends with a null pointer, behind which none is read.
-        // They live as long as the process.
-        unsafe {
-            let variable = if environment.is_null() { ptr::null() } else { *environment.add(index) };
-            (!variable.is_null()).then(|| CStr::from_ptr(variable))
-        }
+        let variable = if environment.is_null() { ptr::null() } else { unsafe { *environment.add(index) } };
+        (!variable.is_null()).then_some(variable)
     })
 }
 
