@@ -55,6 +55,9 @@ macro_rules! frozen {
         $($rest:tt)*
     ) => {
         $(#[$attribute])*
+        // All of them side by side, and right before `.bss`: the kernel has written to that page when the program begins, so
+        // giving them their values costs no page fault of its own, as long as there are not many.
+        #[cfg_attr(all(target_os = "linux", target_arch = "x86_64"), unsafe(link_section = "fastboot_values"))]
         $visibility static $name: $crate::Frozen<$type> = {
             fn value() -> $type {
                 $value
@@ -226,12 +229,15 @@ impl fmt::Display for Source {
     }
 }
 
-/// Which source the image was thawed from: the number of a [`Source`]. Written before there is a second thread.
-static THAWED_FROM: AtomicU8 = AtomicU8::new(Source::Section as u8);
+/// Which source the image was thawed from: the number of a [`Source`], or 0 for the section. Written before there is a
+/// second thread.
+static THAWED_FROM: AtomicU8 = AtomicU8::new(0);
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub(crate) fn set_thawed_from(source: Source) {
-    THAWED_FROM.store(source as u8, Ordering::Relaxed);
+    if source != Source::Section {
+        THAWED_FROM.store(source as u8, Ordering::Relaxed);
+    }
 }
 
 fn thawed_from() -> Source {
