@@ -51,6 +51,9 @@ mod check;
 #[allow(unsafe_code)]
 mod freeze;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[allow(unsafe_code)]
+mod leaks;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod left;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #[allow(unsafe_code)]
