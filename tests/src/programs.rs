@@ -52,6 +52,8 @@ pub enum Linker {
 pub enum Sanitizer {
     /// AddressSanitizer, which includes LeakSanitizer.
     Address,
+    /// LeakSanitizer alone.
+    Leak,
     /// ThreadSanitizer.
     Thread,
 }
@@ -61,6 +63,7 @@ impl Sanitizer {
     pub fn runtime(self) -> &'static str {
         match self {
             Self::Address => "_rt.asan.a",
+            Self::Leak => "_rt.lsan.a",
             Self::Thread => "_rt.tsan.a",
         }
     }
@@ -69,6 +72,7 @@ impl Sanitizer {
     fn flags(self) -> &'static str {
         match self {
             Self::Address => "-Zsanitizer=address",
+            Self::Leak => "-Zsanitizer=leak",
             Self::Thread => "-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer",
         }
     }

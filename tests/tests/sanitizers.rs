@@ -1,4 +1,4 @@
-//! Programs with AddressSanitizer, its search for leaks, and ThreadSanitizer in them. Their shadows take up most of the
+//! Programs with AddressSanitizer, LeakSanitizer and ThreadSanitizer in them. Their shadows take up most of the
 //! address space, and they put functions of their own into the place of C's.
 
 use anyhow::{Context, Result, ensure};
@@ -67,6 +67,11 @@ fn works_with(sanitizer: Sanitizer) -> Result<()> {
 #[test]
 fn address() -> Result<()> {
     works_with(Sanitizer::Address)
+}
+
+#[test]
+fn leak() -> Result<()> {
+    works_with(Sanitizer::Leak)
 }
 
 #[test]
