@@ -22,7 +22,7 @@ use crate::binary::{Binary, Elf, hex};
 use crate::image::Image;
 use crate::output;
 use anyhow::{Context, Result, bail, ensure};
-use fastboot_rt::format::{FLAG_VERITY, HOME_ALIGN, PAGE, TableKind};
+use fastboot_rt::format::{FLAG_VERITY, HOME_ALIGN, PAGE};
 use goblin::elf::Elf as Reread;
 use object::elf::{self, ProgramHeader64, SectionHeader64, Sym64};
 use object::{LittleEndian as LE, U32, U64, pod};
@@ -118,8 +118,8 @@ fn place(binary: &Binary, image: &Image) -> Placement {
         return Placement { offset, address, size, align: PAGE as u64, writable: true };
     }
     let offset = end.next_multiple_of(HOME_ALIGN);
-    // Static pointers are written at start, before a read-only image loses the permission.
-    let writable = !image.is_read_only() || image.tables().any(|table| table.kind == TableKind::StaticPointers);
+    // Pages with static pointers are made writable at start, and read-only again.
+    let writable = !image.is_read_only();
     if binary.pie {
         // Loaded where the executable is and moved at start: only the file offset agrees with the home address.
         // A larger p_align would cost bits of the executable's own address randomisation.

@@ -305,20 +305,8 @@ impl Copies {
 
 /// The statics of the executable, copied: address and bytes of each writable segment.
 fn copy_statics() -> Vec<(usize, Vec<u8>)> {
-    let copy = |segment: Range<usize>| {
-        let mut bytes = vec![0u8; segment.len()];
-        // SAFETY: the segment is mapped and readable for as long as the process runs, and `bytes` is another allocation
-        // of its length. Another thread may write to a static meanwhile; then its bytes are some mixture of old and
-        // new, as they would be in any dump, and are never used as values here.
-        unsafe {
-            core::ptr::copy_nonoverlapping(
-                core::ptr::with_exposed_provenance::<u8>(segment.start),
-                bytes.as_mut_ptr(),
-                bytes.len(),
-            );
-        }
-        (segment.start, bytes)
-    };
+    // SAFETY: the segment is mapped and readable for as long as the process runs.
+    let copy = |segment: Range<usize>| (segment.start, unsafe { sys::copy_memory(segment) });
     sys::writable_segments(Some(SECTION.load(Ordering::Relaxed))).map(copy).collect()
 }
 

@@ -68,6 +68,8 @@ mod linux {
     pub(crate) mod footer;
     #[allow(unsafe_code)]
     pub(crate) mod freeze;
+    #[allow(unsafe_code)]
+    pub(crate) mod leaks;
     pub(crate) mod left;
     #[allow(unsafe_code)]
     pub(crate) mod lock;

@@ -15,6 +15,7 @@ use crate::format::{
 use crate::section::Program;
 use crate::sys::{self, Descriptor};
 use crate::thaw::Reason;
+use core::ops::Range;
 use core::ptr;
 
 /// Where an image may be: at home, and, if it is relocatable, at three more addresses.
@@ -184,19 +185,35 @@ impl Mapped {
             self.verify_relocations(TableKind::ImagePointers)?;
         }
         for (kind, distance) in [(TableKind::StaticPointers, slide), (TableKind::ImagePointers, distance)] {
-            if distance == 0 || self.page.entry(kind).is_none() {
+            if distance == 0 {
                 continue;
             }
-            self.set_writable(true)?;
-            // SAFETY: writable now; the rest is the caller's promise.
+            // No more pages than has to be: what may be written to counts as memory of the process.
+            let pages = if self.writable { None } else { self.pages_with(kind) };
+            self.protect(pages.as_ref(), true)?;
+            // SAFETY: all that the table lists is writable now; the rest is the caller's promise.
             unsafe { self.add_to_each(kind, distance) };
+            self.protect(pages.as_ref(), false)?;
         }
         self.set_writable(!read_only)
     }
 
+    /// The pages from the first word that a relocation table lists to its last, as distances from the image's address.
+    fn pages_with(&self, kind: TableKind) -> Option<Range<usize>> {
+        let mut offsets = format::relocations(self.table(kind), &self.page.header).flatten();
+        let first = offsets.next()? as usize;
+        let last = offsets.last().map_or(first, |last| last as usize);
+        Some(first & !(PAGE - 1)..(last + size_of::<u64>()).next_multiple_of(PAGE))
+    }
+
+    fn protect(&self, pages: Option<&Range<usize>>, writable: bool) -> Result<(), Reason> {
+        let Some(pages) = pages else { return Ok(()) };
+        sys::protect(self.address + pages.start, pages.len(), writable).map_err(|errno| Reason::Protect { errno })
+    }
+
     fn set_writable(&mut self, writable: bool) -> Result<(), Reason> {
         if self.writable != writable {
-            sys::protect(self.address, self.length(), writable).map_err(|errno| Reason::Protect { errno })?;
+            self.protect(Some(&(0..self.length())), writable)?;
             self.writable = writable;
         }
         Ok(())

@@ -197,7 +197,9 @@ fn take(class: usize) -> Option<(*mut SlotHeader, bool)> {
 /// A block, or null when the limit is reached.
 pub(crate) fn alloc(layout: Layout, zeroed: bool, number: Number) -> *mut u8 {
     let slack = if layout.align() <= 16 { 0 } else { layout.align() };
-    let total = layout.size().checked_add(HEADER + slack + 1);
+    // As many bytes as its alignment, so that no address with a tag, in bits that the alignment leaves free, means the
+    // next block.
+    let total = layout.size().max(slack).checked_add(HEADER + slack + 1);
     let Some(class) = total.and_then(class_of) else { return ptr::null_mut() };
     let Some((slot, fresh)) = take(class) else { return ptr::null_mut() };
     let first = slot.addr() + HEADER;
@@ -347,8 +349,21 @@ mod tests {
         let number = |index| Number { thread: 0, trace: 0, index };
         let layout = |size, align| Layout::from_size_align(size, align).unwrap();
         let mut blocks = Vec::new();
-        for (index, (size, align)) in
-            [(1, 1), (24, 8), (1000, 64), (5000, 4096), (300_000, 16), (0, 1), (77, 32)].into_iter().enumerate()
+        for (index, (size, align)) in [
+            (1, 1),
+            (24, 8),
+            (1000, 64),
+            (5000, 4096),
+            (300_000, 16),
+            (0, 1),
+            (77, 32),
+            (3, 256),
+            (2, 512),
+            (4, 1024),
+            (1, 1),
+        ]
+        .into_iter()
+        .enumerate()
         {
             let block = alloc(layout(size, align), false, number(index as u64));
             assert!(!block.is_null() && block.addr().is_multiple_of(align) && contains(block));
@@ -362,6 +377,11 @@ mod tests {
         });
         let expected: Vec<_> = blocks.iter().enumerate().map(|(i, (b, s, a))| (b.addr(), *s, *a, i as u64)).collect();
         assert_eq!(seen, expected);
+        let mut neighbours = seen.windows(2);
+        assert!(
+            neighbours.all(|pair| pair[0].0 + pair[0].1.max(pair[0].2) < pair[1].0),
+            "tags reach a neighbour: {seen:?}"
+        );
 
         let (big, ..) = blocks[4];
         dealloc(big);

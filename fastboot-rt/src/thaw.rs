@@ -16,7 +16,7 @@ use crate::relocate::{Mapped, Stored};
 use crate::roots::{self, Source};
 use crate::section::{self, Program};
 use crate::snapshot::{self, Location};
-use crate::{alloc, cpu, footer, sys};
+use crate::{alloc, cpu, footer, leaks, sys};
 use core::fmt;
 use core::ops::Range;
 use core::ptr;
@@ -309,9 +309,11 @@ fn from_section(program: &mut Program) -> Result<Thawed, Reason> {
     // them costs page faults.
     check(&image, program, false)?;
     if image.distance() != 0 {
+        let linked = image.address;
         // SAFETY: nothing refers to the segment: slices made of it are gone, and the placeholder static is only ever used
         // for its address.
         unsafe { image.move_home() }?;
+        leaks::refill(linked..linked + image.length());
         program.moved_to(image.address);
     }
     // SAFETY: the image passed `check`, and is that of this program, because the two are one file.
@@ -410,6 +412,7 @@ unsafe fn use_it(image: &mut Mapped, program: &Program, source: Source) -> Resul
         publish(image);
     }
     alloc::set_image(image.address, image.length());
+    leaks::look_into(image.address, image.length());
     roots::set_thawed_from(source);
     Ok(Thawed {
         source,

@@ -8,8 +8,9 @@
 
 use crate::alloc::is_freezing;
 use crate::{number, sys};
+use core::arch::naked_asm;
 use core::ffi::{CStr, c_char, c_long, c_uint, c_void};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// What the random bytes of this run follow from.
 static SEED: AtomicU64 = AtomicU64::new(0);
@@ -17,12 +18,15 @@ static SEED: AtomicU64 = AtomicU64::new(0);
 static STATE: AtomicU64 = AtomicU64::new(0);
 /// Whether random bytes are to be random in a freeze run too.
 static REAL: AtomicU64 = AtomicU64::new(0);
+/// Whether this is a freeze run.
+static FREEZE_RUN: AtomicBool = AtomicBool::new(false);
 
 /// Random bytes of this freeze run follow from `seed`, or are real.
 pub(crate) fn set_random(seed: Option<u64>) {
     SEED.store(seed.unwrap_or(0), Ordering::Relaxed);
     STATE.store(seed.unwrap_or(0), Ordering::Relaxed);
     REAL.store(u64::from(seed.is_none()), Ordering::Relaxed);
+    FREEZE_RUN.store(true, Ordering::Relaxed);
 }
 
 /// First state of the generator of the thread with this key. Each has one of its own: which of several threads asks first
@@ -108,12 +112,32 @@ unsafe extern "C" fn __wrap_syscall(
     unsafe { sys::raw_syscall(number, [a, b, c, d, e, f]) }
 }
 
-/// In place of `dlsym(3)`: a freeze run that looks for `getrandom` finds ours.
+/// In place of `dlsym(3)`. Nothing but a jump: the runtime of a sanitizer asks for symbols before code that it instruments,
+/// such as Rust's, may run.
 ///
 /// # Safety
 /// As the function it stands for.
 #[unsafe(no_mangle)]
+#[unsafe(naked)]
 unsafe extern "C" fn __wrap_dlsym(handle: *mut c_void, name: *const c_char) -> *mut c_void {
+    // SAFETY: both jumps leave arguments, stack and return address as they are, to functions of this very type: with
+    // --wrap=dlsym the linker resolves the second name to the C library's `dlsym`, and without it nobody calls this. A
+    // byte of a static is read; flags and no registers are changed.
+    naked_asm!(
+        "cmp byte ptr [rip + {freeze_run}], 0",
+        "jne {find}",
+        ".weak __real_dlsym",
+        "jmp qword ptr [rip + __real_dlsym@GOTPCREL]",
+        freeze_run = sym FREEZE_RUN,
+        find = sym find_in_freeze_run,
+    )
+}
+
+/// `dlsym` in a freeze run: whoever looks for `getrandom` finds ours.
+///
+/// # Safety
+/// As `dlsym`.
+unsafe extern "C" fn find_in_freeze_run(handle: *mut c_void, name: *const c_char) -> *mut c_void {
     // SAFETY: the caller passes a C string.
     if is_freezing() && unsafe { CStr::from_ptr(name) } == c"getrandom" {
         return __wrap_getrandom as *const () as *mut c_void;

@@ -92,6 +92,12 @@ impl Layout {
     }
 }
 
+/// Offset in an executable's file of the program header whose segment begins at this offset.
+pub fn program_header_of(bytes: &[u8], offset: u64) -> Result<usize> {
+    let is_it = |entry: &usize| bytes[entry + 8..entry + 16] == offset.to_le_bytes();
+    (64..4096).step_by(56).find(is_it).context("no segment begins there")
+}
+
 /// Changes the header of the last image in these bytes to one that lies, but is not damaged.
 pub fn forge(bytes: &mut [u8], change: impl FnOnce(&mut Header)) -> Result<()> {
     let start = Layout::of(bytes)?.image.start;

@@ -10,6 +10,9 @@ use std::process::{Command, Output};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use tempfile::TempDir;
 
+/// The target that images exist for.
+pub const TARGET: &str = "x86_64-unknown-linux-gnu";
+
 /// How the binary is linked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Link {
@@ -44,6 +47,37 @@ pub enum Linker {
     Gnu,
 }
 
+/// What a compiler can add to a program to find mistakes when it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Sanitizer {
+    /// AddressSanitizer, which includes LeakSanitizer.
+    Address,
+    /// LeakSanitizer alone.
+    Leak,
+    /// ThreadSanitizer.
+    Thread,
+}
+
+impl Sanitizer {
+    /// What the target's folder of libraries calls its runtime.
+    pub fn runtime(self) -> &'static str {
+        match self {
+            Self::Address => "_rt.asan.a",
+            Self::Leak => "_rt.lsan.a",
+            Self::Thread => "_rt.tsan.a",
+        }
+    }
+
+    /// Flags for the compiler. The standard library is the one that comes with it, which knows of no sanitizer.
+    fn flags(self) -> &'static str {
+        match self {
+            Self::Address => "-Zsanitizer=address",
+            Self::Leak => "-Zsanitizer=leak",
+            Self::Thread => "-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer",
+        }
+    }
+}
+
 /// A binary to be built.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Program {
@@ -61,6 +95,8 @@ pub struct Program {
     pub linker: Linker,
     /// Whether it is left cold.
     pub cold: bool,
+    /// What is added.
+    pub sanitizer: Option<Sanitizer>,
 }
 
 impl Program {
@@ -74,6 +110,7 @@ impl Program {
             link: Link::NonPie,
             linker: Linker::Lld,
             cold: false,
+            sanitizer: None,
         }
     }
 
@@ -122,10 +159,17 @@ impl Program {
             // What rustc itself offers for going back to the linker of the C compiler, on this target, since 1.90.
             command.env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS", "-Clinker-features=-lld");
         }
+        let mut made = target.path().to_owned();
+        if let Some(sanitizer) = self.sanitizer {
+            // Flags of the compiler that are unstable, in whichever compiler there is. With a target, build scripts and
+            // macros are built without them.
+            command.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", sanitizer.flags()).args(["--target", TARGET]);
+            made.push(TARGET);
+        }
+        made.push(self.profile);
         succeed(&mut command)?;
 
         let folder = tempfile::tempdir()?;
-        let made = target.path().join(self.profile);
         let copy = |from: &Path, name: &str| {
             let to = folder.path().join(name);
             fs::copy(from, &to).with_context(|| format!("cannot copy {}", from.display()))?;
@@ -142,11 +186,11 @@ impl Program {
 impl fmt::Display for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { package, bin, profile, link, linker, .. } = self;
-        write!(
-            f,
-            "`{bin}` of `{package}` with profile `{profile}`, {link:?}, {linker:?}{}",
-            if self.cold { ", cold" } else { "" }
-        )
+        write!(f, "`{bin}` of `{package}` with profile `{profile}`, {link:?}, {linker:?}")?;
+        if let Some(sanitizer) = self.sanitizer {
+            write!(f, ", {sanitizer:?}Sanitizer")?;
+        }
+        f.write_str(if self.cold { ", cold" } else { "" })
     }
 }
 

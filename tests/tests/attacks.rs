@@ -2,12 +2,13 @@
 //! program headers. The program works, relocated or cold, and answers as always.
 
 use anyhow::{Context, Result, ensure};
-use fastboot_rt::format::{FLAG_READ_ONLY, FLAG_RELOCATABLE};
-use fastboot_tests::places::{Places, forge};
+use fastboot_rt::format::FLAG_RELOCATABLE;
+use fastboot_tests::places::{Layout, Places, embed, forge, freeze, program_header_of};
 use fastboot_tests::programs::{Link, Program};
 use fastboot_tests::runs::{self, Run};
 use fastboot_tests::tools;
 use std::fs::{self, File};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -114,22 +115,85 @@ fn system_calls_that_are_refused() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn a_filter_that_kills() -> Result<()> {
+    const SIGSYS: i32 = 31;
+    for link in Link::ALL {
+        let (places, expected) = stage(link)?;
+        for (source, path) in places.programs() {
+            let run = Run::of(&mut without("deadly-mremap", path)?)?;
+            let told = || format!("{link:?}, {source}: {}\n{}", run.status, run.stderr);
+            if (source, link) == ("section", Link::Pie) {
+                ensure!(run.status.signal() == Some(SIGSYS), "{}", told());
+                let off = Run::of(without("deadly-mremap", path)?.env("FASTBOOT", "off"))?;
+                off.require_cold_because("FASTBOOT=off")?;
+                runs::require_same(&expected, &off.stdout)?;
+            } else {
+                require_thawed(&run, source, false, &expected).with_context(told)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn memory_that_is_refused() -> Result<()> {
+    for link in Link::ALL {
+        let (places, expected) = stage(link)?;
+        for (source, path) in places.programs() {
+            let run = Run::of(&mut without("no-memory", path)?)?;
+            let told = || format!("{link:?}, {source}");
+            let reason = match (source, link) {
+                ("section", Link::Pie) => "0x550000000000 not available (not enough memory or address space)",
+                // The kernel's own mappings are not a matter of filters.
+                ("section", _) => {
+                    require_thawed(&run, source, false, &expected).with_context(told)?;
+                    continue;
+                }
+                ("footer", _) => "footer: cannot map ",
+                _ => "snapshot sources.snap: cannot map ",
+            };
+            run.require_cold_because(reason).with_context(told)?;
+            ensure!(run.stderr.contains("not enough memory or address space"), "{}\n{}", told(), run.stderr);
+            runs::require_same(&expected, &run.stdout)?;
+        }
+    }
+    Ok(())
+}
+
+/// How much larger images are made than they are.
+const BLOWN_UP: u64 = 1 << 30;
+/// A limit that is smaller than that and larger than what the programs need otherwise.
+const LIMIT: u64 = 512 << 20;
+
 /// Makes the snapshot much larger, with a hole at its end.
-fn blow_up(snapshot: &Path, flags: u64) -> Result<u64> {
+fn blow_up(snapshot: &Path) -> Result<u64> {
     let mut bytes = fs::read(snapshot)?;
-    let length = bytes.len() as u64 + (1 << 30);
-    forge(&mut bytes, |header| (header.length, header.flags) = (length, header.flags | flags))?;
+    let length = bytes.len() as u64 + BLOWN_UP;
+    forge(&mut bytes, |header| header.length = length)?;
     fs::write(snapshot, bytes)?;
     File::options().write(true).open(snapshot)?.set_len(length)?;
     Ok(length)
 }
 
+/// The same for the section, whose segment grows too. Tools read what comes behind it; the kernel does not.
+fn blow_up_section(program: &Path) -> Result<()> {
+    let mut bytes = fs::read(program)?;
+    let image = Layout::of(&bytes)?.image;
+    let length = image.len() as u64 + BLOWN_UP;
+    // `p_filesz` and `p_memsz`.
+    let sizes = program_header_of(&bytes, image.start as u64)? + 32;
+    bytes[sizes..sizes + 16].copy_from_slice(&[length.to_le_bytes(); 2].concat());
+    forge(&mut bytes, |header| header.length = length)?;
+    fs::write(program, bytes)?;
+    Ok(File::options().write(true).open(program)?.set_len(image.start as u64 + length)?)
+}
+
 #[test]
 fn address_space_that_is_too_small() -> Result<()> {
-    const LIMIT: u64 = 512 << 20;
     for link in Link::ALL {
         let (places, expected) = stage(link)?;
-        let length = blow_up(&places.snapshot, 0)?;
+        let length = blow_up(&places.snapshot)?;
         let run = Run::of(runs::program(&places.cold).env("FASTBOOT_LOG", "1"))?;
         require_thawed(&run, "snapshot", false, &expected).context("without a limit")?;
         for what in ["address-space", "data"] {
@@ -143,15 +207,46 @@ fn address_space_that_is_too_small() -> Result<()> {
 }
 
 #[test]
+fn a_section_larger_than_a_limit_is_the_end() -> Result<()> {
+    const SIGKILL: i32 = 9;
+    for link in Link::ALL {
+        let (places, expected) = stage(link)?;
+        blow_up_section(&places.section)?;
+        let run = Run::of(runs::program(&places.section).env("FASTBOOT_LOG", "1"))?;
+        require_thawed(&run, "section", false, &expected).context("without a limit")?;
+        for what in ["address-space", "data"] {
+            let run = Run::of(&mut without(&format!("{what}={LIMIT}"), &places.section)?)?;
+            // The kernel, before there is a program, or the loader: there is nothing that the program could do.
+            let told = format!("{link:?}, {what}: {}\n{}", run.status, run.stderr);
+            ensure!(matches!(run.status.signal(), Some(SIGKILL | 11)), "{told}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn a_read_only_image_is_no_data_of_the_process() -> Result<()> {
     // The limit counts private memory that may be written to, and so does strict overcommit.
-    let built = Program::new("small").build()?;
-    let places = Places::of(&built)?;
-    blow_up(&places.snapshot, FLAG_READ_ONLY)?;
-    let run = Run::of(without("data=536870912", &places.cold)?.env("FASTBOOT_SNAPSHOT", &places.snapshot))?;
-    run.require_thawed_from("snapshot", 5)?;
-    let run = Run::of(without("address-space=536870912", &places.cold)?.env("FASTBOOT_SNAPSHOT", &places.snapshot))?;
-    run.require_cold_because("not enough memory or address space")
+    for link in Link::ALL {
+        let built = Program::new("small").link(link).build()?;
+        let expected = Run::of(&mut runs::program(&built.cold))?.stdout;
+        let places = Places::of(&built)?;
+        let snapshot = places.folder().join("read-only.snap");
+        freeze(&places.cold, &snapshot, &["--read-only"])?;
+        embed(&places.cold, &snapshot, &places.section, &["--read-only"])?;
+        blow_up(&snapshot)?;
+        blow_up_section(&places.section)?;
+        for (source, path) in [("section", &places.section), ("snapshot", &places.cold)] {
+            let run = Run::of(without(&format!("data={LIMIT}"), path)?.env("FASTBOOT_SNAPSHOT", &snapshot))?;
+            let told = || format!("{link:?}, {source}");
+            run.require_thawed_from(source, 5).with_context(told)?;
+            runs::require_same(&expected, &run.stdout).with_context(told)?;
+        }
+        let run =
+            Run::of(without(&format!("address-space={LIMIT}"), &places.cold)?.env("FASTBOOT_SNAPSHOT", &snapshot))?;
+        run.require_cold_because("not enough memory or address space").with_context(|| format!("{link:?}"))?;
+    }
+    Ok(())
 }
 
 #[test]
@@ -177,6 +272,33 @@ fn no_proc() -> Result<()> {
     let snapshot = inside(&places.snapshot)?;
     let run = Run::of(without(&chroot, &inside(&places.cold)?)?.env("FASTBOOT_SNAPSHOT", snapshot))?;
     require_thawed(&run, "snapshot", false, &expected)
+}
+
+#[test]
+fn an_empty_folder_in_place_of_proc() -> Result<()> {
+    if !tools::is_root() {
+        eprintln!("skipped: only root may have a /proc of its own");
+        return Ok(());
+    }
+    for link in Link::ALL {
+        let (places, expected) = stage(link)?;
+        let run = Run::of(&mut without("no-proc", &places.section)?)?;
+        if run.stderr.contains("attack: cannot hide /proc") {
+            // As in a container without that right.
+            eprintln!("skipped: {}", run.stderr);
+            return Ok(());
+        }
+        require_thawed(&run, "section", false, &expected).with_context(|| format!("{link:?}"))?;
+        for path in [&places.footer, &places.cold] {
+            let run = Run::of(&mut without("no-proc", path)?)?;
+            run.require_cold_because("footer: cannot open /proc/self/exe: no such file or folder")
+                .with_context(|| format!("{link:?}"))?;
+            runs::require_same(&expected, &run.stdout)?;
+        }
+        let run = Run::of(without("no-proc", &places.cold)?.env("FASTBOOT_SNAPSHOT", &places.snapshot))?;
+        require_thawed(&run, "snapshot", false, &expected).with_context(|| format!("{link:?}"))?;
+    }
+    Ok(())
 }
 
 #[test]

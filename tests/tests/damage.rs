@@ -2,7 +2,7 @@
 //! would without an image, and says why.
 
 use anyhow::{Result, ensure};
-use fastboot_tests::places::{Layout, Places};
+use fastboot_tests::places::{Layout, Places, program_header_of};
 use fastboot_tests::programs::{Link, Program};
 use fastboot_tests::runs::{self, Run};
 use std::fs::{self, File};
@@ -102,19 +102,13 @@ fn cut(victim: &Victim, step: usize) -> Result<()> {
 /// The same for a section: the kernel maps what the program header says, so that is what gets shorter.
 fn cut_segment(victim: &Victim, step: usize) -> Result<()> {
     let image = Layout::of(&victim.bytes)?.image;
-    let entry = program_header_of(&victim.bytes, image.start as u64);
+    let entry = program_header_of(&victim.bytes, image.start as u64)?;
     // `p_filesz`: 32 bytes into the program header.
     for length in (0..image.len()).rev().step_by(step) {
         victim.write(entry + 32, &(length as u64).to_le_bytes())?;
         ensure!(!victim.is_thawed(&format!("a segment of {length} bytes"))?, "section: {length} bytes were used");
     }
     Ok(())
-}
-
-/// Offset in the file of the program header whose segment begins at this offset.
-fn program_header_of(bytes: &[u8], offset: u64) -> usize {
-    let is_it = |entry: &usize| bytes[entry + 8..entry + 16] == offset.to_le_bytes();
-    (64..4096).step_by(56).find(is_it).unwrap_or_default()
 }
 
 #[test]

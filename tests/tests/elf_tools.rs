@@ -60,6 +60,37 @@ fn gdb_shows_a_backtrace() -> Result<()> {
 }
 
 #[test]
+fn gdb_shows_what_is_in_the_image_and_who_calls_through_it() -> Result<()> {
+    for link in Link::ALL {
+        let Some(mut gdb) = tools::find("gdb") else { return Ok(()) };
+        let built = Program { profile: "debuginfo", ..Program::new("sources").link(link) }.build()?;
+        gdb.args([
+            "-nx",
+            "-batch",
+            "-ex",
+            "set debuginfod enabled off",
+            "-ex",
+            "break sources::stop_here",
+            "-ex",
+            "run",
+        ]);
+        // Numbers that a closure in the image owns.
+        gdb.args(["-ex", "print numbers.data_ptr", "-ex", "print numbers.data_ptr[0] * 100 + numbers.data_ptr[2]"]);
+        gdb.args(["-ex", "bt", "-ex", "set language c", "-ex", "print 'sources::WORDS'.value", "--args"]);
+        let run = Run::of(gdb.arg(&built.embedded).arg("abort"))?;
+        let said = format!("{}{}", run.stdout, run.stderr);
+        let [numbers, sum, words] = ["$1 = ", "$2 = ", "$3 = "]
+            .map(|start| said.lines().find_map(|line| line.strip_prefix(start)).unwrap_or_default());
+        let in_image = |value: &str| value.contains("0x550000");
+        ensure!(in_image(numbers) && sum == "103" && in_image(words), "{link:?}:\n{said}");
+        for function in ["sources::stop_here", "sources::ADD::value::{closure#0}::{closure#0}", "sources::main"] {
+            ensure!(said.contains(function), "{link:?}: no `{function}` in what gdb said:\n{said}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn valgrind_finds_no_error() -> Result<()> {
     // Not the static binaries: valgrind cannot replace their malloc, and reports glibc's own start-up code, cold or not.
     for link in [Link::NonPie, Link::Pie] {

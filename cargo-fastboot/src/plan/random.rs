@@ -74,7 +74,7 @@ impl Case {
             // In the scratch heap, headers keep blocks further apart than that.
             address = (address + 8 + random.below(60)).next_multiple_of(align);
             blocks.push(Block { address, size, align, thread: random.below(4), index });
-            address += size;
+            address += size.max(align);
         }
         let (mut contents, mut references) = (Vec::new(), Vec::new());
         for from in 0..blocks.len() {
@@ -89,8 +89,9 @@ impl Case {
 
     /// The block that an address means, looked for in the slowest way.
     fn target(&self, address: u64) -> Option<usize> {
-        let means = |block: &&Block, address: u64| block.address <= address && address <= block.address + block.size;
-        let find = |address| self.blocks.iter().position(|block| means(&block, address));
+        // Tags may lead beyond the end of a block whose alignment is larger than its size.
+        let last = |block: &Block| block.address + block.size.max(block.align - 1);
+        let find = |address| self.blocks.iter().position(|block| (block.address..=last(block)).contains(&address));
         find(address).or_else(|| find(address & !7))
     }
 

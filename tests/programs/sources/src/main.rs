@@ -3,6 +3,7 @@
 //!
 //! - `fork`: forks, and both processes change what they thawed;
 //! - `race`: many threads use every root at once, for the first time;
+//! - `abort`: a closure in the image ends the program with a signal;
 //! - `write`: counts a reference to something in the image, which is a write;
 //! - `nothing`: uses no root.
 
@@ -49,7 +50,12 @@ fastboot_rt::frozen! {
     /// A closure that owns something.
     static ADD: Add = evaluated("ADD", || {
         let own: Vec<usize> = (1..4).collect();
-        Box::new(move |number| format!("{} and {number}", own.iter().sum::<usize>()))
+        Box::new(move |number| {
+            if number == usize::MAX {
+                stop_here(&own);
+            }
+            format!("{} and {number}", own.iter().sum::<usize>())
+        })
     });
 
     /// Two owners.
@@ -110,6 +116,7 @@ fn main() {
     match std::env::args().nth(1).as_deref() {
         Some("fork") => fork(),
         Some("race") => race(),
+        Some("abort") => drop(ADD(usize::MAX)),
         Some("write") => drop(Arc::clone(&SHARED.0)),
         Some("nothing") => return,
         _ => {}
@@ -117,6 +124,13 @@ fn main() {
     eprintln!("{}", title());
     print!("{}", answers());
     witness::sources!(WORDS, INDEX, TREE, PACKED, ADD, SHARED, CHANGING);
+}
+
+/// Ends the process with a signal, so that a debugger has a stack to show.
+#[inline(never)]
+fn stop_here(numbers: &[usize]) -> ! {
+    eprintln!("stopping with {numbers:?}");
+    std::process::abort()
 }
 
 /// What all roots say.
