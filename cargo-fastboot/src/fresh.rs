@@ -156,6 +156,9 @@ impl Key {
             memory_limit: _,
             real_random,
             keep_threads,
+            train,
+            // Comes of training.
+            preferred: _,
             cpu,
             verbatim,
             trace,
@@ -168,7 +171,7 @@ impl Key {
             environment,
         } = options;
         let how = format!(
-            "{stripped} {:?} {:?} {home} {real_random} {keep_threads} {verbatim} {trace} {choices:?} {deny:?} \
+            "{stripped} {:?} {:?} {home} {real_random} {keep_threads} {train:?} {verbatim} {trace} {choices:?} {deny:?} \
              {allow_foreign:?} {allow_nondeterminism:?} {runner:?} {directory:?} {environment:?} {:x}",
             place,
             image,

@@ -211,6 +211,16 @@ impl Marked {
         self.order[..self.hot].sort_by_cached_key(|block| !chosen(*block));
     }
 
+    /// Moves the chosen blocks, cold ones too, before all others; otherwise the order stays.
+    pub(crate) fn prefer(&mut self, chosen: impl Fn(u32) -> bool) {
+        let cold = self.order.split_off(self.hot);
+        let (chosen_ones, cold): (Vec<_>, Vec<_>) = cold.into_iter().partition(|block| chosen(*block));
+        self.order.extend(chosen_ones);
+        self.hot = self.order.len();
+        self.bring_forward(chosen);
+        self.order.extend(cold);
+    }
+
     fn meet(&mut self, block: u32, seed: u32) -> bool {
         let slot = &mut self.seeds[block as usize];
         if slot.is_some() {

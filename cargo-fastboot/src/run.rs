@@ -103,7 +103,8 @@ pub(crate) fn run(
     }
     // What the expressions print is for the user, not part of what this command prints; and once is enough.
     command.stdin(Stdio::null());
-    if matches!(purpose, Purpose::Plan) || (matches!(purpose, Purpose::Verbatim) && !elsewhere) {
+    let first = matches!(purpose, Purpose::Plan) || (matches!(purpose, Purpose::Verbatim) && !elsewhere);
+    if first && !shell.is_silent() {
         command.stdout(Stdio::from(std::io::stderr()));
     } else {
         command.stdout(Stdio::null()).stderr(Stdio::null());

@@ -20,6 +20,8 @@ const VERB_WIDTH: usize = 12;
 /// How much is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Verbosity {
+    /// Nothing at all: for what was said already.
+    Silent,
     /// Warnings and errors only.
     Quiet,
     /// Status lines too.
@@ -46,6 +48,11 @@ impl Shell {
         Self { verbosity, color }
     }
 
+    /// A shell like this one that says nothing, for work that is done a second time.
+    pub(crate) fn silent(&self) -> Self {
+        Self { verbosity: Verbosity::Silent, color: self.color }
+    }
+
     /// A line with a green verb, such as `   Embedding 91.2 MB`; nothing when quiet.
     pub(crate) fn status(&self, verb: &str, message: impl Display) {
         if self.verbosity >= Verbosity::Normal {
@@ -62,7 +69,9 @@ impl Shell {
 
     /// A warning; said even when quiet.
     pub(crate) fn warn(&self, message: impl Display) {
-        self.line(format_args!("{WARNING}warning{WARNING:#}: {message}"));
+        if self.verbosity > Verbosity::Silent {
+            self.line(format_args!("{WARNING}warning{WARNING:#}: {message}"));
+        }
     }
 
     /// An error and what caused it, outermost first.
@@ -80,6 +89,11 @@ impl Shell {
     /// Whether `-v` was given.
     pub(crate) fn is_verbose(&self) -> bool {
         self.verbosity >= Verbosity::Verbose
+    }
+
+    /// Whether nothing is said at all.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.verbosity == Verbosity::Silent
     }
 
     /// Whether colours are shown on standard error.

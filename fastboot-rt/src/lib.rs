@@ -106,6 +106,8 @@ mod sys;
 #[allow(unsafe_code)]
 mod thaw;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod train;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #[allow(unsafe_code)]
 mod watch;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]

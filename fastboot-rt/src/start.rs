@@ -6,7 +6,7 @@ use crate::install::Config;
 use crate::snapshot::Location;
 use crate::sys::{self, Line};
 use crate::thaw::{self, Thawed};
-use crate::{alloc, check, cpu, freeze, mask, path, roots};
+use crate::{alloc, check, cpu, freeze, mask, path, roots, train};
 use core::cell::UnsafeCell;
 use core::ffi::{c_char, c_int};
 use core::fmt::{self, Write};
@@ -107,6 +107,11 @@ pub fn start(placeholder: &'static Placeholder, state: &'static alloc::State, co
     };
     if log {
         report(&outcome, begun.as_ref(), sys::now().wrapping_sub(began));
+    }
+    if let Some(thawed) = &outcome.thawed
+        && let Some(report) = variable(c"FASTBOOT_TRAIN")
+    {
+        train::begin(report, thawed.address, thawed.length);
     }
     if let Some(path) = check {
         let features = outcome.thawed.as_ref().map(|thawed| thawed.cpu);
