@@ -3,6 +3,7 @@
 
 use anyhow::{Context, Result, bail};
 use fastboot_rt::capture::{BLOCK_LEN, InputKind, Leftover, Payload, RECORD_HEADER_LEN, Tag};
+use fastboot_rt::format::write::DATA_OFFSET;
 use memmap2::MmapMut;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -381,15 +382,21 @@ impl Capture {
         Ok(bytes)
     }
 
-    /// Length in bytes of the captured memory, from its first address to its last.
-    pub(crate) fn memory_len(&self, start: u64) -> u64 {
+    /// Address of what will be the image data: the captured memory begins there.
+    pub(crate) fn data_address(&self) -> u64 {
+        self.process.home + DATA_OFFSET
+    }
+
+    /// Length in bytes of the captured memory.
+    pub(crate) fn memory_len(&self) -> u64 {
+        let start = self.data_address();
         self.memory.iter().map(|memory| memory.address + memory.length - start).max().unwrap_or(0)
     }
 
-    /// Copies the captured memory from the address `start` on into `to`.
-    pub(crate) fn read_memory(&self, start: u64, to: &mut [u8]) -> Result<()> {
+    /// Copies the captured memory into `to`.
+    pub(crate) fn read_memory(&self, to: &mut [u8]) -> Result<()> {
         for memory in &self.memory {
-            let from = usize::try_from(memory.address - start)?;
+            let from = usize::try_from(memory.address - self.data_address())?;
             let length = usize::try_from(memory.length)?;
             let Some(to) = to.get_mut(from..from + length) else {
                 bail!("the capture holds memory outside of the image")

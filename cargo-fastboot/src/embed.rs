@@ -207,9 +207,7 @@ fn verify(file: &File, before: &[u8], binary: &Binary, segment: usize, image: &I
     ensure!(changed <= allowed, "{changed} old bytes changed, at most {allowed} should have");
     ensure!(front[before.len()..].iter().all(|byte| *byte == 0), "the padding is not zero");
 
-    let mut written = crate::image::anonymous(to.size)?;
-    file.read_exact_at(&mut written, to.offset)?;
-    ensure!(written[..] == *image.bytes(), "the image was not written whole");
+    image.require_in(file, to.offset)?;
     ensure!(file.metadata()?.len() == to.offset + to.size, "the file does not end with the image");
     Ok(())
 }

@@ -179,7 +179,7 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
             let capture = freezing.first(Purpose::Verbatim, "verbatim")?;
             let inputs = Inputs::of(&capture.inputs, options, &path);
             let mut statics = Statics::find(&binary, &capture, &options.choices)?;
-            statics.lay_out(capture.memory_len(capture.process.home + PAGE as u64));
+            statics.lay_out(capture.memory_len());
             Frozen { data: image_data(&capture, &statics)?, capture, inputs, statics, plan: None, kinship: None }
         }
     };
@@ -213,7 +213,7 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
     let facts = Facts {
         counts: frozen.capture.counts,
         data: &frozen.data,
-        address: frozen.address(),
+        address: frozen.capture.data_address(),
         carried: carried.iter().map(|range| range.length).sum(),
         overflow: frozen.overflow().map_or(0, |range| range.end - range.start),
         objects: objects.as_ref(),
@@ -268,23 +268,18 @@ struct Frozen {
 }
 
 impl Frozen {
-    /// Address of the image data.
-    fn address(&self) -> u64 {
-        self.capture.process.home + PAGE as u64
-    }
-
     /// Where in the image data lies what was allocated against the plan.
     fn overflow(&self) -> Option<Range<u64>> {
         let (plan, _) = self.plan.as_ref()?;
         let start = plan.end - PAGE as u64;
-        Some(start..self.capture.memory_len(self.address()).max(start))
+        Some(start..self.capture.memory_len().max(start))
     }
 
     /// The objects that were planned; `statics` is where the bytes of carried statics are.
     fn objects<'a>(&'a self, statics: &'a [(String, Range<u64>)]) -> Option<Objects<'a>> {
         let ((plan, _), kinship) = (self.plan.as_ref()?, self.kinship.as_ref()?);
         let (placements, roots) = (&plan.placements, &self.capture.roots);
-        let layout = Layout { data: &self.data, address: self.address(), placements, roots, statics };
+        let layout = Layout { data: &self.data, address: self.capture.data_address(), placements, roots, statics };
         Some(Objects { layout, kinship })
     }
 }
@@ -294,12 +289,16 @@ fn way(objects: Option<&Objects<'_>>, offset: u64) -> String {
     objects.map_or_else(|| format!("offset {offset:#x} of the image data"), |objects| objects.way(offset))
 }
 
+/// The objects that a plan run left, whose contents are `bytes`.
+fn planned_heap<'a>(planned: &'a Capture, bytes: &'a [u8]) -> Result<Heap<'a>> {
+    Heap::new(&planned.blocks, bytes).context("the capture of the plan run is damaged")
+}
+
 /// The captured memory from behind the header page on, and behind it the bytes of the carried statics.
 fn image_data(capture: &Capture, statics: &Statics) -> Result<MmapMut> {
-    let start = capture.process.home + PAGE as u64;
-    let memory = capture.memory_len(start);
+    let memory = capture.memory_len();
     let mut data = image::anonymous((memory.next_multiple_of(8) + statics.carried_len()).max(8))?;
-    capture.read_memory(start, &mut data)?;
+    capture.read_memory(&mut data)?;
     statics.copy(capture, &mut data[memory.next_multiple_of(8) as usize..])?;
     Ok(data)
 }
@@ -339,7 +338,7 @@ impl Freezing<'_> {
         let planned = self.first(Purpose::Plan, &format!("plan{attempt}"))?;
         let inputs = Inputs::of(&planned.inputs, self.options, &self.binary.path);
         let bytes = planned.read_blocks()?;
-        let Some(heap) = Heap::new(&planned.blocks, &bytes) else { bail!("the capture of the plan run is damaged") };
+        let heap = planned_heap(&planned, &bytes)?;
         let statics = Statics::find(self.binary, &planned, &self.options.choices)?;
         let roots = planned.roots.iter().map(|root| (Origin::Root(root.name.clone()), Seed::Address(root.value)));
         let carried = statics.carried_as_left(&planned);
@@ -376,10 +375,10 @@ impl Freezing<'_> {
             plan.cold
         ));
         let mut statics = Statics::find(self.binary, &capture, &self.options.choices)?;
-        statics.lay_out(capture.memory_len(capture.process.home + PAGE as u64));
+        statics.lay_out(capture.memory_len());
         let data = image_data(&capture, &statics)?;
-        let home = capture.process.home;
-        let image = home..home + PAGE as u64 + data.len() as u64;
+        let address = capture.data_address();
+        let image = capture.process.home..address + data.len() as u64;
         if let Some((at, block)) = mark::first_reference(&data, &capture.blocks, &image) {
             self.shell.verbose(format_args!(
                 "offset {at:#x} of the image data refers to {} bytes that were not planned to live on",
@@ -389,11 +388,9 @@ impl Freezing<'_> {
         }
         let kinship = {
             let bytes = planned.read_blocks()?;
-            let Some(heap) = Heap::new(&planned.blocks, &bytes) else {
-                bail!("the capture of the plan run is damaged")
-            };
+            let heap = planned_heap(&planned, &bytes)?;
             let (placements, roots, statics) = (&plan.placements, &capture.roots, &statics.places());
-            let layout = Layout { data: &data, address: home + PAGE as u64, placements, roots, statics };
+            let layout = Layout { data: &data, address, placements, roots, statics };
             Kinship::find(layout, &heap, origins, Makers::find(self.binary, &planned)?)
         };
         Ok(Some(Frozen { capture, inputs, data, statics, plan: Some((plan, path)), kinship: Some(kinship) }))
@@ -407,7 +404,7 @@ impl Freezing<'_> {
         };
         let mut proof = self.prove_once(frozen, purpose, "prove")?;
         for attempt in 1..MOST_PROOFS {
-            if !(self.binary.pie && proof.is_unclear(Region::Executable)) {
+            if !(self.binary.pie && proof.unclear_in(Region::Executable).is_some()) {
                 break;
             }
             let words = proof.unclear.len();
@@ -415,7 +412,7 @@ impl Freezing<'_> {
             proof.settle(&self.prove_once(frozen, purpose, &format!("prove-{attempt}"))?);
         }
         if self.binary.pie
-            && let Some(unclear) = proof.unclear.iter().find(|unclear| unclear.region == Region::Executable)
+            && let Some(unclear) = proof.unclear_in(Region::Executable)
         {
             bail!(
                 "a word of the image (in {}) held an address of the executable in one freeze run and something else in \
@@ -459,7 +456,7 @@ impl Freezing<'_> {
     /// alignment that another address may not have.
     fn is_relocatable(&self, frozen: &Frozen, proof: &Proof, objects: Option<&Objects<'_>>) -> bool {
         let alignment = frozen.capture.counts.largest_alignment;
-        let why = match proof.unclear.iter().find(|unclear| unclear.region == Region::Image) {
+        let why = match proof.unclear_in(Region::Image) {
             Some(Unclear { offset, .. }) => {
                 format!("a word (in {}) may be a pointer or not", way(objects, *offset))
             }

@@ -4,7 +4,7 @@ use crate::binary::Binary;
 use crate::capture::Capture;
 use crate::output;
 use crate::report::Report;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use fastboot_rt::format::write::{self, DATA_OFFSET, Layout, NamedRoot};
 use fastboot_rt::format::{
     self, Carried, DEFAULT_HOME, FLAG_COLD, FLAG_PIE, FLAG_READ_ONLY, FLAG_RELOCATABLE, FLAG_VERBATIM, FLAG_VERITY,
@@ -13,6 +13,7 @@ use fastboot_rt::format::{
 use memmap2::MmapMut;
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// An image: its bytes, and its header decoded from them.
@@ -193,6 +194,14 @@ impl Image {
     /// Its bytes.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Reads a file back, and requires that the image stands at an offset in it.
+    pub(crate) fn require_in(&self, file: &File, offset: u64) -> Result<()> {
+        let mut written = anonymous(self.len())?;
+        file.read_exact_at(&mut written, offset)?;
+        ensure!(written[..] == self.bytes[..], "the image was not written whole");
+        Ok(())
     }
 
     /// Length in bytes.

@@ -102,6 +102,8 @@ pub(crate) struct Kinship {
     /// Who made the objects, if that was traced.
     makers: Makers,
     index: Index,
+    /// The objects that are values of roots, each with the number of the first such root.
+    values: BTreeMap<Number, u32>,
     /// For each object.
     owners: Vec<Owner>,
     /// For each object the one that led to it first; `NONE` for those that roots and statics lead to themselves.
@@ -280,8 +282,11 @@ impl Kinship {
         let Layout { placements, roots, statics, .. } = layout;
         let (owners, parents) = (vec![None; placements.len()], vec![NONE; placements.len()]);
         let mut walk = Walk { layout, index: Index::new(placements), heap, owners, parents };
-        for (number, root) in roots.iter().enumerate() {
-            walk.follow(layout.value(&walk.index, root), Owner::Root(number as u32));
+        let mut values = BTreeMap::new();
+        for (root, number) in roots.iter().zip(0..) {
+            let value = layout.value(&walk.index, root);
+            walk.follow(value, Owner::Root(number));
+            value.map(|value| *values.entry(value).or_insert(number));
         }
         let held = statics.iter().flat_map(|(_, range)| layout.pointers(&walk.index, range.clone()));
         let held: Vec<Number> = held.map(|(_, object, _)| object).collect();
@@ -294,7 +299,7 @@ impl Kinship {
         };
         let owners = walk.owners.iter().zip(placements);
         let owners = owners.map(|(owner, placement)| owner.unwrap_or_else(|| by_marking(placement))).collect();
-        Self { origins, makers, index: walk.index, owners, parents: walk.parents, shares }
+        Self { origins, makers, index: walk.index, values, owners, parents: walk.parents, shares }
     }
 
     /// Who made the objects.
@@ -396,19 +401,13 @@ impl<'a> Objects<'a> {
     /// The first object of the way to an object: a root's value, or one that no other led to. `each` is told every
     /// parent, and its child.
     fn climb(&self, mut object: Number, mut each: impl FnMut(Number, Number)) -> Number {
-        let values = self.values();
+        let values = &self.kinship.values;
         while !values.contains_key(&object) && self.kinship.parents[object as usize] != NONE {
             let parent = self.kinship.parents[object as usize];
             each(parent, object);
             object = parent;
         }
         object
-    }
-
-    /// The objects that are values of roots.
-    fn values(&self) -> BTreeMap<Number, &'a Root> {
-        let roots = self.layout.roots.iter().rev();
-        roots.filter_map(|root| Some((self.layout.value(&self.kinship.index, root)?, root))).collect()
     }
 
     /// How far into a range of the image data the first word stands that leads to an object.
@@ -420,8 +419,8 @@ impl<'a> Objects<'a> {
     /// Where the way to the first of its objects begins.
     fn beginning(&self, object: Number) -> Beginning<'a> {
         let Self { layout, kinship } = *self;
-        if let Some(root) = self.values().get(&object) {
-            return Beginning::Value(root);
+        if let Some(root) = kinship.values.get(&object) {
+            return Beginning::Value(&layout.roots[*root as usize]);
         }
         for (name, range) in layout.statics {
             if let Some(within) = self.first_pointer(range.clone(), object) {

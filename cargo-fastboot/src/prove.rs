@@ -145,10 +145,10 @@ impl<'a> Run<'a> {
     /// The run that left this capture, whose image data is `data`; `place` is 0 for the usual addresses, 1 for the others.
     pub(crate) fn new(capture: &'a Capture, data: &'a [u8], known: &'a Known<'a>, place: usize) -> Self {
         let process = &capture.process;
-        let image = process.home + fastboot_rt::format::PAGE as u64;
+        let image = capture.data_address();
         Self {
             data,
-            objects: capture.memory_len(image) as usize,
+            objects: capture.memory_len() as usize,
             regions: [
                 (image, image + data.len() as u64),
                 (process.exe_base, process.exe_end),
@@ -402,9 +402,9 @@ fn is_overwritten(at: usize, region: Region, first: Run<'_>, second: Run<'_>) ->
 }
 
 impl Proof {
-    /// Whether one of the unclear words could be an address of `region`.
-    pub(crate) fn is_unclear(&self, region: Region) -> bool {
-        self.unclear.iter().any(|unclear| unclear.region == region)
+    /// The first of the unclear words that could be an address of `region`.
+    pub(crate) fn unclear_in(&self, region: Region) -> Option<&Unclear> {
+        self.unclear.iter().find(|unclear| unclear.region == region)
     }
 
     /// Settles what is unclear by the proof that another run gave for the same image.
@@ -556,14 +556,17 @@ mod tests {
             let unclear = of(&words(&[1, a, 2]), &words(&[1, b, 2])).unclear;
             assert!(unclear.iter().any(|one| one.offset == 8 && one.region == Region::Image), "{a:#x} {b:#x}");
             let shifted = |word: u64| [vec![0; 3], words(&[word, 2])].concat();
-            assert!(of(&shifted(a), &shifted(b)).is_unclear(Region::Image), "unaligned {a:#x} {b:#x}");
+            assert!(of(&shifted(a), &shifted(b)).unclear_in(Region::Image).is_some(), "unaligned {a:#x} {b:#x}");
         }
-        assert!(!of(&words(&[5]), &words(&[IMAGE[1]])).is_unclear(Region::Image), "what is kept is no address");
+        assert!(
+            of(&words(&[5]), &words(&[IMAGE[1]])).unclear_in(Region::Image).is_none(),
+            "what is kept is no address"
+        );
         // Pointers, data, and numbers that differ, beside a pointer or not.
         let first = words(&[IMAGE[0], 5, 0x1234_5678_9abc_def0, IMAGE[0] + 8]);
         let second = words(&[IMAGE[1], 5, 0x0fed_cba9_8765_4321, IMAGE[1] + 8]);
-        assert!(!of(&first, &second).is_unclear(Region::Image));
-        assert!(of(&first, &second[..24]).is_unclear(Region::Image), "another length");
+        assert!(of(&first, &second).unclear_in(Region::Image).is_none());
+        assert!(of(&first, &second[..24]).unclear_in(Region::Image).is_some(), "another length");
     }
 
     #[test]

@@ -6,8 +6,8 @@ use crate::freeze::FreezeOptions;
 use crate::shell::{Shell, megabytes};
 use anyhow::{Context, Result, anyhow, bail};
 use fastboot_rt::capture::{
-    AGAIN, CAPTURE_FILE, FREEZE_VARIABLE, HOME_SHIFT, MALLOC_TUNABLES, Mode, PLAN_FILE, Phase, REQUEST_FILE, Request,
-    SCRATCH, STACK_TOP, STATUS_FILE, STATUS_LEN, Status, TUNABLES_VARIABLE,
+    AGAIN, CAPTURE_FILE, FREEZE_VARIABLE, HOME_SHIFT, Mode, PLAN_FILE, Phase, REQUEST_FILE, Request, SCRATCH,
+    STACK_TOP, STATUS_FILE, STATUS_LEN, Status, TUNABLES_VARIABLE, available_memory, tunables,
 };
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -92,8 +92,7 @@ pub(crate) fn run(
 
     let mut command = options.command(&binary.path);
     command.env(FREEZE_VARIABLE, folder);
-    let users = std::env::var(TUNABLES_VARIABLE).map_or_else(|_| String::new(), |users| format!("{users}:"));
-    command.env(TUNABLES_VARIABLE, users + MALLOC_TUNABLES);
+    command.env(TUNABLES_VARIABLE, tunables(std::env::var(TUNABLES_VARIABLE).ok().as_deref()));
     if !options.keep_threads {
         // With one thread, allocations come in the same order every time.
         command.envs(THREAD_VARIABLES.map(|name| (name, "1")));
@@ -245,12 +244,7 @@ fn signal_name(signal: i32) -> String {
 
 /// Nine tenths of the memory that is available, in bytes: of the machine's, or of the control group's if that is less.
 pub(crate) fn spare_memory() -> u64 {
-    let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let available = meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:")?.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok())
-        .map_or(4 << 30, |kilobytes| kilobytes.saturating_mul(1024));
-    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
-    let group = group.and_then(|text| text.trim().parse::<u64>().ok()).unwrap_or(u64::MAX);
-    available.min(group) / 10 * 9
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+    let available = available_memory(&read("/proc/meminfo"), &read("/sys/fs/cgroup/memory.max"));
+    available.unwrap_or(4 << 30) / 10 * 9
 }

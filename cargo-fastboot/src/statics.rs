@@ -18,7 +18,7 @@ mod thread_local;
 use crate::binary::Elf;
 use anyhow::{Context, Result, bail};
 use fastboot_rt::format::{self, Rule};
-use fastboot_rt::statics::Dump;
+use fastboot_rt::statics::{Dump, is_code};
 pub(crate) use name::Name;
 use name::is_part;
 use object::LittleEndian as LE;
@@ -289,12 +289,8 @@ impl Facts<'_> {
     /// One word, the address of code before and after, such as memchr's `FN`. A word that LLVM split off a larger
     /// static is none: it would be missed.
     fn is_dispatch_cache(&self) -> bool {
-        let is_code = |bytes: &[u8]| {
-            let word = bytes.try_into().map(u64::from_le_bytes);
-            word.is_ok_and(|word| self.code.iter().any(|code| code.contains(&word)))
-        };
         let whole = matches!(self.span.owner, Owner::Symbol(symbol) if !is_part(symbol));
-        whole && self.bytes().is_some_and(|(before, after)| is_code(before) && is_code(after))
+        whole && self.bytes().is_some_and(|(before, after)| is_code(before, self.code) && is_code(after, self.code))
     }
 
     /// What the macro of the crate `cpufeatures` puts into the crates that use it: one byte, 255 for not yet asked.

@@ -9,6 +9,7 @@ use crate::image::Image;
 use crate::shell::Shell;
 use anyhow::{Context, Result, bail};
 use fastboot_rt::capture::CHECK_VARIABLE;
+use fastboot_rt::verdict::Verdict;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Instant;
@@ -27,29 +28,24 @@ impl Report {
         let mut report = Self::default();
         let mut current = None;
         let mut complete = false;
-        for line in text.lines() {
-            let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
-            match word {
-                "begin" => {
-                    current = Some(rest.to_owned());
+        for verdict in text.lines().filter_map(Verdict::parse) {
+            match verdict {
+                Verdict::Begin(root) => {
+                    current = Some(root);
                     continue;
                 }
-                "equal" => report.equal.push(rest.to_owned()),
-                "not-comparable" => report.not_comparable.push(rest.to_owned()),
-                "different" => report.failures.push(format!(
-                    "root `{rest}` is not equal to a fresh one. If it is not meant to be (a clock, a random number, a \
+                Verdict::Equal(root) => report.equal.push(root.to_owned()),
+                Verdict::NotComparable(root) => report.not_comparable.push(root.to_owned()),
+                Verdict::Different(root) => report.failures.push(format!(
+                    "root `{root}` is not equal to a fresh one. If it is not meant to be (a clock, a random number, a \
                      counter in a static), say how to compare it: `static NAME: T = .., check = |thawed, fresh| ..;`"
                 )),
-                "panicked" => {
-                    let (root, message) = rest.split_once(' ').unwrap_or((rest, ""));
-                    report.failures.push(format!(
-                        "root `{root}`: evaluating it again or comparing it panicked: {message}. An expression that can \
-                         only be evaluated once, because it sets a static that is carried, cannot be verified: --no-verify"
-                    ));
-                }
-                "cold" => report.failures.push(format!("it starts cold: {rest}")),
-                "end" => complete = true,
-                _ => {}
+                Verdict::Panicked { root, message } => report.failures.push(format!(
+                    "root `{root}`: evaluating it again or comparing it panicked: {message}. An expression that can only \
+                     be evaluated once, because it sets a static that is carried, cannot be verified: --no-verify"
+                )),
+                Verdict::Cold(reason) => report.failures.push(format!("it starts cold: {reason}")),
+                Verdict::End => complete = true,
             }
             current = None;
         }

@@ -138,6 +138,19 @@ pub const STACKS_LEN: u64 = STACK_LEN + THREAD_STACKS as u64 * THREAD_STACK_LEN 
 /// where a multiple of [`HOME_ALIGN`](crate::format::HOME_ALIGN) can, see [`is_well_apart`].
 pub const HOME_SHIFT: u64 = 0x17_b5a0_0000;
 
+/// What [`TUNABLES_VARIABLE`] must be in a freeze run: the user's tunables, if any, and ours behind them.
+pub fn tunables(users: Option<&str>) -> String {
+    users.map_or_else(|| MALLOC_TUNABLES.to_owned(), |users| format!("{users}:{MALLOC_TUNABLES}"))
+}
+
+/// How many bytes of memory are available, by what `/proc/meminfo` and the control group's `memory.max` say; `None` when
+/// neither says anything.
+pub fn available_memory(meminfo: &str, group: &str) -> Option<u64> {
+    let kilobytes = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.trim().strip_suffix(" kB"));
+    let machine = kilobytes.and_then(|digits| digits.trim().parse::<u64>().ok());
+    [machine.map(|kilobytes| kilobytes.saturating_mul(1024)), group.trim().parse().ok()].into_iter().flatten().min()
+}
+
 const _: () = assert!(HOME_SHIFT.is_multiple_of(crate::format::HOME_ALIGN));
 const _: () = assert!(crate::format::DEFAULT_HOME + 2 * HOME_SHIFT <= SCRATCH[0]);
 const _: () = assert!(SCRATCH[1] + SCRATCH_LEN <= STACK_TOP[1] - STACKS_LEN);
@@ -515,6 +528,15 @@ mod tests {
     fn what_is_moved_is_well_apart() {
         assert!(is_well_apart(HOME_SHIFT | 0x1000));
         assert!(is_well_apart(STACK_TOP[0] - STACK_TOP[1]));
+    }
+
+    #[test]
+    fn the_least_memory_that_anyone_has_is_what_there_is() {
+        let meminfo = "MemTotal:       16 kB\nMemAvailable:    8 kB\nBuffers:         1 kB\n";
+        assert_eq!(available_memory(meminfo, "max\n"), Some(8192));
+        assert_eq!(available_memory(meminfo, "4096\n"), Some(4096));
+        assert_eq!(available_memory("", "4096\n"), Some(4096));
+        assert_eq!(available_memory("", ""), None);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! goes into a file for `cargo fastboot verify`, a line for each root; `main` never runs.
 
 use crate::roots::{self, Checked};
+use crate::verdict::Verdict;
 use crate::{freeze, sys};
 use core::ffi::{CStr, c_void};
 use std::ffi::OsStr;
@@ -29,35 +30,36 @@ pub(crate) fn run(path: &CStr, thawed: Result<(), String>) -> ! {
         }
     }
     if let Err(reason) = thawed {
-        say(format_args!("cold {reason}"));
+        say(Verdict::Cold(&reason));
         sys::exit(1);
     }
     if let Err(reason) = freeze::on_large_stack(check_thread) {
-        say(format_args!("cold {reason}"));
+        say(Verdict::Cold(&reason));
     }
     sys::exit(1)
 }
 
-fn say(line: std::fmt::Arguments<'_>) {
+fn say(verdict: Verdict<'_>) {
     if let Some(mut file) = REPORT.get() {
-        let _ = file.write_all(format!("{line}\n").as_bytes());
+        let _ = file.write_all(format!("{verdict}\n").as_bytes());
     }
 }
 
 extern "C" fn check_thread(_: *mut c_void) -> *mut c_void {
     for record in roots::all() {
-        say(format_args!("begin {}", record.name()));
+        let root = record.name();
+        say(Verdict::Begin(root));
         match panic::catch_unwind(AssertUnwindSafe(|| record.check())) {
-            Ok(Checked::Equal) => say(format_args!("equal {}", record.name())),
-            Ok(Checked::Different) => say(format_args!("different {}", record.name())),
-            Ok(Checked::NotComparable) => say(format_args!("not-comparable {}", record.name())),
+            Ok(Checked::Equal) => say(Verdict::Equal(root)),
+            Ok(Checked::Different) => say(Verdict::Different(root)),
+            Ok(Checked::NotComparable) => say(Verdict::NotComparable(root)),
             Err(payload) => {
                 let text = payload.downcast_ref::<&str>().copied();
                 let text = text.or(payload.downcast_ref::<String>().map(String::as_str)).unwrap_or_default();
-                say(format_args!("panicked {} {}", record.name(), text.replace('\n', " ")));
+                say(Verdict::Panicked { root, message: &text.replace('\n', " ") });
             }
         }
     }
-    say(format_args!("end"));
+    say(Verdict::End);
     sys::exit(0)
 }

@@ -16,7 +16,7 @@ mod freezer;
 pub(crate) use freezer::prepare;
 
 use crate::cache::{self, Cache, Failure, File, Home};
-use crate::capture::{MALLOC_TUNABLES, TUNABLES_VARIABLE};
+use crate::capture::{MALLOC_TUNABLES, TUNABLES_VARIABLE, tunables};
 use crate::install::{Config, FreezeError};
 use crate::path::Path;
 use crate::section::Program;
@@ -254,7 +254,9 @@ pub(crate) fn freeze_now() -> Result<PathBuf, FreezeError> {
     let lock = lock.into_owned();
     let cannot = |error: std::io::Error| FreezeError(format!("no process can be started: {error}"));
     let mut command = Command::new("/proc/self/exe");
-    command.env(os(VARIABLE), os(FOREGROUND)).env(TUNABLES_VARIABLE, tunables());
+    command
+        .env(os(VARIABLE), os(FOREGROUND))
+        .env(TUNABLES_VARIABLE, tunables(std::env::var(TUNABLES_VARIABLE).ok().as_deref()));
     command.stdin(Stdio::from(lock.try_clone().map_err(cannot)?)).stdout(Stdio::null());
     if let Some(name) = std::env::args_os().next() {
         std::os::unix::process::CommandExt::arg0(&mut command, name);
@@ -271,10 +273,4 @@ pub(crate) fn freeze_now() -> Result<PathBuf, FreezeError> {
 
 fn os(text: &CStr) -> &OsStr {
     OsStr::from_bytes(text.to_bytes())
-}
-
-/// The user's tunables of the C library, and those that a freeze needs.
-fn tunables() -> String {
-    let users = std::env::var(TUNABLES_VARIABLE).map_or_else(|_| String::new(), |users| format!("{users}:"));
-    users + MALLOC_TUNABLES
 }

@@ -22,8 +22,9 @@
 //!
 //! # Reading order
 //! A value's way through this crate: [`roots`] (declared) → `freeze`, [`alloc`] and `place` (evaluated, its memory
-//! captured) and `watch` (what it reads, noted) → [`capture`] (handed to the tool) → [`mod@format`] (what the tool makes of it) → `thaw` (back at start, from
-//! `section`, `footer` or `snapshot`, at home or where `relocate` makes it right).
+//! captured) and `watch` (what it reads, noted) → [`capture`] (handed to the tool) →
+//! [`mod@format`] (what the tool makes of it) → `thaw` (back at start, from `section`, `footer` or `snapshot`, at home or
+//! where `relocate` makes it right).
 //!
 //! # Invariants
 //! - Without an image the program behaves the same, only slower.
@@ -33,101 +34,81 @@
 
 #![deny(unsafe_code)]
 
-mod cold;
-mod input;
-#[allow(unsafe_code)]
-pub mod roots;
-
 #[allow(unsafe_code)]
 pub mod alloc;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-#[allow(unsafe_code)]
-mod arena;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-mod c_heap;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-mod check;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-#[allow(unsafe_code)]
-mod freeze;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-mod left;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-#[allow(unsafe_code)]
-mod lock;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-#[allow(unsafe_code)]
-mod mask;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-#[allow(unsafe_code)]
-mod number;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-#[allow(unsafe_code)]
-mod place;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-#[allow(unsafe_code)]
-mod plan;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-#[allow(unsafe_code)]
-mod scratch;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-#[allow(unsafe_code)]
-mod trace;
-
 pub mod capture;
+mod cold;
+#[allow(unsafe_code)]
+pub mod cpu;
 #[cfg(feature = "defer")]
 pub mod defer;
 pub mod format;
-pub mod statics;
-
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-mod cache;
-#[allow(unsafe_code)]
-pub mod cpu;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-#[allow(unsafe_code)]
-mod first_run;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-mod footer;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-mod path;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-#[allow(unsafe_code)]
-mod relocate;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-#[allow(unsafe_code)]
-mod section;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-mod snapshot;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-#[allow(unsafe_code)]
-mod sys;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-#[allow(unsafe_code)]
-mod thaw;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-mod train;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-#[allow(unsafe_code)]
-mod watch;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-#[allow(unsafe_code)]
-mod wrap;
-
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-#[allow(unsafe_code)]
-mod start;
-
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-#[allow(unsafe_code)]
-pub mod verity;
-
+mod input;
 #[allow(unsafe_code)]
 mod install;
+#[allow(unsafe_code)]
+pub mod roots;
+pub mod statics;
+pub mod verdict;
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+use linux::*;
+
+/// What only exists where programs thaw. Its files lie beside the others.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[path = "."]
+mod linux {
+    #[allow(unsafe_code)]
+    pub(crate) mod arena;
+    pub(crate) mod c_heap;
+    pub(crate) mod cache;
+    pub(crate) mod check;
+    #[allow(unsafe_code)]
+    pub(crate) mod first_run;
+    pub(crate) mod footer;
+    #[allow(unsafe_code)]
+    pub(crate) mod freeze;
+    pub(crate) mod left;
+    #[allow(unsafe_code)]
+    pub(crate) mod lock;
+    #[allow(unsafe_code)]
+    pub(crate) mod mask;
+    #[allow(unsafe_code)]
+    pub(crate) mod number;
+    pub(crate) mod path;
+    #[allow(unsafe_code)]
+    pub(crate) mod place;
+    #[allow(unsafe_code)]
+    pub(crate) mod plan;
+    #[allow(unsafe_code)]
+    pub(crate) mod relocate;
+    #[allow(unsafe_code)]
+    pub(crate) mod scratch;
+    #[allow(unsafe_code)]
+    pub(crate) mod section;
+    pub(crate) mod snapshot;
+    #[allow(unsafe_code)]
+    pub(crate) mod start;
+    #[allow(unsafe_code)]
+    pub(crate) mod sys;
+    #[allow(unsafe_code)]
+    pub(crate) mod thaw;
+    #[allow(unsafe_code)]
+    pub(crate) mod trace;
+    pub(crate) mod train;
+    #[allow(unsafe_code)]
+    pub mod verity;
+    #[allow(unsafe_code)]
+    pub(crate) mod watch;
+    #[allow(unsafe_code)]
+    pub(crate) mod wrap;
+}
 
 pub use alloc::FastbootAlloc;
 pub use input::{input, input_env};
 pub use install::{CacheDir, FreezeError, freeze_now};
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub use linux::verity;
 pub use roots::{Checked, Frozen, Source};
 
 /// What the macros need. Not for use by hand.

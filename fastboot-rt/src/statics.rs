@@ -68,6 +68,12 @@ pub fn words(bytes: &[u8]) -> impl Iterator<Item = (u64, u64)> {
     bytes.as_chunks().0.iter().enumerate().map(|(index, word)| (index as u64 * WORD, u64::from_le_bytes(*word)))
 }
 
+/// Whether some bytes are one word, the address of code.
+pub fn is_code(bytes: &[u8], code: &[Range<u64>]) -> bool {
+    let word = bytes.try_into().map(u64::from_le_bytes);
+    word.is_ok_and(|word| code.iter().any(|code| code.contains(&word)))
+}
+
 /// A static that words have addresses of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reference {

@@ -8,7 +8,7 @@
 //! Of the executable itself only the stamp in the placeholder changes, and nothing if it was stamped before.
 
 use crate::binary::Binary;
-use crate::image::{self, Image};
+use crate::image::Image;
 use crate::output;
 use anyhow::{Context, Result, ensure};
 use fastboot_rt::format::{FOOTER_LEN, Footer, HOME_ALIGN};
@@ -45,9 +45,7 @@ fn verify(file: &File, binary: &Binary, image: &Image, expected: Footer) -> Resu
     let again = Binary::parse(&binary.path, front)?;
     ensure!(again.identity == binary.identity, "the stamp is part of the identity");
 
-    let mut written = image::anonymous(expected.length)?;
-    file.read_exact_at(&mut written, expected.offset)?;
-    ensure!(written[..] == *image.bytes(), "the image was not written whole");
+    image.require_in(file, expected.offset)?;
     let mut last = [0; FOOTER_LEN];
     file.read_exact_at(&mut last, expected.offset + expected.length)?;
     ensure!(Footer::decode(&last, file.metadata()?.len())? == Some(expected), "the file does not end with the footer");

@@ -72,7 +72,7 @@ impl Freezing<'_> {
         let placed = |offset: u64| frozen.plan.as_ref().is_some_and(|(plan, _)| offset + (PAGE as u64) < plan.end);
         // What a stack frame left behind lies in unused parts, but hardly at the very beginning of a root's value.
         let is_value = |offset: u64| {
-            let address = frozen.capture.process.home + PAGE as u64 + offset;
+            let address = frozen.capture.data_address() + offset;
             frozen.capture.roots.iter().any(|root| root.value == address && root.size >= 8)
         };
         let certain = |suspect: &&&Suspect| suspect.certain || is_value(suspect.offset);

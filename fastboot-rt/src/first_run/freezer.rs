@@ -5,7 +5,7 @@
 
 use super::{FOREGROUND, Installed, VARIABLE};
 use crate::cache::{self, Cache, Home};
-use crate::capture::{CHECK_VARIABLE, Leftover, Mode, Request};
+use crate::capture::{CHECK_VARIABLE, Leftover, Mode, Request, available_memory};
 use crate::format::write::{self, DATA_OFFSET, NamedRoot};
 use crate::format::{self, Carried, DEFAULT_HOME, FLAG_VERBATIM, Header, Rule, TableKind};
 use crate::freeze::{self, Evaluated, Listener};
@@ -13,9 +13,10 @@ use crate::path::Path as StackPath;
 use crate::relocate::Mapped;
 use crate::roots::{self, RootRecord};
 use crate::section::Program;
-use crate::statics::{Dump, references, words};
+use crate::statics::{Dump, is_code, references, words};
 use crate::sys::{self, Descriptor, Line};
 use crate::thaw::Reason;
+use crate::verdict::Verdict;
 use crate::{arena, c_heap, mask};
 use core::alloc::Layout;
 use core::ffi::CStr;
@@ -267,7 +268,7 @@ impl<'a> Changed<'a> {
             let reaches_outside = || bytes().any(|(_, bytes)| words(bytes).any(|(_, word)| memory.is_outside(word)));
             match one.rule {
                 _ if ranges.is_empty() => {}
-                Rule::CarryUnlessCode if memory.is_code(before) && memory.is_code(after) => {}
+                Rule::CarryUnlessCode if is_code(before, &memory.code) && is_code(after, &memory.code) => {}
                 Rule::Carry | Rule::CarryUnlessCode if !reaches_outside() => changed.carried.extend(bytes()),
                 _ => changed.skipped.push(range),
             }
@@ -337,12 +338,6 @@ impl Memory {
     fn is_outside(&self, address: u64) -> bool {
         self.outside.iter().any(|range| range.contains(&address))
     }
-
-    /// Whether it is one word, the address of code.
-    fn is_code(&self, bytes: &[u8]) -> bool {
-        let word = bytes.try_into().map(u64::from_le_bytes);
-        word.is_ok_and(|word| self.code.iter().any(|code| code.contains(&word)))
-    }
 }
 
 /// Has another process thaw the snapshot, evaluate the roots once more, and compare.
@@ -361,31 +356,27 @@ fn check(snapshot: &Path) -> Result<(), String> {
 
 /// What a report of check mode says.
 fn judge(report: &str) -> Result<(), String> {
-    let mut root = "";
-    for line in report.lines() {
-        match line.split_once(' ').unwrap_or((line, "")) {
-            ("begin", name) => root = name,
-            ("equal" | "not-comparable", _) => {}
-            ("different", name) => return Err(format!("root `{name}`, thawed, is not equal to a fresh one")),
-            ("panicked", name) => return Err(format!("the check of root `{name}` panicked")),
-            ("cold", reason) => return Err(format!("the snapshot cannot be used: {reason}")),
-            ("end", _) => return Ok(()),
-            _ => return Err(format!("the report of the check is not understood: `{line}`")),
+    let mut current = "";
+    for verdict in report.lines().filter_map(Verdict::parse) {
+        match verdict {
+            Verdict::Begin(root) => current = root,
+            Verdict::Equal(_) | Verdict::NotComparable(_) => {}
+            Verdict::Different(root) => return Err(format!("root `{root}`, thawed, is not equal to a fresh one")),
+            Verdict::Panicked { root, message } => {
+                return Err(format!("the check of root `{root}` panicked: {message}"));
+            }
+            Verdict::Cold(reason) => return Err(format!("the snapshot cannot be used: {reason}")),
+            Verdict::End => return Ok(()),
         }
     }
-    Err(format!("the check did not end: root `{root}` was being compared"))
+    Err(format!("the check did not end: root `{current}` was being compared"))
 }
 
 /// How many bytes the roots may take: half of what is available to the machine, to the control group, or as address space.
 fn spare_memory() -> u64 {
-    let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let available = meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:")?.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok())
-        .map_or(1 << 30, |kilobytes| kilobytes.saturating_mul(1024));
-    let group = fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
-    let group = group.and_then(|text| text.trim().parse::<u64>().ok()).unwrap_or(u64::MAX);
-    available.min(group).min(sys::address_space()) / 2
+    let read = |path| fs::read_to_string(path).unwrap_or_default();
+    let available = available_memory(&read("/proc/meminfo"), &read("/sys/fs/cgroup/memory.max"));
+    available.unwrap_or(1 << 30).min(sys::address_space()) / 2
 }
 
 #[cfg(test)]

@@ -38,6 +38,16 @@ pub fn word(number: usize) -> String {
     word
 }
 
+/// Words, each with its number: what maps are made of.
+pub fn entries<M: FromIterator<(String, usize)>>(count: usize) -> M {
+    (0..count).map(|number| (word(number), number)).collect()
+}
+
+/// How many of so many words a map has the right number for.
+pub fn found(count: usize, get: impl Fn(&str) -> Option<usize>) -> usize {
+    (0..count).filter(|number| get(&word(*number)) == Some(*number)).count()
+}
+
 /// A text of so many words, spaces between them, the same every time.
 pub fn text(words: usize) -> String {
     (0..words).map(|number| word(number * 7 + 1)).collect::<Vec<_>>().join(" ")

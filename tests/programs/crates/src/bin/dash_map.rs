@@ -1,19 +1,18 @@
 //! `dashmap`, changed by several threads afterwards.
 
-use crates::{answer, evaluated, word};
+use crates::{answer, entries, evaluated, word};
 use dashmap::DashMap;
 use std::thread;
 
 fastboot_rt::install!();
 
 fastboot_rt::frozen! {
-    static MAP: DashMap<String, usize> =
-        evaluated("MAP", || (0..50_000).map(|number| (word(number), number)).collect()),
+    static MAP: DashMap<String, usize> = evaluated("MAP", || entries(50_000)),
         check = |thawed, fresh| found(thawed) == found(fresh);
 }
 
 fn found(map: &DashMap<String, usize>) -> usize {
-    (0..50_000).filter(|number| map.get(&word(*number)).is_some_and(|found| *found == *number)).count()
+    crates::found(50_000, |word| map.get(word).map(|found| *found))
 }
 
 fn main() {

@@ -1,17 +1,16 @@
 //! `indexmap`, with 200,000 entries.
 
-use crates::{answer, evaluated, word};
+use crates::{answer, entries, evaluated, found};
 use indexmap::IndexMap;
 
 fastboot_rt::install!();
 
 fastboot_rt::frozen! {
-    static MAP: IndexMap<String, usize> =
-        evaluated("MAP", || (0..200_000).map(|number| (word(number), number)).collect());
+    static MAP: IndexMap<String, usize> = evaluated("MAP", || entries(200_000));
 }
 
 fn main() {
-    answer("found", (0..200_000).filter(|number| MAP.get(&word(*number)) == Some(number)).count());
+    answer("found", found(200_000, |word| MAP.get(word).copied()));
     answer("in order", MAP.values().enumerate().all(|(index, number)| index == *number));
     crates::sources!(MAP);
 }

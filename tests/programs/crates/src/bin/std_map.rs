@@ -1,16 +1,16 @@
 //! `std::collections::HashMap`, with random keys.
 
-use crates::{answer, evaluated, word};
+use crates::{answer, entries, evaluated, found};
 use std::collections::HashMap;
 
 fastboot_rt::install!();
 
 fastboot_rt::frozen! {
-    static MAP: HashMap<String, usize> = evaluated("MAP", || (0..50_000).map(|number| (word(number), number)).collect());
+    static MAP: HashMap<String, usize> = evaluated("MAP", || entries(50_000));
 }
 
 fn main() {
-    answer("found", (0..50_000).filter(|number| MAP.get(&word(*number)) == Some(number)).count());
+    answer("found", found(50_000, |word| MAP.get(word).copied()));
     answer("not found", MAP.contains_key("nothing"));
     crates::sources!(MAP);
 }
