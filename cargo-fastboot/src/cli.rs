@@ -163,8 +163,8 @@ pub(crate) struct BuildFlags {
     /// Stop before freezing: leave the cold binary, with its symbols, for `freeze` and `embed`
     #[arg(long, conflicts_with_all = ["verify", "no_verify"], help_heading = OWN)]
     pub(crate) cold: bool,
-    /// Run the embedded binary with these arguments, and freeze again with the objects together that it used; can be
-    /// given several times
+    /// Run the embedded binary with these arguments, taken apart as by a shell, and freeze again with the objects that it
+    /// used together, so that such runs have fewer page faults; can be given several times
     #[arg(
         long,
         value_name = "ARGS",

@@ -134,7 +134,7 @@ fn wait(
         format!("cannot run {} to freeze it: {}", binary.path.display(), Path::new(command.get_program()).display())
     })?;
 
-    let progress = shell.progress();
+    let progress = shell.progress("Freezing");
     let exit = loop {
         if let Some(exit) = child.try_wait().context("cannot wait for the freeze run")? {
             break exit;

@@ -101,15 +101,15 @@ impl Shell {
         !matches!(self.color, ColorChoice::Never)
     }
 
-    /// A line that comes and goes, for work that takes long.
-    pub(crate) fn progress(&self) -> Progress {
+    /// A line that comes and goes, for work that takes long; `verb` says which.
+    pub(crate) fn progress(&self, verb: &'static str) -> Progress {
         let shown = self.verbosity >= Verbosity::Normal && std::io::stderr().is_terminal();
         let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(None, target);
         if let Ok(style) = ProgressStyle::with_template("{wide_msg}") {
             bar.set_style(style);
         }
-        Progress { bar, style: if self.has_colors() { WAITING } else { Style::new() } }
+        Progress { bar, verb, style: if self.has_colors() { WAITING } else { Style::new() } }
     }
 
     /// Writes one line. That standard error is closed is no reason to stop.
@@ -123,14 +123,15 @@ impl Shell {
 #[derive(Debug)]
 pub(crate) struct Progress {
     bar: ProgressBar,
+    verb: &'static str,
     style: Style,
 }
 
 impl Progress {
-    /// Shows `Freezing` and `message`, such as `INDEX 12 s, 340.1 MB`.
+    /// Shows the verb, such as `Freezing`, and `message`, such as `INDEX 12 s, 340.1 MB`.
     pub(crate) fn update(&self, message: &str) {
-        let Self { bar, style } = self;
-        let message = format!("{style}{:>VERB_WIDTH$}{style:#} {message}", "Freezing");
+        let Self { bar, verb, style } = self;
+        let message = format!("{style}{verb:>VERB_WIDTH$}{style:#} {message}");
         if bar.message() != message {
             bar.set_message(message);
         }

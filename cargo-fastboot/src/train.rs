@@ -87,7 +87,7 @@ fn train(
         command.args(&arguments.words).env(TRAIN_VARIABLE, &report);
         // What it complains about is of interest.
         command.stdin(Stdio::null()).stdout(Stdio::null());
-        let status = verify::wait(&mut command, "training", options, &program, shell)?;
+        let status = verify::wait(&mut command, "Training", options, &program, shell)?;
         let report = std::fs::read(&report).unwrap_or_default();
         match touched(&report, image.len().div_ceil(PAGE as u64) as usize) {
             Touched::Nothing => bail!(

@@ -82,7 +82,7 @@ pub(crate) fn verify(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
     let report = folder.path().join("report");
     let mut command = options.command(&path);
     command.env(CHECK_VARIABLE, &report).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    wait(&mut command, "verifying", options, &path, shell)?;
+    wait(&mut command, "Verifying", options, &path, shell).with_context(told)?;
     let text = std::fs::read_to_string(&report).unwrap_or_default();
     let report = Report::parse(&text);
     if !report.failures.is_empty() {
@@ -100,17 +100,17 @@ pub(crate) fn verify(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
     Ok(())
 }
 
-/// Runs the embedded binary at `path` to its end; `doing` says what for.
+/// Runs the embedded binary at `path` to its end; `verb` says what for.
 pub(crate) fn wait(
     command: &mut Command,
-    doing: &str,
+    verb: &'static str,
     options: &FreezeOptions,
     path: &Path,
     shell: &Shell,
 ) -> Result<ExitStatus> {
     let began = Instant::now();
-    let mut child = command.spawn().with_context(|| format!("cannot run {}, {doing} it", path.display()))?;
-    let progress = shell.progress();
+    let mut child = command.spawn().with_context(|| format!("cannot run {}", path.display()))?;
+    let progress = shell.progress(verb);
     let status = loop {
         if let Some(status) = child.try_wait().with_context(|| format!("cannot wait for {}", path.display()))? {
             break status;
@@ -119,14 +119,10 @@ pub(crate) fn wait(
         if options.timeout.is_some_and(|timeout| elapsed > timeout) {
             let _ = child.kill();
             let _ = child.wait();
-            bail!(
-                "{doing} {} took longer than {} s; give it more with --freeze-timeout",
-                path.display(),
-                elapsed.as_secs()
-            );
+            bail!("{} ran longer than {} s; give it more with --freeze-timeout", path.display(), elapsed.as_secs());
         }
         if elapsed.as_millis() > 500 {
-            progress.update(&format!("{doing} {} s", elapsed.as_secs()));
+            progress.update(&format!("{} s", elapsed.as_secs()));
         }
         std::thread::sleep(std::time::Duration::from_millis(5));
     };
