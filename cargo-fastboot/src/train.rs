@@ -7,6 +7,7 @@
 use crate::binary::Binary;
 use crate::embed::{self, Place};
 use crate::freeze::{FreezeOptions, Outcome, freeze, working_folder};
+use crate::image::Image;
 use crate::plan::{Allocation, Plan};
 use crate::shell::{Shell, grouped, megabytes};
 use crate::verify;
@@ -80,35 +81,49 @@ fn train(
     let program = folder.path().join(cold.file_stem().unwrap_or_default());
     embed::embed_into(Binary::read(cold)?, image, place, &program)?;
     let mut pages = HashSet::new();
-    for (number, arguments) in options.train.iter().enumerate() {
+    for arguments in &options.train {
         shell.status("Training", format_args!("`{arguments}`"));
-        let report = folder.path().join(format!("report-{number}"));
-        let mut command = options.command(&program);
-        command.args(&arguments.words).env(TRAIN_VARIABLE, &report);
-        // What it complains about is of interest.
-        command.stdin(Stdio::null()).stdout(Stdio::null());
-        let status = verify::wait(&mut command, "Training", options, &program, shell)?;
-        let report = std::fs::read(&report).unwrap_or_default();
-        match touched(&report, image.len().div_ceil(PAGE as u64) as usize) {
-            Touched::Nothing => bail!(
-                "called with `{arguments}` it ended with {status}, and does not say which pages it touched: look what it \
-                 says with FASTBOOT_LOG=1, and whether there is /proc/self/pagemap"
-            ),
-            Touched::Unknown => shell.warn(format_args!(
-                "called with `{arguments}` the program ended with {status}, without `exit` or a return from `main`: \
-                 nothing is known of what it used"
-            )),
-            Touched::Pages(touched) => {
-                if !status.success() {
-                    shell.warn(format_args!(
-                        "called with `{arguments}` the program ended with {status}; what it used up to then counts"
-                    ));
-                }
-                pages.extend(touched);
-            }
-        }
+        pages.extend(train_once(&program, arguments, image, options, shell)?);
     }
     Ok(pages)
+}
+
+fn train_once(
+    program: &Path,
+    arguments: &Arguments,
+    image: &Image,
+    options: &FreezeOptions,
+    shell: &Shell,
+) -> Result<Vec<u64>> {
+    let report = tempfile::NamedTempFile::new().context("cannot make a temporary file for the report")?;
+    let mut command = options.command(program);
+    command.args(&arguments.words).env(TRAIN_VARIABLE, report.path());
+    // What it complains about is of interest.
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    let status = verify::wait(&mut command, "Training", options, program, shell)?;
+    let report = std::fs::read(&report).with_context(|| format!("cannot read {}", report.path().display()))?;
+    let pages = image.len().div_ceil(PAGE as u64) as usize;
+    match touched(&report, pages) {
+        Touched::Nothing => bail!(
+            "called with `{arguments}` it ended with {status}, and does not say which pages it touched: look what it says \
+             with FASTBOOT_LOG=1, and whether there is /proc/self/pagemap"
+        ),
+        Touched::Unknown => {
+            shell.warn(format_args!(
+                "called with `{arguments}` the program ended with {status}, without `exit` or a return from `main`: \
+                 nothing is known of what it used"
+            ));
+            Ok(Vec::new())
+        }
+        Touched::Pages(touched) => {
+            if !status.success() {
+                shell.warn(format_args!(
+                    "called with `{arguments}` the program ended with {status}; what it used up to then counts"
+                ));
+            }
+            Ok(touched)
+        }
+    }
 }
 
 /// What a report says.
