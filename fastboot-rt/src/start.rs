@@ -101,12 +101,13 @@ pub fn start(placeholder: &'static Placeholder, state: &'static alloc::State, co
         let own = config.snapshot.map(if config.unchecked { Location::Unchecked } else { Location::Program });
         thaw::thaw(&installed, !secure, named.or(own), check.is_none())
     };
+    let took = if log { sys::now().wrapping_sub(began) } else { 0 };
     let begun = match outcome.thawed {
         Some(_) => None,
         None => first_run::begin(&installed, &mut outcome),
     };
     if log {
-        report(&outcome, begun.as_ref(), sys::now().wrapping_sub(began));
+        report(&outcome, begun.as_ref(), Microseconds(took));
     }
     if let Some(thawed) = &outcome.thawed
         && let Some(report) = variable(c"FASTBOOT_TRAIN")
@@ -125,18 +126,18 @@ pub fn start(placeholder: &'static Placeholder, state: &'static alloc::State, co
 }
 
 #[cold]
-fn report(outcome: &thaw::Outcome, begun: Option<&Begun>, nanoseconds: u64) {
+fn report(outcome: &thaw::Outcome, begun: Option<&Begun>, took: Microseconds) {
     let mut line = Line::new();
     // A line that does not fit is cut.
     let _ = match &outcome.thawed {
-        Some(thawed) => write_thawed(&mut line, thawed, outcome, nanoseconds),
-        None => write_cold(&mut line, outcome, begun),
+        Some(thawed) => write_thawed(&mut line, thawed, outcome, took),
+        None => write_cold(&mut line, outcome, begun, took),
     };
     line.print();
 }
 
-fn write_cold(line: &mut Line, outcome: &thaw::Outcome, begun: Option<&Begun>) -> fmt::Result {
-    write!(line, "fastboot: cold start: {}", outcome.skipped())?;
+fn write_cold(line: &mut Line, outcome: &thaw::Outcome, begun: Option<&Begun>, took: Microseconds) -> fmt::Result {
+    write!(line, "fastboot: cold start: {}, {took}", outcome.skipped())?;
     match begun {
         None => Ok(()),
         Some(Begun::Freezing(path)) => {
@@ -146,21 +147,28 @@ fn write_cold(line: &mut Line, outcome: &thaw::Outcome, begun: Option<&Begun>) -
     }
 }
 
-fn write_thawed(line: &mut Line, thawed: &Thawed, outcome: &thaw::Outcome, nanoseconds: u64) -> fmt::Result {
+fn write_thawed(line: &mut Line, thawed: &Thawed, outcome: &thaw::Outcome, took: Microseconds) -> fmt::Result {
     let skipped = outcome.skipped();
     write!(
         line,
-        "fastboot: thawed {} root{} from {}, {} at {:#x}{}, {}.{} µs",
+        "fastboot: thawed {} root{} from {}, {} at {:#x}{}, {took}",
         thawed.roots,
         if thawed.roots == 1 { "" } else { "s" },
         thawed.source,
         Megabytes(thawed.length as u64),
         thawed.address,
         if thawed.relocated { " (relocated)" } else { "" },
-        nanoseconds / 1000,
-        nanoseconds % 1000 / 100,
     )?;
     if skipped.is_empty() { Ok(()) } else { write!(line, "; not used: {skipped}") }
+}
+
+/// A number of nanoseconds as microseconds with one decimal.
+struct Microseconds(u64);
+
+impl fmt::Display for Microseconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{} µs", self.0 / 1000, self.0 % 1000 / 100)
+    }
 }
 
 /// A number of bytes as megabytes with one decimal, or as kilobytes below one.
