@@ -9,7 +9,7 @@
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr;
-use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use std::alloc::System;
 
 /// The global allocator of a program that can be frozen; [`install!`](crate::install) makes it that.
@@ -52,7 +52,10 @@ impl<A> FastbootAlloc<A> {
 /// reaches it without detours.
 ///
 /// Everything is written before the program has a second thread (by `.init_array`, before `main`), so `Relaxed` is enough:
-/// creating a thread makes it visible to that thread. `plain` is set once more at the end of a freeze run.
+/// creating a thread makes it visible to that thread. `plain` and `freezing` are set once more at the end of a freeze run.
+///
+/// At first all of it is zero, so that it lies in `.bss`: in `.data`, reading it and then writing beside it would be two page
+/// faults.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct State {
@@ -60,9 +63,11 @@ pub struct State {
     start: AtomicUsize,
     /// The address behind it; 0 when there is none.
     end: AtomicUsize,
-    /// Alignments up to this one go straight to the inner allocator: [`PLAIN`], or none of them, that is 0, in a freeze run
-    /// whose roots are being evaluated.
+    /// Alignments up to this one go straight to the inner allocator: [`PLAIN`]; none of them, that is 0, before [`install`],
+    /// and in a freeze run whose roots are being evaluated.
     plain: AtomicUsize,
+    /// Whether this is such a run.
+    freezing: AtomicBool,
 }
 
 /// The largest alignment that the system's allocator has for every block. It compares each alignment with this number. So
@@ -71,7 +76,12 @@ const PLAIN: usize = 16;
 
 impl State {
     const fn new() -> Self {
-        Self { start: AtomicUsize::new(0), end: AtomicUsize::new(0), plain: AtomicUsize::new(PLAIN) }
+        Self {
+            start: AtomicUsize::new(0),
+            end: AtomicUsize::new(0),
+            plain: AtomicUsize::new(0),
+            freezing: AtomicBool::new(false),
+        }
     }
 
     /// The end comes first, because most blocks lie behind it: everything that the system maps of its own accord does, and
@@ -91,8 +101,14 @@ impl State {
         layout.align() <= plain
     }
 
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    fn set_freezing(&self, freezing: bool) {
+        self.freezing.store(freezing, Ordering::SeqCst);
+        self.plain.store(if freezing { 0 } else { PLAIN }, Ordering::SeqCst);
+    }
+
     fn is_freezing(&self) -> bool {
-        self.plain.load(Ordering::Relaxed) == 0
+        self.freezing.load(Ordering::Relaxed)
     }
 }
 
@@ -107,6 +123,7 @@ fn installed() -> Option<&'static State> {
 /// Makes this the state of the program's allocator. Before there is a second thread.
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub(crate) fn install(state: &'static State) {
+    state.set_freezing(false);
     INSTALLED.store(ptr::from_ref(state).cast_mut(), Ordering::Relaxed);
 }
 
@@ -139,7 +156,7 @@ pub(crate) fn is_freezing() -> bool {
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub(crate) fn set_freezing(freezing: bool) {
     if let Some(state) = installed() {
-        state.plain.store(if freezing { 0 } else { PLAIN }, Ordering::SeqCst);
+        state.set_freezing(freezing);
     }
 }
 
@@ -296,9 +313,11 @@ mod tests {
     fn nothing_is_plain_while_freezing() {
         let state = State::new();
         let aligned = |align| Layout::from_size_align(64, align).unwrap();
+        assert!(!state.is_plain(aligned(1)) && !state.is_freezing(), "not installed");
+        state.set_freezing(false);
         assert!(state.is_plain(aligned(1)) && state.is_plain(aligned(PLAIN)) && !state.is_plain(aligned(2 * PLAIN)));
         assert!(!state.is_freezing());
-        state.plain.store(0, Ordering::Relaxed);
+        state.set_freezing(true);
         assert!(!state.is_plain(aligned(1)) && state.is_freezing());
     }
 }

@@ -162,6 +162,7 @@ mod detect {
 
     /// glibc 2.33 and later has read `cpuid` already and hands the result out; `cpuid` itself traps in a virtual machine,
     /// at about 2 µs each time. Other C libraries and older versions do not have it.
+    #[inline]
     fn glibc() -> Option<FeatureLeaf> {
         let address = crate::sys::weak_symbol!("__x86_get_cpuid_feature_leaf");
         if address == 0 {
@@ -185,6 +186,7 @@ mod detect {
     }
 
     /// The three leaves in the order of [`Leaf`], without what the operating system did not enable.
+    #[inline]
     fn leaves() -> [Registers; 3] {
         if let Some(leaf) = glibc() {
             // Numbers of `CPUID_INDEX_1`, `CPUID_INDEX_7` and `CPUID_INDEX_80000001` in the same header.
@@ -245,6 +247,7 @@ mod detect {
         u64::from(high) << 32 | u64::from(low)
     }
 
+    #[inline]
     fn has(feature: &Feature, leaves: &[Registers; 3]) -> bool {
         let leaf = match feature.leaf {
             Leaf::Basic => &leaves[0],
@@ -260,6 +263,7 @@ mod detect {
     }
 
     /// The features of this processor, as a mask.
+    #[inline]
     pub fn features() -> u64 {
         let leaves = leaves();
         let mut mask = 0;

@@ -29,8 +29,8 @@ pub const PAGE: usize = 4096;
 pub const HEADER_LEN: usize = 128;
 /// Size in bytes of one entry of the table directory.
 pub const TABLE_LEN: usize = 32;
-/// Most tables an image may have. The directory always lies in the header page.
-pub const MAX_TABLES: usize = 16;
+/// Most tables an image may have: no kind occurs twice. The directory always lies in the header page.
+pub const MAX_TABLES: usize = TableKind::ALL.len();
 /// Size in bytes of one entry of the root directory.
 pub const ROOT_LEN: usize = 40;
 /// Size in bytes of one entry of the table of carried statics.
@@ -161,10 +161,12 @@ impl core::error::Error for FormatError {}
 
 /// A 64-bit digest against damage, not against malice: every step is a bijection of the state, so any change confined
 /// to one eight-byte word is always seen, and any other change is missed once in 2^64.
+#[inline]
 pub fn digest(bytes: &[u8]) -> u64 {
     digest_from(0x9e37_79b9_7f4a_7c15, bytes)
 }
 
+#[inline]
 fn digest_from(mut state: u64, bytes: &[u8]) -> u64 {
     let mut step = |word: u64| {
         state = (state ^ word).wrapping_mul(0xff51_afd7_ed55_8ccd);
@@ -418,6 +420,7 @@ impl Table {
     ///
     /// # Errors
     /// [`FormatError::Digest`].
+    #[inline]
     pub fn verify(&self, bytes: &[u8]) -> Result<(), FormatError> {
         let found = digest(bytes);
         if found == self.digest {
@@ -427,10 +430,12 @@ impl Table {
     }
 
     /// Whether the two have a byte in common. Both were decoded, so no sum overflows.
+    #[inline]
     fn overlaps(&self, other: &Self) -> bool {
         self.offset < other.offset + other.length && other.offset < self.offset + self.length
     }
 
+    #[inline]
     fn decode(bytes: &[u8; TABLE_LEN], header: &Header) -> Result<Self, FormatError> {
         let mut r = Reader { rest: bytes };
         let (Some(number), Some(zero), Some(offset), Some(length), Some(digest)) =
@@ -489,6 +494,7 @@ impl Root {
             .finish()
     }
 
+    #[inline]
     fn decode(bytes: &[u8; ROOT_LEN], header: &Header) -> Result<Self, FormatError> {
         let mut r = Reader { rest: bytes };
         let (Some(value), Some(size), Some(align), Some(type_digest), Some(name)) =
@@ -532,6 +538,7 @@ impl Carried {
 
 /// The entries of the table of carried statics, each checked to take its bytes from the image data and to put them at
 /// addresses that do not overflow.
+#[inline]
 pub fn carried<'a>(
     table: &'a [u8],
     header: &'a Header,
@@ -636,6 +643,7 @@ impl HeaderPage {
     ///
     /// # Errors
     /// [`FormatError::Cold`] for the placeholder of a cold binary, and every other [`FormatError`] for damage.
+    #[inline]
     pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
         let short = |expected: usize| FormatError::Truncated { expected: expected as u64, found: bytes.len() as u64 };
         let Some(head) = bytes.first_chunk::<HEADER_LEN>() else {
@@ -730,11 +738,13 @@ impl HeaderPage {
     }
 
     /// The tables, in the order of the directory.
+    #[inline]
     pub fn tables(&self) -> impl Iterator<Item = &Table> {
         self.tables.iter().flatten()
     }
 
     /// The directory's entry for a table; `None` when the image has no such table.
+    #[inline]
     pub fn entry(&self, kind: TableKind) -> Option<&Table> {
         self.tables().find(|table| table.kind == kind)
     }
@@ -760,6 +770,7 @@ impl HeaderPage {
     ///
     /// # Errors
     /// [`FormatError::Truncated`] past the end, [`FormatError::Field`] for an entry that points outside the image data.
+    #[inline]
     pub fn root(&self, roots: &[u8], index: usize) -> Result<Root, FormatError> {
         match roots.as_chunks::<ROOT_LEN>().0.get(index) {
             Some(entry) => Root::decode(entry, &self.header),
@@ -891,6 +902,7 @@ impl Footer {
     ///
     /// # Errors
     /// [`FormatError::Digest`], and [`FormatError::Field`] for an image that does not lie right before its footer.
+    #[inline]
     pub fn decode(bytes: &[u8; FOOTER_LEN], file_length: u64) -> Result<Option<Self>, FormatError> {
         let mut r = Reader { rest: bytes };
         let (Some(magic), Some(offset), Some(length), Some(expected)) = (r.array::<8>(), r.u64(), r.u64(), r.u64())

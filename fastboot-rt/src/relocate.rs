@@ -87,6 +87,7 @@ impl Mapped {
     }
 
     /// The bytes of a table; empty when there is none. Not checked yet.
+    #[inline]
     pub(crate) fn table(&self, kind: TableKind) -> &[u8] {
         let Some(table) = self.page.entry(kind) else { return &[] };
         // SAFETY: whoever made this found `page.header.length` bytes to be mapped and readable at `address`, and decoding
@@ -101,6 +102,7 @@ impl Mapped {
     }
 
     /// Compares a table's digest; nothing to compare when there is none.
+    #[inline]
     pub(crate) fn verify(&self, kind: TableKind) -> Result<(), Reason> {
         match self.page.entry(kind) {
             Some(entry) => entry.verify(self.table(kind)).map_err(Reason::Format),

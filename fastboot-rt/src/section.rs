@@ -37,6 +37,7 @@ pub(crate) struct Segment {
 
 impl Program {
     /// Finds the section: where it was linked, or, moved by embedding, at a home address.
+    #[inline]
     pub(crate) fn find(placeholder: &'static Placeholder) -> Result<Self, Reason> {
         let (headers, exe_base) = sys::program_headers().ok_or(Reason::NoProgramHeaders)?;
         let linked = placeholder.address();
@@ -93,6 +94,7 @@ impl Program {
 }
 
 /// The image in the section, not yet checked further than its header.
+#[inline]
 pub(crate) fn image(program: &Program) -> Result<Mapped, Reason> {
     let segment = program.segment.as_ref().ok_or(Reason::NoSegment)?;
     // SAFETY: the kernel mapped `length` bytes of this segment at `address` (page-aligned, not null) because the program

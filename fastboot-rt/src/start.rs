@@ -8,7 +8,7 @@ use crate::sys::{self, Line};
 use crate::thaw::{self, Thawed};
 use crate::{alloc, check, cpu, freeze, mask, path, roots, train};
 use core::cell::UnsafeCell;
-use core::ffi::{c_char, c_int};
+use core::ffi::{CStr, c_char, c_int};
 use core::fmt::{self, Write};
 use core::ptr;
 
@@ -76,18 +76,16 @@ pub fn start(placeholder: &'static Placeholder, state: &'static alloc::State, co
 
     // ld.so(8): for set-user-ID programs and their like the environment is an attacker's.
     let secure = sys::secure();
-    let variable = |name| if secure { None } else { sys::variable(name) };
+    let silent = secure || !sys::has_variables(b"FASTBOOT");
+    let variable = |name| if silent { None } else { sys::variable(name) };
 
     if let Some(folder) = variable(c"FASTBOOT_FREEZE") {
-        run_later_constructors(call);
-        freeze::run(folder, placeholder);
+        run_freeze_mode(folder, placeholder, call);
     }
     if config.cache.is_some() {
         installed.keep();
         if let Some(how) = variable(first_run::VARIABLE) {
-            let freezer = first_run::prepare(&installed, how);
-            run_later_constructors(call);
-            freezer.run();
+            run_freezer(&installed, how, call);
         }
     }
     let check = variable(c"FASTBOOT_CHECK");
@@ -101,13 +99,11 @@ pub fn start(placeholder: &'static Placeholder, state: &'static alloc::State, co
         let own = config.snapshot.map(if config.unchecked { Location::Unchecked } else { Location::Program });
         thaw::thaw(&installed, !secure, named.or(own), check.is_none())
     };
-    let took = if log { sys::now().wrapping_sub(began) } else { 0 };
-    let begun = match outcome.thawed {
-        Some(_) => None,
-        None => first_run::begin(&installed, &mut outcome),
-    };
-    if log {
-        report(&outcome, begun.as_ref(), Microseconds(took));
+    let took = log.then(|| Microseconds(sys::now().wrapping_sub(began)));
+    if outcome.thawed.is_none() {
+        begin_cold(&installed, &mut outcome, took);
+    } else if let Some(took) = took {
+        report(&outcome, None, took);
     }
     if let Some(thawed) = &outcome.thawed
         && let Some(report) = variable(c"FASTBOOT_TRAIN")
@@ -115,17 +111,53 @@ pub fn start(placeholder: &'static Placeholder, state: &'static alloc::State, co
         train::begin(report, thawed.address, thawed.length);
     }
     if let Some(path) = check {
-        let features = outcome.thawed.as_ref().map(|thawed| thawed.cpu);
-        if let Some(features) = features.filter(|features| *features != cpu::features()) {
-            // So that the same code is chosen as in the freeze. Where that cannot be, it is chosen for this processor.
-            let _ = mask::show_only(features);
-        }
-        run_later_constructors(call);
-        check::run(path, features.map(drop).ok_or_else(|| outcome.skipped().to_string()));
+        run_check_mode(path, &outcome, call);
+    }
+}
+
+// What a start touches for the first time, code or stack, costs a page fault, which takes longer than all that a thaw
+// computes. So whatever a thaw from the section runs is `#[inline]`, in all modules: it then lies together, next to `start`.
+// And all that an embedded program seldom does is out of line, because its frames are large.
+
+#[cold]
+#[inline(never)]
+fn run_freeze_mode(folder: &'static CStr, placeholder: &'static Placeholder, call: Call) -> ! {
+    run_later_constructors(call);
+    freeze::run(folder, placeholder)
+}
+
+#[cold]
+#[inline(never)]
+fn run_freezer(installed: &Installed, how: &CStr, call: Call) -> ! {
+    let freezer = first_run::prepare(installed, how);
+    run_later_constructors(call);
+    freezer.run()
+}
+
+/// Has the program freeze itself, if it is one that does; `took` says what looking for an image took.
+#[cold]
+#[inline(never)]
+fn begin_cold(installed: &Installed, outcome: &mut thaw::Outcome, took: Option<Microseconds>) {
+    let begun = first_run::begin(installed, outcome);
+    if let Some(took) = took {
+        report(outcome, begun.as_ref(), took);
     }
 }
 
 #[cold]
+#[inline(never)]
+fn run_check_mode(report: &CStr, outcome: &thaw::Outcome, call: Call) -> ! {
+    let features = outcome.thawed.as_ref().map(|thawed| thawed.cpu);
+    if let Some(features) = features.filter(|features| *features != cpu::features()) {
+        // So that the same code is chosen as in the freeze. Where that cannot be, it is chosen for this processor.
+        let _ = mask::show_only(features);
+    }
+    run_later_constructors(call);
+    check::run(report, features.map(drop).ok_or_else(|| outcome.skipped().to_string()))
+}
+
+#[cold]
+#[inline(never)]
 fn report(outcome: &thaw::Outcome, begun: Option<&Begun>, took: Microseconds) {
     let mut line = Line::new();
     // A line that does not fit is cut.

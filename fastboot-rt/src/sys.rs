@@ -60,12 +60,14 @@ pub(crate) fn errno() -> i32 {
 }
 
 /// Whether the process runs with privileges its user does not have (`AT_SECURE`): then the environment is not trusted.
+#[inline]
 pub(crate) fn secure() -> bool {
     // SAFETY: `getauxval` only reads the auxiliary vector.
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }
 
 /// The value of an environment variable. Only before `main`, where nothing changes the environment.
+#[inline]
 pub(crate) fn variable(name: &CStr) -> Option<&'static CStr> {
     // SAFETY: `name` is a C string. The caller runs before `main`: no other thread, no `setenv`, so the string stays.
     let value = unsafe { libc::getenv(name.as_ptr()) };
@@ -73,8 +75,26 @@ pub(crate) fn variable(name: &CStr) -> Option<&'static CStr> {
     (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) })
 }
 
+/// Whether there are environment variables whose names begin with `prefix`. Only before `main`. Calls nothing, so that a
+/// program whose environment says nothing of us starts without touching the code of the C library for it.
+#[inline]
+pub(crate) fn has_variables(prefix: &[u8]) -> bool {
+    let begins = |variable: *const libc::c_char| {
+        // SAFETY: a C string; no byte behind one that differs is read, and the last one, 0, is in no prefix.
+        prefix.iter().enumerate().all(|(index, byte)| unsafe { *variable.add(index) } as u8 == *byte)
+    };
+    environment().any(begins)
+}
+
 /// All environment variables, each with its name and value. Only before `main`.
 pub(crate) fn variables() -> impl Iterator<Item = &'static CStr> {
+    // SAFETY: a C string that lives as long as the process.
+    environment().map(|variable| unsafe { CStr::from_ptr(variable) })
+}
+
+/// The environment's C strings, which live as long as the process. Only before `main`.
+#[inline]
+fn environment() -> impl Iterator<Item = *const libc::c_char> {
     unsafe extern "C" {
         /// Not every C library passes it to the entries of `.init_array`.
         #[link_name = "environ"]
@@ -84,11 +104,8 @@ pub(crate) fn variables() -> impl Iterator<Item = &'static CStr> {
     let environment = unsafe { ENVIRONMENT };
     (0..).map_while(move |index| {
         // SAFETY: null, or an array of pointers to C strings that ends with a null pointer, behind which none is read.
-        // They live as long as the process.
-        unsafe {
-            let variable = if environment.is_null() { ptr::null() } else { *environment.add(index) };
-            (!variable.is_null()).then(|| CStr::from_ptr(variable))
-        }
+        let variable = if environment.is_null() { ptr::null() } else { unsafe { *environment.add(index) } };
+        (!variable.is_null()).then_some(variable)
     })
 }
 
@@ -107,6 +124,7 @@ pub(crate) fn remove_variable(name: &CStr) {
 }
 
 /// Nanoseconds since some fixed moment.
+#[inline]
 pub(crate) fn now() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is writable; `CLOCK_MONOTONIC` always exists.
@@ -159,6 +177,7 @@ pub(crate) fn exit(code: c_int) -> ! {
 
 /// The program headers of the running executable, and the distance by which it was loaded away from the addresses in it
 /// (0 for non-PIE). `None` where nobody says.
+#[inline]
 pub(crate) fn program_headers() -> Option<(&'static [libc::Elf64_Phdr], usize)> {
     let (address, count) = linked_headers().or_else(announced_headers)?;
     // SAFETY: the executable's own ELF header, or the kernel, says that `count` program headers are at `address`, which
@@ -193,6 +212,7 @@ pub(crate) fn is_executed_itself() -> bool {
 
 /// Where the linker put the program headers, and how many: `__ehdr_start` is the ELF header, if it is loaded, and they
 /// follow it unless a tool moved them. This needs nobody's word but the executable's own.
+#[inline]
 fn linked_headers() -> Option<(usize, usize)> {
     let address = weak_symbol!("__ehdr_start");
     if address == 0 || !address.is_multiple_of(align_of::<libc::Elf64_Ehdr>()) {
@@ -701,6 +721,7 @@ pub(crate) fn yield_now() {
 
 /// The executable's writable segments, where they are mapped: what holds its statics. Without what the loader made
 /// read-only again, and without the one at `own`, which is the `fastboot` section's.
+#[inline]
 pub(crate) fn writable_segments(own: Option<usize>) -> impl Iterator<Item = Range<usize>> {
     let (headers, base) = program_headers().unwrap_or((&[], 0));
     let range = move |header: &libc::Elf64_Phdr| {

@@ -255,6 +255,7 @@ impl fmt::Display for Skipped<'_> {
 
 /// Looks for an image in each source in turn. `files`: whether files count, or the executable's own section alone.
 /// `cache`: whether the program's cache does, if it has one.
+#[inline]
 pub(crate) fn thaw(installed: &Installed, files: bool, snapshot: Option<Location>, cache: bool) -> Outcome {
     let mut outcome = Outcome { snapshot, ..Outcome::default() };
     let mut program = match Program::find(installed.placeholder) {
@@ -300,6 +301,7 @@ pub(crate) fn try_cache_again(outcome: &mut Outcome, program: &Program, cache: &
     outcome.thawed.is_some()
 }
 
+#[inline]
 fn from_section(program: &mut Program) -> Result<Thawed, Reason> {
     let mut image = section::image(program)?;
     accept(&image.page.header, program)?;
@@ -339,6 +341,7 @@ fn from_file(source: Source, stored: &Stored, identity: Option<[u8; 32]>, progra
 }
 
 /// What the header says must fit the machine and the program.
+#[inline]
 fn accept(header: &Header, program: &Program) -> Result<(), Reason> {
     if header.flags & FLAG_COLD != 0 {
         return Err(Reason::Format(FormatError::Cold));
@@ -355,6 +358,7 @@ fn accept(header: &Header, program: &Program) -> Result<(), Reason> {
 
 /// Checks every table that a thaw needs in any case, and that the image's roots are the program's: their number, sizes and
 /// alignments, and, if asked, the names of their types.
+#[inline]
 fn check(image: &Mapped, program: &Program, type_names: bool) -> Result<(), Reason> {
     let header = &image.page.header;
     image.verify(TableKind::Roots)?;
@@ -396,6 +400,7 @@ fn check(image: &Mapped, program: &Program, type_names: bool) -> Result<(), Reas
 ///
 /// # Safety
 /// The image is that of this program, passed [`check`], and is in one of its places; nothing refers to its data.
+#[inline]
 unsafe fn use_it(image: &mut Mapped, program: &Program, source: Source) -> Result<Thawed, Reason> {
     // SAFETY: the caller's promise.
     unsafe { image.relocate(program) }?;
@@ -421,6 +426,7 @@ unsafe fn use_it(image: &mut Mapped, program: &Program, source: Source) -> Resul
 /// # Safety
 /// The image passed [`check`], and its pointers are right. No code of the program has run yet, so that nothing relies on
 /// what the statics hold now.
+#[inline]
 unsafe fn restore(image: &Mapped, exe_base: usize) {
     for entry in format::carried(image.table(TableKind::Carried), &image.page.header).flatten() {
         let from = ptr::with_exposed_provenance::<u8>(image.address + entry.offset as usize);
@@ -436,6 +442,7 @@ unsafe fn restore(image: &Mapped, exe_base: usize) {
 ///
 /// # Safety
 /// The image passed [`check`], its pointers are right, and it stays mapped.
+#[inline]
 unsafe fn publish(image: &Mapped) {
     let entries = image.table(TableKind::Roots);
     for (index, record) in roots::all().enumerate() {
