@@ -36,6 +36,7 @@ static TRAINING: OnceLock<Training> = OnceLock::new();
 
 /// Has two states of the image's pages written into the file `report`: now, and when the program exits.
 #[cold]
+#[inline(never)]
 pub(crate) fn begin(report: &'static CStr, address: usize, length: usize) {
     // Programs that this one starts are not meant.
     sys::remove_variable(c"FASTBOOT_TRAIN");
