@@ -14,12 +14,13 @@ use crate::binary::{Binary, Elf};
 use crate::cargo::{self, ColdBuild, Messages, Platform};
 use crate::cli::{BuildFlags, FreezeFlags, FreezeHow, RunFlags, VerifyFlags};
 use crate::embed::Place;
-use crate::freeze::{FreezeOptions, freeze};
+use crate::freeze::{FreezeOptions, Outcome, freeze};
 use crate::fresh::{Record, Store};
 use crate::image::Image;
 use crate::select::{Choice, Purpose, select};
 use crate::shell::{Shell, megabytes};
 use crate::statics::Choices;
+use crate::train::freeze_trained;
 use crate::verify::verify;
 use crate::{binary, embed, output, statics, strip};
 
@@ -53,7 +54,7 @@ pub(crate) fn run(flags: &RunFlags, shell: &Shell) -> Result<Infallible> {
 pub(crate) fn freeze_alone(flags: &FreezeFlags, shell: &Shell) -> Result<()> {
     let platform = Platform::load_to_run(flags.target.as_deref())?;
     let options = freeze_options(&flags.how, platform.runner);
-    let (mut image, _) = freeze(&flags.binary, &options, shell)?;
+    let mut image = freeze(&flags.binary, &options, shell)?.image;
     flags.image.apply(&mut image);
     if flags.fs_verity {
         image.change_flags(FLAG_VERITY, 0);
@@ -108,6 +109,7 @@ fn finish(
     let mut options = FreezeOptions {
         directory: choice.package.manifest_path.parent().map(|folder| folder.as_std_path().to_owned()),
         environment: environment.clone(),
+        train: flags.train.clone(),
         ..freeze_options(&flags.how, platform.runner.clone())
     };
     options.choices.carry.extend(metadata_names(choice.package, "carry")?);
@@ -209,7 +211,7 @@ fn freeze_and_embed(
     shell: &Shell,
 ) -> Result<Record> {
     store.forget()?;
-    let (mut image, inputs) = freeze(cold, options, shell)?;
+    let Outcome { mut image, inputs, .. } = freeze_trained(cold, flags.place.place(), options, shell)?;
     flags.image.apply(&mut image);
     shell.status("Embedding", megabytes(image.len()));
     let mut binary = Binary::read(cold)?;

@@ -11,6 +11,7 @@ use fastboot_rt::format::FLAG_READ_ONLY;
 use crate::embed::Place;
 use crate::image::Image;
 use crate::shell::Verbosity;
+use crate::train::Arguments;
 
 /// The heading that fastboot's own flags stand under in help texts.
 const OWN: &str = "Fastboot Options";
@@ -140,6 +141,7 @@ Examples:
   cargo fastboot build --release
   cargo fastboot build --release --static --bin server
   cargo fastboot build --workspace --profile dist --out-dir dist
+  cargo fastboot build --release --train 'search parser' --train '--version'
 
 The finished binary stands where cargo puts it; the cold one is kept in `fastboot/` beside it.")]
 pub(crate) struct BuildFlags {
@@ -161,6 +163,16 @@ pub(crate) struct BuildFlags {
     /// Stop before freezing: leave the cold binary, with its symbols, for `freeze` and `embed`
     #[arg(long, conflicts_with_all = ["verify", "no_verify"], help_heading = OWN)]
     pub(crate) cold: bool,
+    /// Run the embedded binary with these arguments, taken apart as by a shell, and freeze again with the objects that it
+    /// used together, so that such runs have fewer page faults; can be given several times
+    #[arg(
+        long,
+        value_name = "ARGS",
+        allow_hyphen_values = true,
+        conflicts_with_all = ["cold", "verbatim"],
+        help_heading = OWN
+    )]
+    pub(crate) train: Vec<Arguments>,
     /// Verify the finished binary (done anyway with --release)
     #[arg(long, conflicts_with = "no_verify", help_heading = OWN)]
     pub(crate) verify: bool,

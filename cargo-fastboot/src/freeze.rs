@@ -17,17 +17,19 @@ use crate::inputs::Inputs;
 use crate::makers::Makers;
 use crate::mark::{self, Heap, Seed};
 use crate::objects::{Kinship, Layout, Objects, Origin};
-use crate::plan::Plan;
+use crate::plan::{Allocation, Plan};
 use crate::prove::{self, Known, Proof, Region, Run, Unclear};
 use crate::report::{Facts, Report};
 use crate::run::{Purpose, run};
 use crate::shell::Shell;
 use crate::statics::Choices;
 use crate::strip;
+use crate::train::Arguments;
 use anyhow::{Context, Result, bail};
 use fastboot_rt::capture::Leftover;
 use fastboot_rt::format::{HOME_ALIGN, PAGE};
 use memmap2::MmapMut;
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -62,6 +64,10 @@ pub(crate) struct FreezeOptions {
     pub(crate) real_random: bool,
     /// Whether libraries may use as many threads as they like while roots are evaluated.
     pub(crate) keep_threads: bool,
+    /// What the program is called with to learn what it uses.
+    pub(crate) train: Vec<Arguments>,
+    /// The objects that were used then: they are placed first, together.
+    pub(crate) preferred: HashSet<Allocation>,
     /// Processor features that the roots may see, as [`fastboot_rt::cpu`] numbers them.
     pub(crate) cpu: u64,
     /// Whether to keep every object, dead or alive, in one run.
@@ -92,6 +98,8 @@ impl Default for FreezeOptions {
             memory_limit: None,
             real_random: false,
             keep_threads: false,
+            train: Vec::new(),
+            preferred: HashSet::new(),
             cpu: u64::MAX,
             verbatim: false,
             trace: false,
@@ -125,8 +133,17 @@ impl FreezeOptions {
     }
 }
 
-/// Freezes a cold binary. Returns the image, and what its roots' expressions read, as it was after the first run.
-pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Result<(Image, Inputs)> {
+/// What comes of a freeze.
+pub(crate) struct Outcome {
+    pub(crate) image: Image,
+    /// What the roots' expressions read, as it was after the first run.
+    pub(crate) inputs: Inputs,
+    /// Where the objects are, unless the image is verbatim.
+    pub(crate) plan: Option<Plan>,
+}
+
+/// Freezes a cold binary.
+pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Result<Outcome> {
     let path = std::path::absolute(path).with_context(|| format!("cannot find {}", path.display()))?;
     let binary = Binary::read(&path)?;
     let folder = working_folder(&path)?;
@@ -215,12 +232,12 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
     };
     let image = Image::build(&binary, &frozen.capture, parts)
         .with_context(|| format!("cannot make an image for {}", path.display()))?;
-    Ok((image, frozen.inputs))
+    Ok(Outcome { image, inputs: frozen.inputs, plan: frozen.plan.map(|(plan, _)| plan) })
 }
 
 /// A folder for the files of the runs: beside the binary, because a capture is as big as the image and `/tmp` is often
 /// memory; where that cannot be written to, there after all.
-fn working_folder(binary: &Path) -> Result<tempfile::TempDir> {
+pub(crate) fn working_folder(binary: &Path) -> Result<tempfile::TempDir> {
     let mut builder = tempfile::Builder::new();
     let builder = builder.prefix(".fastboot-freeze-");
     binary
@@ -334,7 +351,15 @@ impl Freezing<'_> {
             let executable = planned.process.exe_base..planned.process.exe_end;
             marked.bring_forward(|block| heap.may_point_into(block, &executable));
         }
-        let plan = Plan::new(&planned.blocks, &marked, planned.threads.len());
+        let threads: Vec<u64> = planned.threads.iter().map(|thread| thread.key).collect();
+        if !self.options.preferred.is_empty() {
+            marked.prefer(|number| {
+                let block = &planned.blocks[number as usize];
+                let key = threads.get(block.thread as usize);
+                key.is_some_and(|key| self.options.preferred.contains(&(*key, block.index)))
+            });
+        }
+        let plan = Plan::new(&planned.blocks, &marked, threads);
         drop(bytes);
         let path = self.folder.join(format!("plan{attempt}.plan"));
         plan.save(&planned, &path).with_context(|| format!("cannot write {}", path.display()))?;

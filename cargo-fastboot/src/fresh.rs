@@ -156,6 +156,9 @@ impl Key {
             memory_limit: _,
             real_random,
             keep_threads,
+            train,
+            // Comes of training.
+            preferred: _,
             cpu,
             verbatim,
             trace,
@@ -168,7 +171,7 @@ impl Key {
             environment,
         } = options;
         let how = format!(
-            "{stripped} {:?} {:?} {home} {real_random} {keep_threads} {verbatim} {trace} {choices:?} {deny:?} \
+            "{stripped} {:?} {:?} {home} {real_random} {keep_threads} {train:?} {verbatim} {trace} {choices:?} {deny:?} \
              {allow_foreign:?} {allow_nondeterminism:?} {runner:?} {directory:?} {environment:?} {:x}",
             place,
             image,
@@ -257,6 +260,8 @@ mod tests {
         assert_eq!(reason(b"another", &options), "the program changed");
         let verbatim = FreezeOptions { verbatim: true, ..options.clone() };
         assert_eq!(reason(b"cold", &verbatim), "it is to be frozen in another way");
+        let trained = FreezeOptions { train: vec!["--version".parse().unwrap()], ..options.clone() };
+        assert_eq!(reason(b"cold", &trained), "it is to be frozen in another way");
         let random = FreezeOptions { real_random: true, ..options.clone() };
         assert_eq!(reason(b"cold", &random), "random bytes are to be real");
         // How long it may take does not matter for what comes out.

@@ -5,9 +5,9 @@
 //! (the cold binary) → `build` (the pipeline) → `fresh` and `inputs` (is there anything to do?) → `binary` (what an ELF
 //! file says about itself) → `freeze` (runs it) → `capture` (reads what the run left) → `mark`, `plan` (where objects go)
 //! → `prove` (what words are) → `objects`, `makers`, `report` (whose and from whom objects are) → `image` (makes the
-//! image) → `embed` (puts it into the binary) → `inspect` (shows it). `shell` and `output` say things and write files
-//! for all of them. Beside that way: `new` (a program to begin with), `doctor` (can this machine build?), `completions`
-//! and `man` (of the command line).
+//! image) → `embed` (puts it into the binary) → `train` (learns what is used, to freeze again) → `inspect` (shows it).
+//! `shell` and `output` say things and write files for all of them. Beside that way: `new` (a program to begin with),
+//! `doctor` (can this machine build?), `completions` and `man` (of the command line).
 //!
 //! # Invariants
 //! - The tool makes the image; the runtime only captures.
@@ -48,6 +48,7 @@ mod output;
 mod shell;
 mod statics;
 mod strip;
+mod train;
 mod verify;
 
 use anyhow::Context;

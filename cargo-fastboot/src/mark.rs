@@ -211,6 +211,16 @@ impl Marked {
         self.order[..self.hot].sort_by_cached_key(|block| !chosen(*block));
     }
 
+    /// Moves the chosen blocks before all others, and those that were cold are hot from now on; otherwise the order stays.
+    pub(crate) fn prefer(&mut self, chosen: impl Fn(u32) -> bool) {
+        let cold = self.order.split_off(self.hot);
+        let (warmed, cold): (Vec<_>, Vec<_>) = cold.into_iter().partition(|block| chosen(*block));
+        self.order.extend(warmed);
+        self.hot = self.order.len();
+        self.bring_forward(chosen);
+        self.order.extend(cold);
+    }
+
     fn meet(&mut self, block: u32, seed: u32) -> bool {
         let slot = &mut self.seeds[block as usize];
         if slot.is_some() {
@@ -300,6 +310,13 @@ mod tests {
         let mut marked = heap.mark(&[Seed::Address(at(0))]);
         marked.bring_forward(|block| heap.may_point_into(block, &executable));
         assert_eq!(marked.order, [2, 3, 0, 1]);
+    }
+
+    #[test]
+    fn preferred_blocks_come_first_and_are_hot() {
+        let mut marked = Marked { order: vec![4, 3, 2, 1, 0], hot: 3, seeds: Vec::new() };
+        marked.prefer(|block| matches!(block, 0 | 3));
+        assert_eq!((marked.order.as_slice(), marked.hot), (&[3, 0, 4, 2, 1][..], 4));
     }
 
     #[test]

@@ -10,8 +10,12 @@ use crate::mark::Marked;
 use anyhow::{Result, ensure};
 use fastboot_rt::capture::{PLAN_ENTRY_LEN, PLAN_PLACEMENT_LEN, PLAN_THREAD_LEN, PlanHeader};
 use fastboot_rt::format::PAGE;
+use std::collections::HashSet;
 use std::io::Write;
 use std::path::Path;
+
+/// An allocation, the same one in every run: the key of its thread, and which one on that thread it is.
+pub(crate) type Allocation = (u64, u64);
 
 /// Where the objects go.
 #[derive(Debug)]
@@ -24,6 +28,8 @@ pub(crate) struct Plan {
     pub(crate) live: u64,
     /// Of these, bytes in the cold region.
     pub(crate) cold: u64,
+    /// The keys of the threads, which placements know by their numbers.
+    threads: Vec<u64>,
 }
 
 /// One object's place.
@@ -44,14 +50,14 @@ pub(crate) struct Placement {
 
 impl Plan {
     /// Places the marked blocks. Those of threads that cannot be told apart stay without a place: they overflow.
-    pub(crate) fn new(blocks: &[Block], marked: &Marked, threads: usize) -> Self {
+    pub(crate) fn new(blocks: &[Block], marked: &Marked, threads: Vec<u64>) -> Self {
         let mut at = PAGE as u64;
         let mut placements = Vec::with_capacity(marked.order.len());
         let (hot, cold) = marked.order.split_at(marked.hot);
         let mut bytes = [0; 2];
         for (order, bytes) in [hot, cold].into_iter().zip(&mut bytes) {
             for (number, block) in order.iter().map(|number| (*number, &blocks[*number as usize])) {
-                if block.thread >= threads as u64 {
+                if block.thread >= threads.len() as u64 {
                     continue;
                 }
                 let offset = at.next_multiple_of(block.align.max(1));
@@ -63,12 +69,28 @@ impl Plan {
             }
             at = at.next_multiple_of(PAGE as u64);
         }
-        Self { placements, end: at, live: bytes[0] + bytes[1], cold: bytes[1] }
+        Self { placements, end: at, live: bytes[0] + bytes[1], cold: bytes[1], threads }
     }
 
     /// How many objects have a place.
     pub(crate) fn len(&self) -> usize {
         self.placements.len()
+    }
+
+    /// The objects that have at least half of their pages among these, numbered from the home address on. Of a large one it
+    /// does not help to know that parts of it are used: it cannot be taken apart.
+    pub(crate) fn on_pages(&self, pages: &HashSet<u64>) -> impl Iterator<Item = &Placement> {
+        self.placements.iter().filter(|placement| {
+            let end = placement.offset + placement.reserved.max(1);
+            let own = placement.offset / PAGE as u64..end.div_ceil(PAGE as u64);
+            let all = own.end - own.start;
+            2 * own.filter(|page| pages.contains(page)).count() as u64 >= all
+        })
+    }
+
+    /// Which allocation an object is.
+    pub(crate) fn allocation(&self, placement: &Placement) -> Option<Allocation> {
+        Some((*self.threads.get(placement.thread as usize)?, placement.index))
     }
 
     /// Writes the plan for a place run.
@@ -130,7 +152,7 @@ mod tests {
     fn objects_lie_back_to_back_in_marking_order() {
         let blocks = [block(24, 8, 0, 0), block(5, 1, 0, 1), block(64, 64, 0, 2), block(1, 1, 0, 3)];
         let marked = Marked { order: vec![1, 0, 2], hot: 3, seeds: Vec::new() };
-        let plan = Plan::new(&blocks, &marked, 1);
+        let plan = Plan::new(&blocks, &marked, vec![1]);
         let places: Vec<_> = plan.placements.iter().map(|p| (p.index, p.offset, p.reserved)).collect();
         assert_eq!(places, [(1, 4096, 5), (0, 4104, 24), (2, 4160, 64)]);
         assert_eq!((plan.end, plan.live, plan.len()), (8192, 93, 3));
@@ -140,16 +162,34 @@ mod tests {
     fn the_cold_region_begins_on_a_page_of_its_own() {
         let blocks = [block(24, 8, 0, 0), block(5000, 1, 0, 1), block(64, 64, 0, 2)];
         let marked = Marked { order: vec![0, 2, 1], hot: 1, seeds: Vec::new() };
-        let plan = Plan::new(&blocks, &marked, 1);
+        let plan = Plan::new(&blocks, &marked, vec![1]);
         let places: Vec<_> = plan.placements.iter().map(|p| (p.index, p.offset, p.reserved)).collect();
         assert_eq!(places, [(0, 4096, 24), (2, 8192, 64), (1, 8256, 5000)]);
         assert_eq!((plan.end, plan.live, plan.cold), (16384, 5088, 5064));
     }
 
     #[test]
+    fn objects_on_pages() {
+        let place = |offset, reserved| Placement { offset, reserved, ..Placement::default() };
+        let placements =
+            vec![place(4096, 8), place(4104, 8000), place(12_104, 400), place(12_504, 40_000), place(52_504, 0)];
+        let plan = Plan { placements, end: 53_248, live: 48_408, cold: 0, threads: Vec::new() };
+        let on = |pages: &[u64]| {
+            let pages = pages.iter().copied().collect();
+            plan.on_pages(&pages).map(|placement| placement.offset).collect::<Vec<_>>()
+        };
+        assert_eq!(on(&[1]), [4096, 4104]);
+        assert_eq!(on(&[2]), [4104, 12_104]);
+        assert_eq!(on(&[3, 5]), [12_104]);
+        assert_eq!(on(&[12]), [52_504]);
+        assert_eq!(on(&[4, 6, 8, 10, 12]), [12_504, 52_504]);
+    }
+
+    #[test]
     fn blocks_of_unknown_threads_have_no_place() {
         let blocks = [block(8, 8, u64::from(u32::MAX), 0), block(8, 8, 0, 7)];
-        let plan = Plan::new(&blocks, &Marked { order: vec![0, 1], hot: 2, seeds: Vec::new() }, 1);
+        let plan = Plan::new(&blocks, &Marked { order: vec![0, 1], hot: 2, seeds: Vec::new() }, vec![93]);
         assert_eq!(plan.len(), 1);
+        assert_eq!(plan.allocation(&plan.placements[0]), Some((93, 7)));
     }
 }

@@ -102,7 +102,8 @@ pub(crate) fn run(
     }
     // What the expressions print is for the user, not part of what this command prints; and once is enough.
     command.stdin(Stdio::null());
-    if matches!(purpose, Purpose::Plan) || (matches!(purpose, Purpose::Verbatim) && !elsewhere) {
+    let first = matches!(purpose, Purpose::Plan) || (matches!(purpose, Purpose::Verbatim) && !elsewhere);
+    if first && !shell.is_silent() {
         command.stdout(Stdio::from(std::io::stderr()));
     } else {
         command.stdout(Stdio::null()).stderr(Stdio::null());
@@ -133,7 +134,7 @@ fn wait(
         format!("cannot run {} to freeze it: {}", binary.path.display(), Path::new(command.get_program()).display())
     })?;
 
-    let progress = shell.progress();
+    let progress = shell.progress("Freezing");
     let exit = loop {
         if let Some(exit) = child.try_wait().context("cannot wait for the freeze run")? {
             break exit;

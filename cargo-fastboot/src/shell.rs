@@ -20,6 +20,8 @@ const VERB_WIDTH: usize = 12;
 /// How much is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Verbosity {
+    /// Nothing at all: for what was said already.
+    Silent,
     /// Warnings and errors only.
     Quiet,
     /// Status lines too.
@@ -46,6 +48,11 @@ impl Shell {
         Self { verbosity, color }
     }
 
+    /// A shell like this one that says nothing, for work that is done a second time.
+    pub(crate) fn silent(&self) -> Self {
+        Self { verbosity: Verbosity::Silent, color: self.color }
+    }
+
     /// A line with a green verb, such as `   Embedding 91.2 MB`; nothing when quiet.
     pub(crate) fn status(&self, verb: &str, message: impl Display) {
         if self.verbosity >= Verbosity::Normal {
@@ -62,7 +69,9 @@ impl Shell {
 
     /// A warning; said even when quiet.
     pub(crate) fn warn(&self, message: impl Display) {
-        self.line(format_args!("{WARNING}warning{WARNING:#}: {message}"));
+        if self.verbosity > Verbosity::Silent {
+            self.line(format_args!("{WARNING}warning{WARNING:#}: {message}"));
+        }
     }
 
     /// An error and what caused it, outermost first.
@@ -82,20 +91,25 @@ impl Shell {
         self.verbosity >= Verbosity::Verbose
     }
 
+    /// Whether nothing is said at all.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.verbosity == Verbosity::Silent
+    }
+
     /// Whether colours are shown on standard error.
     pub(crate) fn has_colors(&self) -> bool {
         !matches!(self.color, ColorChoice::Never)
     }
 
-    /// A line that comes and goes, for work that takes long.
-    pub(crate) fn progress(&self) -> Progress {
+    /// A line that comes and goes, for work that takes long; `verb` says which.
+    pub(crate) fn progress(&self, verb: &'static str) -> Progress {
         let shown = self.verbosity >= Verbosity::Normal && std::io::stderr().is_terminal();
         let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(None, target);
         if let Ok(style) = ProgressStyle::with_template("{wide_msg}") {
             bar.set_style(style);
         }
-        Progress { bar, style: if self.has_colors() { WAITING } else { Style::new() } }
+        Progress { bar, verb, style: if self.has_colors() { WAITING } else { Style::new() } }
     }
 
     /// Writes one line. That standard error is closed is no reason to stop.
@@ -109,14 +123,15 @@ impl Shell {
 #[derive(Debug)]
 pub(crate) struct Progress {
     bar: ProgressBar,
+    verb: &'static str,
     style: Style,
 }
 
 impl Progress {
-    /// Shows `Freezing` and `message`, such as `INDEX 12 s, 340.1 MB`.
+    /// Shows the verb, such as `Freezing`, and `message`, such as `INDEX 12 s, 340.1 MB`.
     pub(crate) fn update(&self, message: &str) {
-        let Self { bar, style } = self;
-        let message = format!("{style}{:>VERB_WIDTH$}{style:#} {message}", "Freezing");
+        let Self { bar, verb, style } = self;
+        let message = format!("{style}{verb:>VERB_WIDTH$}{style:#} {message}");
         if bar.message() != message {
             bar.set_message(message);
         }

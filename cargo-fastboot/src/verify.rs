@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use fastboot_rt::capture::CHECK_VARIABLE;
 use fastboot_rt::verdict::Verdict;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Instant;
 
 /// What check mode said of the roots.
@@ -82,7 +82,7 @@ pub(crate) fn verify(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
     let report = folder.path().join("report");
     let mut command = options.command(&path);
     command.env(CHECK_VARIABLE, &report).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    run(&mut command, options, &path, shell)?;
+    wait(&mut command, "Verifying", options, &path, shell).with_context(told)?;
     let text = std::fs::read_to_string(&report).unwrap_or_default();
     let report = Report::parse(&text);
     if !report.failures.is_empty() {
@@ -100,28 +100,34 @@ pub(crate) fn verify(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
     Ok(())
 }
 
-fn run(command: &mut Command, options: &FreezeOptions, path: &Path, shell: &Shell) -> Result<()> {
+/// Runs the embedded binary at `path` to its end; `verb` says what for.
+pub(crate) fn wait(
+    command: &mut Command,
+    verb: &'static str,
+    options: &FreezeOptions,
+    path: &Path,
+    shell: &Shell,
+) -> Result<ExitStatus> {
     let began = Instant::now();
-    let mut child = command.spawn().with_context(|| format!("cannot run {} to verify it", path.display()))?;
-    let progress = shell.progress();
-    while child.try_wait().context("cannot wait for the check")?.is_none() {
+    let mut child = command.spawn().with_context(|| format!("cannot run {}", path.display()))?;
+    let progress = shell.progress(verb);
+    let status = loop {
+        if let Some(status) = child.try_wait().with_context(|| format!("cannot wait for {}", path.display()))? {
+            break status;
+        }
         let elapsed = began.elapsed();
         if options.timeout.is_some_and(|timeout| elapsed > timeout) {
             let _ = child.kill();
             let _ = child.wait();
-            bail!(
-                "checking {} took longer than {} s; give it more with --freeze-timeout",
-                path.display(),
-                elapsed.as_secs()
-            );
+            bail!("{} ran longer than {} s; give it more with --freeze-timeout", path.display(), elapsed.as_secs());
         }
         if elapsed.as_millis() > 500 {
-            progress.update(&format!("verifying {} s", elapsed.as_secs()));
+            progress.update(&format!("{} s", elapsed.as_secs()));
         }
         std::thread::sleep(std::time::Duration::from_millis(5));
-    }
+    };
     progress.clear();
-    Ok(())
+    Ok(status)
 }
 
 #[cfg(test)]

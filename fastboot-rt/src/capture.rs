@@ -14,6 +14,9 @@
 pub const FREEZE_VARIABLE: &str = "FASTBOOT_FREEZE";
 /// Name of the environment variable that holds the path of a report and puts the runtime into check mode.
 pub const CHECK_VARIABLE: &str = "FASTBOOT_CHECK";
+/// Name of the environment variable that holds the path of a report: which pages of the image are mapped when the program
+/// begins, and when it exits.
+pub const TRAIN_VARIABLE: &str = "FASTBOOT_TRAIN";
 /// Name of the variable with which glibc is tuned.
 pub const TUNABLES_VARIABLE: &str = "GLIBC_TUNABLES";
 /// Makes glibc keep all blocks of its heap in one place, none of them in a cache, so that the runtime can tell which are

@@ -24,7 +24,7 @@
 //! A value's way through this crate: [`roots`] (declared) → `freeze`, [`alloc`] and `place` (evaluated, its memory
 //! captured) and `watch` (what it reads, noted) → [`capture`] (handed to the tool) →
 //! [`mod@format`] (what the tool makes of it) → `thaw` (back at start, from `section`, `footer` or `snapshot`, at home or
-//! where `relocate` makes it right).
+//! where `relocate` makes it right) → `train` (if the tool asks, what of it is used).
 //!
 //! # Invariants
 //! - Without an image the program behaves the same, only slower.
@@ -97,6 +97,7 @@ mod linux {
     pub(crate) mod thaw;
     #[allow(unsafe_code)]
     pub(crate) mod trace;
+    pub(crate) mod train;
     #[allow(unsafe_code)]
     pub mod verity;
     #[allow(unsafe_code)]

@@ -6,7 +6,7 @@ use crate::install::Config;
 use crate::snapshot::Location;
 use crate::sys::{self, Line};
 use crate::thaw::{self, Thawed};
-use crate::{alloc, check, cpu, freeze, mask, path, roots};
+use crate::{alloc, check, cpu, freeze, mask, path, roots, train};
 use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_char, c_int};
 use core::fmt::{self, Write};
@@ -104,6 +104,11 @@ pub fn start(placeholder: &'static Placeholder, state: &'static alloc::State, co
         begin_cold(&installed, &mut outcome, took);
     } else if let Some(took) = took {
         report(&outcome, None, took);
+    }
+    if let Some(thawed) = &outcome.thawed
+        && let Some(report) = variable(c"FASTBOOT_TRAIN")
+    {
+        train::begin(report, thawed.address, thawed.length);
     }
     if let Some(path) = check {
         run_check_mode(path, &outcome, call);

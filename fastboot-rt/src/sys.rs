@@ -708,10 +708,24 @@ pub(crate) fn opened_path(descriptor: c_int, to: &mut [u8]) -> Option<usize> {
     usize::try_from(length).ok()
 }
 
-/// Gives the memory of pages back; they are zero when they are touched again.
+/// Gives the memory of pages back; when they are touched again they are zero, or what the file has there.
 pub(crate) fn forget_pages(address: usize, length: usize) {
-    // SAFETY: callers pass pages of a slot that was just freed: nobody reads them before writing.
+    // SAFETY: callers pass pages of a slot that was just freed, which nobody reads before writing; or pages of a private
+    // mapping that are still those of the file, so that nothing is lost.
     unsafe { libc::madvise(ptr::with_exposed_provenance_mut(address), length, libc::MADV_DONTNEED) };
+}
+
+/// Advises the kernel that mapped pages will be accessed at random. What matters is that it keeps them in a mapping apart
+/// from pages of other advice; that it refuses is not an error.
+pub(crate) fn expect_random_access(address: usize, length: usize) {
+    // SAFETY: changes neither contents nor permissions.
+    unsafe { libc::madvise(ptr::with_exposed_provenance_mut(address), length, libc::MADV_RANDOM) };
+}
+
+/// Has a function called when the program returns from `main` or calls `exit`, after all that register later.
+pub(crate) fn at_exit(function: extern "C" fn()) {
+    // SAFETY: the function is of this program, which is not unloaded before it exits.
+    unsafe { libc::atexit(function) };
 }
 
 /// Lets another thread run.

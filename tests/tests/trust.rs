@@ -109,9 +109,10 @@ fn a_program_with_privileges_looks_at_no_file_and_no_variable() -> Result<()> {
             set_mode(path, 0o4755)?;
             let mut command = runs::program(&attack);
             command.arg("nobody").arg(path).env("FASTBOOT_LOG", "1").env("FASTBOOT_SNAPSHOT", &places.snapshot);
-            // Neither does it freeze, or check, for whoever asks.
+            // Neither does it freeze, check, or train, for whoever asks.
             let report = places.folder().join("report");
             command.env("FASTBOOT_CHECK", &report).env("FASTBOOT_FREEZE", places.folder());
+            command.env("FASTBOOT_TRAIN", &report);
             let run = Run::of(&mut command)?;
             let told = || format!("{link:?}, {source}:\n{}", run.stderr);
             run.require_success().with_context(told)?;

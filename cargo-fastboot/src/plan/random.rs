@@ -138,7 +138,7 @@ impl Case {
 
         let first = self.targets(&bytes).next().map(|(at, block)| (at, self.blocks[block]));
         assert_eq!(mark::first_reference(&bytes, &self.blocks, &(0..0)), first);
-        self.check_plan(&Plan::new(&self.blocks, &marked, 3), &marked);
+        self.check_plan(&Plan::new(&self.blocks, &marked, vec![1, 2, 3]), &marked);
     }
 
     fn check_plan(&self, plan: &Plan, marked: &Marked) {

@@ -215,7 +215,7 @@ impl Workshop {
 
 /// The name of the copy of a binary.
 fn file_name(program: Program, workload: &str) -> String {
-    let flags = |flags: &[&str]| flags.concat().replace("--", "-");
+    let flags = |flags: &[&str]| flags.concat().replace("--", "-").replace(' ', "-");
     match program {
         Program::Empty([]) => "empty".to_owned(),
         Program::Empty(_) => "empty-static".to_owned(),

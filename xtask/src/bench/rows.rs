@@ -116,6 +116,9 @@ pub(crate) const FASTBOOT_COLD: &str = "fastboot, cold";
 pub(crate) const FASTBOOT_DEFAULT: &str = "fastboot";
 pub(crate) const FASTBOOT_STATIC: &str = "fastboot `--static`";
 pub(crate) const FASTBOOT_PIE: &str = "fastboot `--pie`";
+pub(crate) const FASTBOOT_TRAINED: &str = "fastboot `--static --train`";
+/// Trained with the very look-ups that are measured.
+const TRAINED: &[&str] = &["--static", "--train", "--look-ups 100"];
 /// The other formats that have native values or files of their own.
 const PEERS: &[(&str, Program)] = &[
     (TEXT, Program::Peer { binary: "text", ending: "txt", checked: false }),
@@ -189,6 +192,7 @@ fn formats(workload: &'static str, size: Size) -> Vec<Row> {
             rows.push(row(name, Program::Fastboot { binary: workload, flags }, look_ups));
         }
     }
+    rows.push(row(FASTBOOT_TRAINED, Program::Fastboot { binary: workload, flags: TRAINED }, LOOK_UPS));
     for look_ups in [0, LOOK_UPS] {
         rows.push(row("fastboot, snapshot file", Program::Snapshot { binary: workload, flags: &[] }, look_ups));
     }
@@ -223,6 +227,12 @@ pub(crate) fn thousands(number: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn trained_with_what_is_measured() {
+        let trained = rows(Table::Strings, Size::Quick).into_iter().find(|row| row.name == FASTBOOT_TRAINED).unwrap();
+        assert_eq!(TRAINED.last(), Some(&trained.arguments().join(" ").as_str()));
+    }
 
     #[test]
     fn numbers_have_commas() {

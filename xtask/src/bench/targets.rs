@@ -1,7 +1,7 @@
 //! What `--check` checks.
 
 use super::results::Results;
-use super::rows::{FASTBOOT_DEFAULT, FASTBOOT_PIE, FASTBOOT_STATIC, IDLE};
+use super::rows::{FASTBOOT_DEFAULT, FASTBOOT_PIE, FASTBOOT_STATIC, FASTBOOT_TRAINED, IDLE};
 use anyhow::{Result, bail};
 
 /// Something that must not be larger than it is.
@@ -27,6 +27,12 @@ const TARGETS: &[Target] = &[
         most: 0.85,
         unit: "×",
         measured: |results| Some(results.row("strings", FASTBOOT_STATIC, LOOK_UPS)?.ratio.median),
+    },
+    Target {
+        what: "W1 `--static --train`, the 100 look-ups it was trained with / an empty program",
+        most: 0.65,
+        unit: "×",
+        measured: |results| Some(results.row("strings", FASTBOOT_TRAINED, LOOK_UPS)?.ratio.median),
     },
     Target {
         what: "W1 fastboot / rkyv, mapped, unchecked, whole process",
