@@ -40,6 +40,10 @@ use std::time::Duration;
 /// something else in the other.
 const MOST_PROOFS: usize = 4;
 
+/// How often an image is planned at most. What an object's unused parts hold is what was there before it, and where that is
+/// the address of something that is alive, it has to be kept; but which address it is can differ between the two runs.
+const MOST_PLANS: usize = 4;
+
 /// A finding that can be made an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Deny {
@@ -160,8 +164,9 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
 
     let mut placed = None;
     if !options.verbatim {
-        for attempt in ["", "-again"] {
-            placed = freezing.plan_and_place(attempt)?;
+        let mut also = HashSet::new();
+        for attempt in 1..=MOST_PLANS {
+            placed = freezing.plan_and_place(&mut also, attempt)?;
             if placed.is_some() {
                 break;
             }
@@ -333,9 +338,11 @@ impl Freezing<'_> {
         Ok(capture)
     }
 
-    /// Runs 1 and 2. `None` when something that is reachable did not come to lie in the image.
-    fn plan_and_place(&self, attempt: &str) -> Result<Option<Frozen>> {
-        let planned = self.first(Purpose::Plan, &format!("plan{attempt}"))?;
+    /// Runs 1 and 2, with the objects of `also` in the image, whatever leads to them. `None` when something that may be
+    /// reachable did not come to lie in the image: it is in `also` then, for the next attempt.
+    fn plan_and_place(&self, also: &mut HashSet<Allocation>, attempt: usize) -> Result<Option<Frozen>> {
+        let planned = self.first(Purpose::Plan, &format!("plan-{attempt}"))?;
+        let threads: Vec<u64> = planned.threads.iter().map(|thread| thread.key).collect();
         let inputs = Inputs::of(&planned.inputs, self.options, &self.binary.path);
         let bytes = planned.read_blocks()?;
         let heap = planned_heap(&planned, &bytes)?;
@@ -343,7 +350,9 @@ impl Freezing<'_> {
         let roots = planned.roots.iter().map(|root| (Origin::Root(root.name.clone()), Seed::Address(root.value)));
         let carried = statics.carried_as_left(&planned);
         let carried = carried.map(|(name, bytes)| (Origin::Static(name.to_owned()), Seed::Bytes(bytes)));
-        let (origins, seeds): (Vec<_>, Vec<_>) = roots.chain(carried).unzip();
+        let others = planned.blocks.iter().filter(|block| block.is_one_of(also, &threads));
+        let others = others.map(|block| (Origin::Remains, Seed::Address(block.address)));
+        let (origins, seeds): (Vec<_>, Vec<_>) = roots.chain(carried).chain(others).unzip();
         let mut marked = heap.mark(&seeds);
         if self.binary.pie {
             // Together, so that relocating them writes to few pages. Where a number only looks like a static pointer, the
@@ -351,20 +360,15 @@ impl Freezing<'_> {
             let executable = planned.process.exe_base..planned.process.exe_end;
             marked.bring_forward(|block| heap.may_point_into(block, &executable));
         }
-        let threads: Vec<u64> = planned.threads.iter().map(|thread| thread.key).collect();
         if !self.options.preferred.is_empty() {
-            marked.prefer(|number| {
-                let block = &planned.blocks[number as usize];
-                let key = threads.get(block.thread as usize);
-                key.is_some_and(|key| self.options.preferred.contains(&(*key, block.index)))
-            });
+            marked.prefer(|block| planned.blocks[block as usize].is_one_of(&self.options.preferred, &threads));
         }
         let plan = Plan::new(&planned.blocks, &marked, threads);
         drop(bytes);
-        let path = self.folder.join(format!("plan{attempt}.plan"));
+        let path = self.folder.join(format!("plan-{attempt}.plan"));
         plan.save(&planned, &path).with_context(|| format!("cannot write {}", path.display()))?;
 
-        let capture = self.run(Purpose::Place(&path), None, &format!("place{attempt}"))?;
+        let capture = self.run(Purpose::Place(&path), None, &format!("place-{attempt}"))?;
         let Counts { placed, strayed, overflowed, .. } = capture.counts;
         self.shell.verbose(format_args!(
             "{placed} of {} objects placed as planned, {} bytes alive in {} bytes of placements, {} of them in the cold \
@@ -379,11 +383,15 @@ impl Freezing<'_> {
         let data = image_data(&capture, &statics)?;
         let address = capture.data_address();
         let image = capture.process.home..address + data.len() as u64;
-        if let Some((at, block)) = mark::first_reference(&data, &capture.blocks, &image) {
+        let references = mark::references(&data, &capture.blocks, &image);
+        if let Some((at, block)) = references.first() {
             self.shell.verbose(format_args!(
-                "offset {at:#x} of the image data refers to {} bytes that were not planned to live on",
+                "{} words of the image data, the first at offset {at:#x}, refer to what was not planned to live on: {} bytes",
+                references.len(),
                 block.size
             ));
+            let threads: Vec<u64> = capture.threads.iter().map(|thread| thread.key).collect();
+            also.extend(references.iter().filter_map(|(_, block)| block.allocation(&threads)));
             return Ok(None);
         }
         let kinship = {

@@ -75,22 +75,26 @@ pub(crate) enum Origin {
     Root(String),
     /// The carried static of this name.
     Static(String),
+    /// What stood in unused parts of objects.
+    Remains,
 }
 
 impl Origin {
-    fn name(&self) -> &str {
-        let (Self::Root(name) | Self::Static(name)) = self;
-        name
+    fn name(&self) -> Option<&str> {
+        match self {
+            Self::Root(name) | Self::Static(name) => Some(name),
+            Self::Remains => None,
+        }
     }
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self {
-            Self::Root(_) => "root",
-            Self::Static(_) => "the carried static",
-        };
-        write!(f, "{what} `{}`", self.name())
+        match self {
+            Self::Root(name) => write!(f, "root `{name}`"),
+            Self::Static(name) => write!(f, "the carried static `{name}`"),
+            Self::Remains => f.write_str("unused parts of objects"),
+        }
     }
 }
 
@@ -295,7 +299,8 @@ impl Kinship {
         let shares = walk.shares();
         let by_marking = |placement: &Placement| match origins.get(placement.seed as usize) {
             Some(Origin::Root(_)) => Owner::Root(placement.seed),
-            _ => Owner::Statics,
+            Some(Origin::Static(_)) => Owner::Statics,
+            Some(Origin::Remains) | None => Owner::Shared,
         };
         let owners = walk.owners.iter().zip(placements);
         let owners = owners.map(|(owner, placement)| owner.unwrap_or_else(|| by_marking(placement))).collect();
@@ -387,7 +392,7 @@ impl<'a> Objects<'a> {
         match self.beginning(top) {
             Beginning::Value(root) => Some(&root.name),
             Beginning::Static(name, _) => Some(name),
-            Beginning::Marked(origin) => Some(origin.name()),
+            Beginning::Marked(origin) => origin.name(),
             Beginning::Unknown => None,
         }
     }

@@ -17,6 +17,18 @@ use std::path::Path;
 /// An allocation, the same one in every run: the key of its thread, and which one on that thread it is.
 pub(crate) type Allocation = (u64, u64);
 
+impl Block {
+    /// Which allocation it is; `threads` are the keys of the threads.
+    pub(crate) fn allocation(&self, threads: &[u64]) -> Option<Allocation> {
+        Some((*threads.get(self.thread as usize)?, self.index))
+    }
+
+    /// Whether it is one of these.
+    pub(crate) fn is_one_of(&self, allocations: &HashSet<Allocation>, threads: &[u64]) -> bool {
+        self.allocation(threads).is_some_and(|allocation| allocations.contains(&allocation))
+    }
+}
+
 /// Where the objects go.
 #[derive(Debug)]
 pub(crate) struct Plan {

@@ -39,8 +39,8 @@ fn source(number: usize) -> String {
 fn pages(templates: &Handlebars<'_>) -> Vec<String> {
     let items = json!([{"name": "first", "named": true}, {"named": false}, {"name": "third", "named": true}]);
     let page = |number: usize| {
-        let data =
-            json!({"title": format!("<{number}>"), "items": if number % 3 == 0 { json!([]) } else { items.clone() }});
+        let items = if number.is_multiple_of(3) { json!([]) } else { items.clone() };
+        let data = json!({"title": format!("<{number}>"), "items": items});
         templates.render(&number.to_string(), &data).expect("the template renders")
     };
     (0..100).map(page).collect()
