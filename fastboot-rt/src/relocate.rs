@@ -206,6 +206,7 @@ impl Mapped {
         Some(first & !(PAGE - 1)..(last + size_of::<u64>()).next_multiple_of(PAGE))
     }
 
+    /// Changes what may be done to pages, if there are any.
     fn protect(&self, pages: Option<&Range<usize>>, writable: bool) -> Result<(), Reason> {
         let Some(pages) = pages else { return Ok(()) };
         sys::protect(self.address + pages.start, pages.len(), writable).map_err(|errno| Reason::Protect { errno })

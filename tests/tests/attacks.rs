@@ -209,6 +209,7 @@ fn address_space_that_is_too_small() -> Result<()> {
 #[test]
 fn a_section_larger_than_a_limit_is_the_end() -> Result<()> {
     const SIGKILL: i32 = 9;
+    const SIGSEGV: i32 = 11;
     for link in Link::ALL {
         let (places, expected) = stage(link)?;
         blow_up_section(&places.section)?;
@@ -218,7 +219,7 @@ fn a_section_larger_than_a_limit_is_the_end() -> Result<()> {
             let run = Run::of(&mut without(&format!("{what}={LIMIT}"), &places.section)?)?;
             // The kernel, before there is a program, or the loader: there is nothing that the program could do.
             let told = format!("{link:?}, {what}: {}\n{}", run.status, run.stderr);
-            ensure!(matches!(run.status.signal(), Some(SIGKILL | 11)), "{told}");
+            ensure!(matches!(run.status.signal(), Some(SIGKILL | SIGSEGV)), "{told}");
         }
     }
     Ok(())

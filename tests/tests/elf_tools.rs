@@ -64,19 +64,18 @@ fn gdb_shows_what_is_in_the_image_and_who_calls_through_it() -> Result<()> {
     for link in Link::ALL {
         let Some(mut gdb) = tools::find("gdb") else { return Ok(()) };
         let built = Program { profile: "debuginfo", ..Program::new("sources").link(link) }.build()?;
-        gdb.args([
-            "-nx",
-            "-batch",
-            "-ex",
+        // Numbers that a closure in the image owns, and where a root's value is.
+        let commands = [
             "set debuginfod enabled off",
-            "-ex",
             "break sources::stop_here",
-            "-ex",
             "run",
-        ]);
-        // Numbers that a closure in the image owns.
-        gdb.args(["-ex", "print numbers.data_ptr", "-ex", "print numbers.data_ptr[0] * 100 + numbers.data_ptr[2]"]);
-        gdb.args(["-ex", "bt", "-ex", "set language c", "-ex", "print 'sources::WORDS'.value", "--args"]);
+            "print numbers.data_ptr",
+            "print numbers.data_ptr[0] * 100 + numbers.data_ptr[2]",
+            "bt",
+            "set language c",
+            "print 'sources::WORDS'.value",
+        ];
+        gdb.args(["-nx", "-batch"]).args(commands.iter().flat_map(|command| ["-ex", command])).arg("--args");
         let run = Run::of(gdb.arg(&built.embedded).arg("abort"))?;
         let said = format!("{}{}", run.stdout, run.stderr);
         let [numbers, sum, words] = ["$1 = ", "$2 = ", "$3 = "]
