@@ -233,7 +233,7 @@ impl Binary {
 
     /// Whether an image was embedded in the section. Its bytes may still be damaged.
     pub(crate) fn is_embedded(&self) -> bool {
-        let cold = |page: HeaderPage| page.header.flags & FLAG_COLD != 0;
+        let cold = |page: HeaderPage<'_>| page.header.flags & FLAG_COLD != 0;
         self.is_rewritten() && !HeaderPage::decode(self.section_bytes()).is_ok_and(cold)
     }
 

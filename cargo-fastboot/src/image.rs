@@ -20,7 +20,8 @@ use std::path::Path;
 #[derive(Debug)]
 pub(crate) struct Image {
     bytes: MmapMut,
-    page: HeaderPage,
+    header: Header,
+    tables: Vec<Table>,
 }
 
 /// What an image is made of, besides the capture.
@@ -119,7 +120,8 @@ impl Image {
         for table in page.tables() {
             page.table(table.kind, &bytes)?;
         }
-        let image = Self { bytes, page };
+        let (header, tables) = (page.header, page.tables().collect());
+        let image = Self { bytes, header, tables };
         for index in 0..image.root_count() as usize {
             image.root(index)?;
         }
@@ -175,20 +177,20 @@ impl Image {
 
     /// Sets these `FLAG_*` bits of the header, and clears those.
     pub(crate) fn change_flags(&mut self, set: u64, clear: u64) {
-        self.page.header.flags = self.page.header.flags & !clear | set;
-        let directory = HEADER_LEN + self.page.header.table_count as usize * TABLE_LEN;
-        let header = self.page.header.encode(&self.bytes[HEADER_LEN..directory]);
+        self.header.flags = self.header.flags & !clear | set;
+        let directory = HEADER_LEN + self.header.table_count as usize * TABLE_LEN;
+        let header = self.header.encode(&self.bytes[HEADER_LEN..directory]);
         self.bytes[..HEADER_LEN].copy_from_slice(&header);
     }
 
     /// Whether it is to be mapped without permission to write.
     pub(crate) fn is_read_only(&self) -> bool {
-        self.page.header.flags & FLAG_READ_ONLY != 0
+        self.header.flags & FLAG_READ_ONLY != 0
     }
 
     /// Whether it is none, but the tables of a cold binary.
     pub(crate) fn is_cold(&self) -> bool {
-        self.page.header.flags & FLAG_COLD != 0
+        self.header.flags & FLAG_COLD != 0
     }
 
     /// Its bytes.
@@ -211,22 +213,23 @@ impl Image {
 
     /// How many roots it holds.
     pub(crate) fn root_count(&self) -> u32 {
-        self.page.header.root_count
+        self.header.root_count
     }
 
     /// Its header.
     pub(crate) fn header(&self) -> &Header {
-        &self.page.header
+        &self.header
     }
 
     /// Its tables.
     pub(crate) fn tables(&self) -> impl Iterator<Item = &Table> {
-        self.page.tables()
+        self.tables.iter()
     }
 
     /// The bytes of a table.
     pub(crate) fn table(&self, kind: TableKind) -> Result<&[u8]> {
-        Ok(self.page.table(kind, &self.bytes)?)
+        let table = self.tables.iter().find(|table| table.kind == kind);
+        Ok(table.map_or(Ok(&[][..]), |table| table.bytes(&self.bytes))?)
     }
 
     /// Compares every page of the image data with its digest.
@@ -270,7 +273,7 @@ impl Image {
 
     /// Root number `index`, with its name and its type's name.
     pub(crate) fn root(&self, index: usize) -> Result<(Root, &str, &str)> {
-        let root = self.page.root(self.table(TableKind::Roots)?, index)?;
+        let root = self.header.root(self.table(TableKind::Roots)?, index)?;
         let strings = self.table(TableKind::Strings)?;
         let found = format::string_at(strings, root.name)
             .and_then(|(name, next)| Some((name, format::string_at(strings, next)?.0)));

@@ -416,6 +416,20 @@ impl Table {
             .finish()
     }
 
+    /// The table's bytes, their digest checked. `image` is the whole image, or as much of it as there is.
+    ///
+    /// # Errors
+    /// [`FormatError::Truncated`] and [`FormatError::Digest`].
+    pub fn bytes<'i>(&self, image: &'i [u8]) -> Result<&'i [u8], FormatError> {
+        let end = self.offset.saturating_add(self.length);
+        let range = usize::try_from(self.offset).ok().zip(usize::try_from(end).ok());
+        let Some(bytes) = range.and_then(|(start, end)| image.get(start..end)) else {
+            return Err(FormatError::Truncated { expected: end, found: image.len() as u64 });
+        };
+        self.verify(bytes)?;
+        Ok(bytes)
+    }
+
     /// Compares the digest of the table's bytes with the one stored.
     ///
     /// # Errors
@@ -629,22 +643,34 @@ impl Header {
     }
 }
 
-/// A decoded header page: the header and its directory, both checked.
+/// A header page: the header, decoded, and the directory, as it lies there; both checked.
 #[derive(Clone, Copy, Debug)]
-pub struct HeaderPage {
+pub struct HeaderPage<'a> {
     /// The header.
     pub header: Header,
-    tables: [Option<Table>; MAX_TABLES],
+    directory: &'a [[u8; TABLE_LEN]],
 }
 
-impl HeaderPage {
+/// The entry for a table in the directory of a header page that [`HeaderPage::decode`] accepted.
+#[inline]
+pub(crate) fn find(kind: TableKind, directory: &[[u8; TABLE_LEN]], header: &Header) -> Option<Table> {
+    for entry in directory {
+        match Table::decode(entry, header) {
+            Ok(table) if table.kind == kind => return Some(table),
+            _ => {}
+        }
+    }
+    None
+}
+
+impl<'a> HeaderPage<'a> {
     /// Decodes and checks the first page of an image. `bytes` may be longer than a page; the tables themselves are
     /// checked when they are read with [`HeaderPage::table`].
     ///
     /// # Errors
     /// [`FormatError::Cold`] for the placeholder of a cold binary, and every other [`FormatError`] for damage.
     #[inline]
-    pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, FormatError> {
         let short = |expected: usize| FormatError::Truncated { expected: expected as u64, found: bytes.len() as u64 };
         let Some(head) = bytes.first_chunk::<HEADER_LEN>() else {
             return Err(if bytes.starts_with(&MAGIC) { short(HEADER_LEN) } else { FormatError::Magic });
@@ -719,10 +745,11 @@ impl HeaderPage {
         if data_end.is_none_or(|end| end > header.length) {
             return field("data length", header.data_length);
         }
-        let mut tables: [Option<Table>; MAX_TABLES] = [None; MAX_TABLES];
-        for (index, entry) in directory.as_chunks::<TABLE_LEN>().0.iter().enumerate() {
+        let directory = directory.as_chunks::<TABLE_LEN>().0;
+        for (index, entry) in directory.iter().enumerate() {
             let table = Table::decode(entry, &header)?;
-            for other in tables.iter().take(index).flatten() {
+            for other in directory.iter().take(index) {
+                let other = Table::decode(other, &header)?;
                 if other.kind == table.kind {
                     return field("table kind", table.kind as u64);
                 }
@@ -730,23 +757,19 @@ impl HeaderPage {
                     return field("table offset", table.offset);
                 }
             }
-            if let Some(slot) = tables.get_mut(index) {
-                *slot = Some(table);
-            }
         }
-        Ok(Self { header, tables })
+        Ok(Self { header, directory })
     }
 
     /// The tables, in the order of the directory.
-    #[inline]
-    pub fn tables(&self) -> impl Iterator<Item = &Table> {
-        self.tables.iter().flatten()
+    pub fn tables(&self) -> impl Iterator<Item = Table> + use<'a> {
+        let header = self.header;
+        self.directory.iter().filter_map(move |entry| Table::decode(entry, &header).ok())
     }
 
     /// The directory's entry for a table; `None` when the image has no such table.
-    #[inline]
-    pub fn entry(&self, kind: TableKind) -> Option<&Table> {
-        self.tables().find(|table| table.kind == kind)
+    pub fn entry(&self, kind: TableKind) -> Option<Table> {
+        find(kind, self.directory, &self.header)
     }
 
     /// The bytes of a table, its digest checked; empty when the image has no such table.
@@ -755,17 +778,12 @@ impl HeaderPage {
     ///
     /// # Errors
     /// [`FormatError::Truncated`] and [`FormatError::Digest`].
-    pub fn table<'a>(&self, kind: TableKind, image: &'a [u8]) -> Result<&'a [u8], FormatError> {
-        let Some(table) = self.entry(kind) else { return Ok(&[]) };
-        let end = table.offset + table.length;
-        let bytes = usize::try_from(table.offset).ok().zip(usize::try_from(end).ok());
-        let Some(bytes) = bytes.and_then(|(start, end)| image.get(start..end)) else {
-            return Err(FormatError::Truncated { expected: end, found: image.len() as u64 });
-        };
-        table.verify(bytes)?;
-        Ok(bytes)
+    pub fn table<'i>(&self, kind: TableKind, image: &'i [u8]) -> Result<&'i [u8], FormatError> {
+        self.entry(kind).map_or(Ok(&[]), |table| table.bytes(image))
     }
+}
 
+impl Header {
     /// Entry `index` of the root directory, whose bytes are `roots`.
     ///
     /// # Errors
@@ -773,7 +791,7 @@ impl HeaderPage {
     #[inline]
     pub fn root(&self, roots: &[u8], index: usize) -> Result<Root, FormatError> {
         match roots.as_chunks::<ROOT_LEN>().0.get(index) {
-            Some(entry) => Root::decode(entry, &self.header),
+            Some(entry) => Root::decode(entry, self),
             None => Err(FormatError::Truncated {
                 expected: (index as u64 + 1).saturating_mul(ROOT_LEN as u64),
                 found: roots.len() as u64,

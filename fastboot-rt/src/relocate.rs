@@ -10,7 +10,8 @@
 //! An image that is not at home has the distance added to each of its pointers into itself, if it knows them all.
 
 use crate::format::{
-    self, FLAG_READ_ONLY, FLAG_RELOCATABLE, FormatError, HOME_STEP, HOME_WINDOW, Header, HeaderPage, PAGE, TableKind,
+    self, FLAG_READ_ONLY, FLAG_RELOCATABLE, FormatError, HEADER_LEN, HOME_STEP, HOME_WINDOW, Header, HeaderPage, PAGE,
+    TABLE_LEN, Table, TableKind,
 };
 use crate::section::Program;
 use crate::sys::{self, Descriptor};
@@ -36,41 +37,43 @@ pub(crate) struct Stored {
 }
 
 impl Stored {
-    /// Reads the header page and checks that the image is as long as it says.
-    pub(crate) fn header_page(&self) -> Result<HeaderPage, Reason> {
+    /// Reads the header and checks that the image is as long as it says.
+    pub(crate) fn header(&self) -> Result<Header, Reason> {
         let mut first = [0; PAGE];
         let told = |errno| Reason::File { call: "read it", errno };
         let read = self.file.read_at(&mut first, self.offset).map_err(told)?;
-        let page = HeaderPage::decode(first.get(..read).unwrap_or(&[])).map_err(Reason::Format)?;
-        let (expected, found) = (page.header.length, self.length);
+        let header = HeaderPage::decode(first.get(..read).unwrap_or(&[])).map_err(Reason::Format)?.header;
+        let (expected, found) = (header.length, self.length);
         if found < expected {
             return Err(Reason::Format(FormatError::Truncated { expected, found }));
         }
         if found > expected {
             return Err(Reason::Format(FormatError::Field { field: "length of the file", found }));
         }
-        Ok(page)
+        Ok(header)
     }
 
-    /// Maps the image in one of its places.
-    pub(crate) fn map(&self, page: HeaderPage) -> Result<Mapped, Reason> {
-        let length = page.header.length as usize;
-        let writable = page.header.flags & FLAG_READ_ONLY == 0;
-        for place in places(&page.header) {
+    /// Maps the image in one of its places. `header` is what was read of it.
+    pub(crate) fn map(&self, header: Header) -> Result<Mapped, Reason> {
+        let length = header.length as usize;
+        let writable = header.flags & FLAG_READ_ONLY == 0;
+        for place in places(&header) {
             match sys::map_private(&self.file, self.offset, length, place, writable) {
-                Ok(address) if address == place => return Ok(Mapped { page, address, writable }),
+                Ok(address) if address == place => return Mapped { header, address, writable }.unchanged(),
                 Ok(address) => sys::release(address, length),
-                Err(errno) => return Err(Reason::Map { length: page.header.length, errno }),
+                Err(errno) => return Err(Reason::Map { length: header.length, errno }),
             }
         }
-        Err(Reason::home(&page.header, libc::EEXIST))
+        Err(Reason::home(&header, libc::EEXIST))
     }
 }
 
-/// An image that is mapped, and its header, decoded.
+/// An image that is mapped, and its header, decoded. Small enough to be passed on without a call of `memcpy`, whose code
+/// would be a page fault more.
 pub(crate) struct Mapped {
-    pub(crate) page: HeaderPage,
-    /// Where it is: the address of a page, with `page.header.length` readable bytes behind it.
+    pub(crate) header: Header,
+    /// Where it is: the address of a page, with `header.length` readable bytes behind it, the first of which were accepted
+    /// by [`HeaderPage::decode`].
     pub(crate) address: usize,
     /// Whether the mapping may be written to.
     pub(crate) writable: bool,
@@ -79,33 +82,54 @@ pub(crate) struct Mapped {
 impl Mapped {
     /// Length in bytes.
     pub(crate) fn length(&self) -> usize {
-        self.page.header.length as usize
+        self.header.length as usize
     }
 
     /// How far it is from home; 0 at home.
     pub(crate) fn distance(&self) -> u64 {
-        (self.address as u64).wrapping_sub(self.page.header.home)
+        (self.address as u64).wrapping_sub(self.header.home)
+    }
+
+    /// Bytes of the image outside of its data; `offset + length` is at most `header.length`.
+    #[inline]
+    fn bytes(&self, offset: usize, length: usize) -> &[u8] {
+        // SAFETY: whoever made this found `header.length` bytes to be mapped and readable at `address`, and the caller asks
+        // for some of them. Nobody writes to what lies outside of the image data. The mapping is removed by `unmap` alone,
+        // which takes `self`.
+        unsafe { core::slice::from_raw_parts(ptr::with_exposed_provenance::<u8>(self.address + offset), length) }
+    }
+
+    /// Requires that what is mapped is what was read before.
+    fn unchanged(self) -> Result<Self, Reason> {
+        // An image has at least a page: its length is a multiple of one, and not 0.
+        match HeaderPage::decode(self.bytes(0, PAGE)) {
+            Ok(page) if page.header == self.header => Ok(self),
+            _ => {
+                self.unmap();
+                Err(Reason::Untrusted("it is being written to"))
+            }
+        }
+    }
+
+    /// The directory's entry for a table; `None` when the image has no such table.
+    #[inline]
+    pub(crate) fn entry(&self, kind: TableKind) -> Option<Table> {
+        // Decoding found the directory in the header page.
+        let directory = self.bytes(HEADER_LEN, self.header.table_count as usize * TABLE_LEN);
+        format::find(kind, directory.as_chunks().0, &self.header)
     }
 
     /// The bytes of a table; empty when there is none. Not checked yet.
     #[inline]
     pub(crate) fn table(&self, kind: TableKind) -> &[u8] {
-        let Some(table) = self.page.entry(kind) else { return &[] };
-        // SAFETY: whoever made this found `page.header.length` bytes to be mapped and readable at `address`, and decoding
-        // proved offset + length to be at most that. Tables lie outside of the image data, so nobody writes to them. The
-        // mapping is removed by `unmap` alone, which takes `self`.
-        unsafe {
-            core::slice::from_raw_parts(
-                ptr::with_exposed_provenance::<u8>(self.address + table.offset as usize),
-                table.length as usize,
-            )
-        }
+        // Decoding an entry proves that offset + length is at most the image's length, and outside of its data.
+        self.entry(kind).map_or(&[], |table| self.bytes(table.offset as usize, table.length as usize))
     }
 
     /// Compares a table's digest; nothing to compare when there is none.
     #[inline]
     pub(crate) fn verify(&self, kind: TableKind) -> Result<(), Reason> {
-        match self.page.entry(kind) {
+        match self.entry(kind) {
             Some(entry) => entry.verify(self.table(kind)).map_err(Reason::Format),
             None => Ok(()),
         }
@@ -116,7 +140,7 @@ impl Mapped {
     #[inline(never)]
     pub(crate) fn verify_relocations(&self, kind: TableKind) -> Result<(), Reason> {
         self.verify(kind)?;
-        match format::relocations(self.table(kind), &self.page.header).find_map(Result::err) {
+        match format::relocations(self.table(kind), &self.header).find_map(Result::err) {
             Some(error) => Err(Reason::Format(error)),
             None => Ok(()),
         }
@@ -129,14 +153,14 @@ impl Mapped {
     #[cold]
     pub(crate) unsafe fn move_home(&mut self) -> Result<(), Reason> {
         let mut refused = None;
-        for place in places(&self.page.header) {
+        for place in places(&self.header) {
             // SAFETY: the caller's promise.
             match unsafe { self.move_to(place) } {
                 Ok(()) => return Ok(()),
                 Err(errno) => refused = refused.or(Some(errno)),
             }
         }
-        Err(Reason::home(&self.page.header, refused.unwrap_or(0)))
+        Err(Reason::home(&self.header, refused.unwrap_or(0)))
     }
 
     /// Moves the image to `place`, if nothing is there.
@@ -164,10 +188,10 @@ impl Mapped {
     /// The image belongs to this program and is in one of its places, and nothing refers to its data.
     #[inline]
     pub(crate) unsafe fn relocate(&mut self, program: &Program) -> Result<(), Reason> {
-        let slide = (program.exe_base as u64).wrapping_sub(self.page.header.exe_base);
+        let slide = (program.exe_base as u64).wrapping_sub(self.header.exe_base);
         let distance = self.distance();
         if slide == 0 && distance == 0 {
-            return self.set_writable(self.page.header.flags & FLAG_READ_ONLY == 0);
+            return self.set_writable(self.header.flags & FLAG_READ_ONLY == 0);
         }
         // SAFETY: the caller's promise.
         unsafe { self.relocate_by(slide, distance) }
@@ -180,7 +204,7 @@ impl Mapped {
     #[cold]
     #[inline(never)]
     unsafe fn relocate_by(&mut self, slide: u64, distance: u64) -> Result<(), Reason> {
-        let read_only = self.page.header.flags & FLAG_READ_ONLY != 0;
+        let read_only = self.header.flags & FLAG_READ_ONLY != 0;
         if distance != 0 {
             self.verify_relocations(TableKind::ImagePointers)?;
         }
@@ -200,18 +224,21 @@ impl Mapped {
 
     /// The pages from the first word that a relocation table lists to its last, as distances from the image's address.
     fn pages_with(&self, kind: TableKind) -> Option<Range<usize>> {
-        let mut offsets = format::relocations(self.table(kind), &self.page.header).flatten();
+        let mut offsets = format::relocations(self.table(kind), &self.header).flatten();
         let first = offsets.next()? as usize;
         let last = offsets.last().map_or(first, |last| last as usize);
         Some(first & !(PAGE - 1)..(last + size_of::<u64>()).next_multiple_of(PAGE))
     }
 
     /// Changes what may be done to pages, if there are any.
+    #[cold]
+    #[inline(never)]
     fn protect(&self, pages: Option<&Range<usize>>, writable: bool) -> Result<(), Reason> {
         let Some(pages) = pages else { return Ok(()) };
         sys::protect(self.address + pages.start, pages.len(), writable).map_err(|errno| Reason::Protect { errno })
     }
 
+    #[inline]
     fn set_writable(&mut self, writable: bool) -> Result<(), Reason> {
         if self.writable != writable {
             self.protect(Some(&(0..self.length())), writable)?;
@@ -225,7 +252,7 @@ impl Mapped {
     /// # Safety
     /// The mapping is writable, and nothing refers to the image data.
     unsafe fn add_to_each(&self, kind: TableKind, distance: u64) {
-        for offset in format::relocations(self.table(kind), &self.page.header).flatten() {
+        for offset in format::relocations(self.table(kind), &self.header).flatten() {
             let word = ptr::with_exposed_provenance_mut::<u64>(self.address + offset as usize);
             // SAFETY: `relocations` keeps to eight bytes inside the image data; the rest is the caller's promise. Packed
             // structs hold unaligned words.

@@ -86,7 +86,7 @@ impl Program {
 
     /// What the section of a cold binary holds that was built to freeze itself, checked.
     pub(crate) fn cold_tables(&self) -> Option<Mapped> {
-        let tables = image(self).ok().filter(|found| found.page.header.flags & FLAG_COLD != 0)?;
+        let tables = image(self).ok().filter(|found| found.header.flags & FLAG_COLD != 0)?;
         tables.verify(TableKind::Statics).ok()?;
         let sound = format::statics(tables.table(TableKind::Statics)).all(|entry| entry.is_ok());
         sound.then_some(tables)
@@ -103,10 +103,10 @@ pub(crate) fn image(program: &Program) -> Result<Mapped, Reason> {
     let first = unsafe {
         core::slice::from_raw_parts(ptr::with_exposed_provenance::<u8>(segment.address), segment.length.min(PAGE))
     };
-    let page = HeaderPage::decode(first).map_err(Reason::Format)?;
-    let (expected, found) = (page.header.length, segment.length as u64);
+    let header = HeaderPage::decode(first).map_err(Reason::Format)?.header;
+    let (expected, found) = (header.length, segment.length as u64);
     if expected > found {
         return Err(Reason::Format(FormatError::Truncated { expected, found }));
     }
-    Ok(Mapped { page, address: segment.address, writable: segment.writable })
+    Ok(Mapped { header, address: segment.address, writable: segment.writable })
 }

@@ -304,7 +304,7 @@ pub(crate) fn try_cache_again(outcome: &mut Outcome, program: &Program, cache: &
 #[inline]
 fn from_section(program: &mut Program) -> Result<Thawed, Reason> {
     let mut image = section::image(program)?;
-    accept(&image.page.header, program)?;
+    accept(&image.header, program)?;
     // Without names of types: what was embedded by identity has the types of this binary, and reading the names of all of
     // them costs page faults.
     check(&image, program, false)?;
@@ -322,15 +322,15 @@ fn from_section(program: &mut Program) -> Result<Thawed, Reason> {
 
 /// `identity` is the program's own; `None` if its author promises that the image fits it.
 fn from_file(source: Source, stored: &Stored, identity: Option<[u8; 32]>, program: &Program) -> Result<Thawed, Reason> {
-    let page = stored.header_page()?;
-    if let Some(expected) = identity.filter(|identity| *identity != page.header.identity) {
-        return Err(Reason::Identity { expected, found: page.header.identity });
+    let header = stored.header()?;
+    if let Some(expected) = identity.filter(|identity| *identity != header.identity) {
+        return Err(Reason::Identity { expected, found: header.identity });
     }
-    accept(&page.header, program)?;
-    if page.header.flags & FLAG_VERITY != 0 && !stored.file.has_verity() {
+    accept(&header, program)?;
+    if header.flags & FLAG_VERITY != 0 && !stored.file.has_verity() {
         return Err(Reason::Untrusted("it is to be protected by fs-verity, and is not"));
     }
-    let mut image = stored.map(page)?;
+    let mut image = stored.map(header)?;
     let used = check(&image, program, true).and_then(|()| {
         // SAFETY: the image passed `check`, and it has the identity of this program, or its author promised in `install!`
         // that it is as good.
@@ -362,10 +362,10 @@ fn accept(header: &Header, program: &Program) -> Result<(), Reason> {
 /// alignments, and, if asked, the names of their types.
 #[inline]
 fn check(image: &Mapped, program: &Program, type_names: bool) -> Result<(), Reason> {
-    let header = &image.page.header;
+    let header = &image.header;
     image.verify(TableKind::Roots)?;
     image.verify(TableKind::Carried)?;
-    if image.page.entry(TableKind::StaticPointers).is_some() {
+    if image.entry(TableKind::StaticPointers).is_some() {
         image.verify_relocations(TableKind::StaticPointers)?;
     }
     let entries = image.table(TableKind::Roots);
@@ -375,7 +375,7 @@ fn check(image: &Mapped, program: &Program, type_names: bool) -> Result<(), Reas
         if expected > header.root_count as usize {
             continue;
         }
-        let root = image.page.root(entries, index).map_err(Reason::Format)?;
+        let root = image.header.root(entries, index).map_err(Reason::Format)?;
         let same = root.size == record.size() as u64 && root.align == record.align() as u64;
         let same_name = || format::digest(record.type_name().as_bytes()) == root.type_digest;
         if !same || (type_names && !same_name()) {
@@ -416,11 +416,11 @@ unsafe fn use_it(image: &mut Mapped, program: &Program, source: Source) -> Resul
     roots::set_thawed_from(source);
     Ok(Thawed {
         source,
-        roots: image.page.header.root_count,
+        roots: image.header.root_count,
         address: image.address,
         length: image.length(),
         relocated: image.distance() != 0,
-        cpu: image.page.header.cpu,
+        cpu: image.header.cpu,
     })
 }
 
@@ -431,7 +431,7 @@ unsafe fn use_it(image: &mut Mapped, program: &Program, source: Source) -> Resul
 /// what the statics hold now.
 #[inline]
 unsafe fn restore(image: &Mapped, exe_base: usize) {
-    for entry in format::carried(image.table(TableKind::Carried), &image.page.header).flatten() {
+    for entry in format::carried(image.table(TableKind::Carried), &image.header).flatten() {
         let from = ptr::with_exposed_provenance::<u8>(image.address + entry.offset as usize);
         let to = ptr::with_exposed_provenance_mut::<u8>(exe_base.wrapping_add(entry.address as usize));
         // SAFETY: `check` found the target inside a writable segment of the executable and the source inside the image
@@ -449,7 +449,7 @@ unsafe fn restore(image: &Mapped, exe_base: usize) {
 unsafe fn publish(image: &Mapped) {
     let entries = image.table(TableKind::Roots);
     for (index, record) in roots::all().enumerate() {
-        if let Ok(root) = image.page.root(entries, index) {
+        if let Ok(root) = image.header.root(entries, index) {
             // A value without bytes has no place in the image.
             let distance = if root.size == 0 { 0 } else { image.distance() };
             let value = root.value.wrapping_add(distance) as usize;

@@ -203,9 +203,9 @@ fn remove_carried(snapshot: &Path, addresses: &Range<u64>) -> Result<()> {
     ensure!(kept.len() < entries.len(), "nothing at {addresses:x?} is carried");
     let kept: Vec<u8> = kept.into_iter().flatten().copied().collect();
 
-    let shorter = Table { length: kept.len() as u64, digest: digest(&kept), ..*table };
-    let tables = page.tables().map(|table| if table.kind == TableKind::Carried { &shorter } else { table });
-    let directory: Vec<u8> = tables.flat_map(Table::encode).collect();
+    let shorter = Table { length: kept.len() as u64, digest: digest(&kept), ..table };
+    let tables = page.tables().map(|table| if table.kind == TableKind::Carried { shorter } else { table });
+    let directory: Vec<u8> = tables.flat_map(|table| table.encode()).collect();
     let header = page.header.encode(&directory);
     bytes[start..start + kept.len()].copy_from_slice(&kept);
     bytes[..HEADER_LEN].copy_from_slice(&header);

@@ -154,7 +154,7 @@ fn read(image: &[u8]) -> Result<(), FormatError> {
     let table = |kind| page.table(kind, image);
     let roots = table(TableKind::Roots)?;
     for index in 0..roots.len() / ROOT_LEN + 1 {
-        let Ok(root) = page.root(roots, index) else { continue };
+        let Ok(root) = header.root(roots, index) else { continue };
         let value = root.value.wrapping_sub(header.home);
         assert!(root.align.is_power_of_two() && root.value.is_multiple_of(root.align));
         assert!(root.size == 0 || data.contains(&value) && root.size <= data.end - value, "a root outside of the data");

@@ -27,7 +27,7 @@ fn sample() -> (Header, Vec<u8>, Vec<u8>) {
 
 fn read(image: &[u8]) -> Result<(Header, Root), FormatError> {
     let page = HeaderPage::decode(image)?;
-    let root = page.root(page.table(TableKind::Roots, image)?, 0)?;
+    let root = page.header.root(page.table(TableKind::Roots, image)?, 0)?;
     Ok((page.header, root))
 }
 
@@ -118,10 +118,10 @@ fn roots_outside_the_data_are_refused() {
         Root { value: root.value + 4, ..root },
         Root { value: 0, size: 0, ..root },
     ] {
-        assert!(page.root(&bad.encode(), 0).is_err(), "accepted {bad:?}");
+        assert!(page.header.root(&bad.encode(), 0).is_err(), "accepted {bad:?}");
     }
     let zero_sized = Root { value: 8, size: 0, ..root };
-    assert_eq!(page.root(&zero_sized.encode(), 0), Ok(zero_sized));
+    assert_eq!(page.header.root(&zero_sized.encode(), 0), Ok(zero_sized));
 }
 
 #[test]
@@ -327,7 +327,7 @@ fn a_layout_reads_back() {
 
     let page = HeaderPage::decode(&image).unwrap();
     assert_eq!((page.header, page.tables().count()), (layout.header, 4));
-    let found = page.root(page.table(TableKind::Roots, &image).unwrap(), 0).unwrap();
+    let found = page.header.root(page.table(TableKind::Roots, &image).unwrap(), 0).unwrap();
     assert_eq!((found.value, found.type_digest), (value, digest(b"u8")));
     let names = page.table(TableKind::Strings, &image).unwrap();
     assert_eq!(string_at(names, found.name).unwrap().0, "krate::ROOT");
