@@ -51,8 +51,8 @@ pub(crate) enum Size {
 }
 
 /// How many processes are alive at once when their memory is looked at.
-const PROCESSES: usize = 20;
-/// A program that takes longer than this, in microseconds, is not counted and not started twenty times in a quick run.
+const PROCESSES: usize = 50;
+/// A program that takes longer than this, in microseconds, is not counted and not started that often in a quick run.
 const SLOW: f64 = 20_000.0;
 
 /// What the command line asks for.

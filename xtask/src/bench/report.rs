@@ -83,7 +83,7 @@ fn times(table: &Measured) -> String {
 
 fn costs(table: &Measured) -> String {
     let mut text =
-        "| program | task | page faults | system calls | instructions | private | share of 20 | binary | data \
+        "| program | task | page faults | system calls | instructions | private | share of 50 | binary | data \
                     | build | thaw |\n|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n"
             .to_owned();
     for row in &table.rows {
