@@ -95,7 +95,8 @@ pub(crate) fn bench(flags: &[String]) -> Result<()> {
     let page_cache = has_strings.then(|| page_cache::page_cache(&mut workshop)).transpose()?.unwrap_or_default();
     let scaling = options.scaling.then(|| scaling::scaling(&mut workshop, options.size)).transpose()?;
     machine.look_again()?;
-    let results = Results { machine, size: options.size, tables, scan, page_cache, scaling };
+    let size = options.size;
+    let results = Results { machine, size, tables, scan, page_cache, scaling };
     write(&workshop.folder, &results)?;
     if options.readme {
         let summary = report::summary(&results).context("README.md shows W1, which was not measured")?;
@@ -175,6 +176,7 @@ fn write(folder: &Path, results: &Results) -> Result<()> {
     }
     if let Some(scaling) = &results.scaling {
         write("size.svg", &plot::lines("Whole process, by size of the image", "MB", &scaling.by_size))?;
+        write("thaw.svg", &plot::lines("The thaw alone, by size of the image", "MB", &scaling.thaw))?;
         write("look-ups.svg", &plot::lines("Whole process, by look-ups in W1", "look-ups", &scaling.by_look_ups))?;
     }
     eprintln!("xtask: results, tables and plots are in {}", folder.display());

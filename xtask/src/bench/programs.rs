@@ -31,6 +31,13 @@ impl Made {
         Self { binary, workload, environment, binary_bytes: 0, data_bytes: 0, build: None }
     }
 
+    /// With another variable in its environment, in place of one of the same name.
+    pub(crate) fn with(mut self, name: &'static str, value: PathBuf) -> Self {
+        self.environment.retain(|(other, _)| *other != name);
+        self.environment.push((name, value));
+        self
+    }
+
     /// The program, called with these arguments.
     pub(crate) fn command(&self, arguments: &[String]) -> Command {
         let mut command = Command::new(&self.binary);

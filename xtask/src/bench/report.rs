@@ -42,14 +42,20 @@ pub(crate) fn markdown(results: &Results) -> String {
         text += "\n## W1, 100 look-ups, by what the page cache has of the file\n\n\
                  | program | the file was | median | p10 – p90 | page faults |\n|---|---|--:|--:|--:|\n";
         for state in &results.page_cache {
-            let [low, middle, high] = [state.wall.p10, state.wall.median, state.wall.p90].map(time);
+            let [low, middle, high] = times_of(state.wall);
             text +=
                 &format!("| {} | {} | {middle} | {low} – {high} | {:.0} |\n", state.program, state.state, state.faults);
         }
     }
     if let Some(scaling) = &results.scaling {
         text += &format!("\n## By size of the image\n\n{}", curves(&scaling.by_size, "MB"));
-        text += &format!("\nThe thaw alone:\n\n{}", curves(std::slice::from_ref(&scaling.thaw), "MB"));
+        text += &format!("\nThe thaw alone:\n\n{}", curves(&scaling.thaw, "MB"));
+        text += "\nHow it grows, in nanoseconds for each megabyte from the smallest image to the largest:\n\n\
+                 | source | median | p10 – p90 |\n|---|--:|--:|\n";
+        for growth in &scaling.growth {
+            let Spread { p10, median, p90 } = growth.per_megabyte;
+            text += &format!("| {} | {median:.2} ns | {p10:.2} – {p90:.2} ns |\n", growth.source);
+        }
         text += &format!("\n## By number of look-ups, W1\n\n{}", curves(&scaling.by_look_ups, "look-ups"));
         text += "\n## Where they cross\n\n";
         scaling.crossings.iter().for_each(|crossing| text += &format!("- {crossing}\n"));
@@ -156,6 +162,10 @@ pub(crate) fn time(microseconds: f64) -> String {
         milli if milli < 10_000_000.0 => format!("{:.0} ms", milli / 1e3),
         more => format!("{:.1} s", more / 1e6),
     }
+}
+
+fn times_of(spread: Spread) -> [String; 3] {
+    [spread.p10, spread.median, spread.p90].map(time)
 }
 
 fn bytes(bytes: u64) -> String {

@@ -50,7 +50,13 @@ const TARGETS: &[Target] = &[
         what: "thaw of the largest image, section, non-PIE",
         most: 5.0,
         unit: "µs",
-        measured: |results| Some(results.scaling.as_ref()?.thaw.points.last()?.1.median),
+        measured: |results| Some(results.scaling.as_ref()?.thaw.first()?.points.last()?.1.median),
+    },
+    Target {
+        what: "growth of the thaw with the image, section, non-PIE",
+        most: 1.0,
+        unit: "ns/MB",
+        measured: |results| Some(results.scaling.as_ref()?.growth.first()?.per_megabyte.median),
     },
     Target {
         what: "W1 page faults above an empty program's, 100 random look-ups",
