@@ -7,6 +7,7 @@
 //! memory    of processes that are alive at once        │
 //! count     system calls and instructions              ├─ results ─ report, plot, readme, targets
 //! thaw      by the program's own account               │
+//! refused   images that are there and not used         │
 //! scan      reading all of a value                     │
 //! page_cache  with the file in other states            │
 //! scaling   by size of the image, by look-ups          ┘
@@ -21,6 +22,7 @@ mod page_cache;
 mod plot;
 mod programs;
 mod readme;
+mod refused;
 mod report;
 mod results;
 mod rounds;
@@ -93,10 +95,11 @@ pub(crate) fn bench(flags: &[String]) -> Result<()> {
     let has_strings = options.tables.contains(&Table::Strings);
     let scan = has_strings.then(|| scan::scan(&mut workshop, options.size)).transpose()?;
     let page_cache = has_strings.then(|| page_cache::page_cache(&mut workshop)).transpose()?.unwrap_or_default();
+    let refused = has_strings.then(|| refused::refused(&mut workshop)).transpose()?.unwrap_or_default();
     let scaling = options.scaling.then(|| scaling::scaling(&mut workshop, options.size)).transpose()?;
     machine.look_again()?;
     let size = options.size;
-    let results = Results { machine, size, tables, scan, page_cache, scaling };
+    let results = Results { machine, size, tables, scan, page_cache, refused, scaling };
     write(&workshop.folder, &results)?;
     if options.readme {
         let summary = report::summary(&results).context("README.md shows W1, which was not measured")?;

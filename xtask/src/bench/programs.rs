@@ -220,8 +220,8 @@ impl Workshop {
     }
 }
 
-/// The name of the copy of a binary.
-fn file_name(program: Program, workload: &str) -> String {
+/// The name of the copy of a binary, or of its snapshot.
+pub(crate) fn file_name(program: Program, workload: &str) -> String {
     let flags = |flags: &[&str]| flags.concat().replace("--", "-");
     match program {
         Program::Empty([]) => "empty".to_owned(),

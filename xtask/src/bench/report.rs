@@ -47,6 +47,13 @@ pub(crate) fn markdown(results: &Results) -> String {
                 &format!("| {} | {} | {middle} | {low} – {high} | {:.0} |\n", state.program, state.state, state.faults);
         }
     }
+    if !results.refused.is_empty() {
+        text += "\n## W1, an image that is refused\n\n| why | median | p10 – p90 |\n|---|--:|--:|\n";
+        for refused in &results.refused {
+            let [low, middle, high] = times_of(refused.time);
+            text += &format!("| {} | {middle} | {low} – {high} |\n", refused.why);
+        }
+    }
     if let Some(scaling) = &results.scaling {
         text += &format!("\n## By size of the image\n\n{}", curves(&scaling.by_size, "MB"));
         text += &format!("\nThe thaw alone:\n\n{}", curves(&scaling.thaw, "MB"));

@@ -4,6 +4,7 @@ use super::Size;
 use super::machine::Machine;
 use super::memory::Memory;
 use super::page_cache::State;
+use super::refused::Refused;
 use super::scaling::Scaling;
 use super::scan::Scan;
 use super::statistics::Spread;
@@ -17,6 +18,7 @@ pub(crate) struct Results {
     pub(crate) tables: Vec<Measured>,
     pub(crate) scan: Option<Scan>,
     pub(crate) page_cache: Vec<State>,
+    pub(crate) refused: Vec<Refused>,
     pub(crate) scaling: Option<Scaling>,
 }
 

@@ -59,6 +59,12 @@ const TARGETS: &[Target] = &[
         measured: |results| Some(results.scaling.as_ref()?.growth.first()?.per_megabyte.median),
     },
     Target {
+        what: "W1 an image that is refused, the slowest reason",
+        most: 50.0,
+        unit: "µs",
+        measured: |results| worst(results.refused.iter().map(|refused| refused.time.median)),
+    },
+    Target {
         what: "W1 page faults above an empty program's, 100 random look-ups",
         most: 50.0,
         unit: "faults",
@@ -83,6 +89,11 @@ const TARGETS: &[Target] = &[
         measured: |results| Some(results.scan.as_ref()?.ratio.median),
     },
 ];
+
+/// The largest, if there is any.
+fn worst(measured: impl Iterator<Item = f64>) -> Option<f64> {
+    measured.max_by(f64::total_cmp)
+}
 
 /// A table of the targets and what was measured.
 pub(crate) fn table(results: &Results) -> String {
