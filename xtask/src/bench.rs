@@ -10,12 +10,14 @@
 //! refused   images that are there and not used         │
 //! scan      reading all of a value                     │
 //! page_cache  with the file in other states            │
-//! scaling   by size of the image, by look-ups          ┘
+//! scaling   by size of the image, by look-ups          │
+//! freeze    what making an image takes                 ┘
 //! ```
 //!
 //! How to measure start-up, and why so: docs/measuring.md.
 
 mod count;
+mod freeze;
 mod machine;
 mod memory;
 mod page_cache;
@@ -65,18 +67,19 @@ struct Options {
     readme: bool,
     tables: Vec<Table>,
     scaling: bool,
+    freeze: bool,
 }
 
 impl Options {
     fn parse(flags: &[String]) -> Self {
         let has = |name: &str| flags.iter().any(|flag| flag.strip_prefix("--") == Some(name));
-        let mut tables: Vec<Table> = Table::ALL.into_iter().filter(|table| has(table.name())).collect();
-        let mut scaling = has("scaling");
-        if tables.is_empty() && !scaling {
-            (tables, scaling) = (Table::ALL.into(), true);
-        }
+        let other = ["scaling", "freeze"];
+        let all = !Table::ALL.iter().map(|table| table.name()).chain(other).any(has);
+        let [scaling, freeze] = other.map(|part| all || has(part));
+        let tables = Table::ALL.into_iter().filter(|table| all || has(table.name())).collect();
         let size = if has("quick") { Size::Quick } else { Size::Full };
-        Self { size, json: has("json"), check: has("check"), readme: has("readme"), tables, scaling }
+        let [json, check, readme] = ["json", "check", "readme"].map(has);
+        Self { size, json, check, readme, tables, scaling, freeze }
     }
 }
 
@@ -97,9 +100,10 @@ pub(crate) fn bench(flags: &[String]) -> Result<()> {
     let page_cache = has_strings.then(|| page_cache::page_cache(&mut workshop)).transpose()?.unwrap_or_default();
     let refused = has_strings.then(|| refused::refused(&mut workshop)).transpose()?.unwrap_or_default();
     let scaling = options.scaling.then(|| scaling::scaling(&mut workshop, options.size)).transpose()?;
+    let freeze = options.freeze.then(|| freeze::freeze(&mut workshop, options.size)).transpose()?.unwrap_or_default();
     machine.look_again()?;
     let size = options.size;
-    let results = Results { machine, size, tables, scan, page_cache, refused, scaling };
+    let results = Results { machine, size, tables, scan, page_cache, refused, scaling, freeze };
     write(&workshop.folder, &results)?;
     if options.readme {
         let summary = report::summary(&results).context("README.md shows W1, which was not measured")?;

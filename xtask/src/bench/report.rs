@@ -1,5 +1,6 @@
 //! The results as Markdown.
 
+use super::freeze::Freeze;
 use super::results::{Measured, MeasuredRow, Results};
 use super::rows::{BINCODE, EMPTY, EMPTY_STATIC, FASTBOOT_COLD, RKYV, TEXT};
 use super::scaling::Curve;
@@ -67,6 +68,9 @@ pub(crate) fn markdown(results: &Results) -> String {
         text += "\n## Where they cross\n\n";
         scaling.crossings.iter().for_each(|crossing| text += &format!("- {crossing}\n"));
     }
+    if !results.freeze.is_empty() {
+        text += &format!("\n## Freezing\n\n{}", freezes(&results.freeze));
+    }
     text + &format!("\n## Targets\n\n{}", targets::table(results))
 }
 
@@ -114,6 +118,26 @@ fn costs(table: &Measured) -> String {
             if row.data_bytes == 0 { BLANK.to_owned() } else { bytes(row.data_bytes) },
             row.build.map_or(BLANK.to_owned(), |seconds| format!("{seconds:.1} s")),
             row.thaw.map_or(BLANK.to_owned(), |thaw| format!("{:.1} µs", thaw.median)),
+        );
+    }
+    text
+}
+
+fn freezes(freezes: &[Freeze]) -> String {
+    let mut text =
+        "| program | image | one evaluation | freeze | p10 – p90 | evaluations | allowed | freeze / allowed |\n\
+                    |---|--:|--:|--:|--:|--:|--:|--:|\n"
+            .to_owned();
+    for freeze in freezes {
+        let [low, middle, high] = times_of(freeze.freeze);
+        text += &format!(
+            "| {} | {} | {} | {middle} | {low} – {high} | {} | {} | {} |\n",
+            freeze.name,
+            bytes(freeze.image_bytes),
+            time(freeze.evaluation.median),
+            ratio(&freeze.ratio),
+            time(freeze.allowance.median),
+            ratio(&freeze.used),
         );
     }
     text

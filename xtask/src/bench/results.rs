@@ -1,6 +1,7 @@
 //! What was measured, of everything.
 
 use super::Size;
+use super::freeze::Freeze;
 use super::machine::Machine;
 use super::memory::Memory;
 use super::page_cache::State;
@@ -19,6 +20,7 @@ pub(crate) struct Results {
     pub(crate) scan: Option<Scan>,
     pub(crate) page_cache: Vec<State>,
     pub(crate) refused: Vec<Refused>,
+    pub(crate) freeze: Vec<Freeze>,
     pub(crate) scaling: Option<Scaling>,
 }
 

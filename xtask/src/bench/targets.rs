@@ -88,6 +88,12 @@ const TARGETS: &[Target] = &[
         unit: "×",
         measured: |results| Some(results.scan.as_ref()?.ratio.median),
     },
+    Target {
+        what: "freeze / 3.5 evaluations and 1 s per GB of image, the slowest program",
+        most: 1.00,
+        unit: "×",
+        measured: |results| worst(results.freeze.iter().map(|freeze| freeze.used.median)),
+    },
 ];
 
 /// The largest, if there is any.
