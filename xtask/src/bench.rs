@@ -11,11 +11,13 @@
 //! scan      reading all of a value                     │
 //! page_cache  with the file in other states            │
 //! scaling   by size of the image, by look-ups          │
-//! freeze    what making an image takes                 ┘
+//! freeze    what making an image takes                 │
+//! allocator  what `FastbootAlloc` costs                ┘
 //! ```
 //!
 //! How to measure start-up, and why so: docs/measuring.md.
 
+mod allocator;
 mod count;
 mod freeze;
 mod machine;
@@ -58,6 +60,8 @@ pub(crate) enum Size {
 const PROCESSES: usize = 50;
 /// A program that takes longer than this, in microseconds, is not counted and not started that often in a quick run.
 const SLOW: f64 = 20_000.0;
+/// How many instructions of a program are counted one by one, at most.
+const MOST_INSTRUCTIONS: u64 = 1_000_000;
 
 /// What the command line asks for.
 struct Options {
@@ -68,18 +72,19 @@ struct Options {
     tables: Vec<Table>,
     scaling: bool,
     freeze: bool,
+    allocator: bool,
 }
 
 impl Options {
     fn parse(flags: &[String]) -> Self {
         let has = |name: &str| flags.iter().any(|flag| flag.strip_prefix("--") == Some(name));
-        let other = ["scaling", "freeze"];
+        let other = ["scaling", "freeze", "allocator"];
         let all = !Table::ALL.iter().map(|table| table.name()).chain(other).any(has);
-        let [scaling, freeze] = other.map(|part| all || has(part));
+        let [scaling, freeze, allocator] = other.map(|part| all || has(part));
         let tables = Table::ALL.into_iter().filter(|table| all || has(table.name())).collect();
         let size = if has("quick") { Size::Quick } else { Size::Full };
         let [json, check, readme] = ["json", "check", "readme"].map(has);
-        Self { size, json, check, readme, tables, scaling, freeze }
+        Self { size, json, check, readme, tables, scaling, freeze, allocator }
     }
 }
 
@@ -101,9 +106,10 @@ pub(crate) fn bench(flags: &[String]) -> Result<()> {
     let refused = has_strings.then(|| refused::refused(&mut workshop)).transpose()?.unwrap_or_default();
     let scaling = options.scaling.then(|| scaling::scaling(&mut workshop, options.size)).transpose()?;
     let freeze = options.freeze.then(|| freeze::freeze(&mut workshop, options.size)).transpose()?.unwrap_or_default();
+    let allocator = options.allocator.then(|| allocator::allocator(&mut workshop)).transpose()?.unwrap_or_default();
     machine.look_again()?;
     let size = options.size;
-    let results = Results { machine, size, tables, scan, page_cache, refused, scaling, freeze };
+    let results = Results { machine, size, tables, scan, page_cache, refused, scaling, freeze, allocator };
     write(&workshop.folder, &results)?;
     if options.readme {
         let summary = report::summary(&results).context("README.md shows W1, which was not measured")?;
@@ -161,7 +167,7 @@ fn row(case: &Case, samples: &Samples, base: &Samples, size: Size) -> Result<Mea
         }),
         faults: rounds::middle(samples, |sample| sample.faults),
         system_calls: count::system_calls(case),
-        instructions: (!slow).then(|| count::instructions(case)).flatten(),
+        instructions: (!slow).then(|| count::instructions(case, MOST_INSTRUCTIONS)).flatten(),
         memory: waits.then(|| memory::memory(case, processes)).transpose()?,
         binary_bytes: case.made.binary_bytes,
         data_bytes: case.made.data_bytes,

@@ -122,7 +122,7 @@ impl Workshop {
                 run(cargo.args(["--release", "--locked", "--package", "minimal", "--"]).args(flags))?;
                 copy(&target().join("release/minimal"), &made.binary)?;
             }
-            Program::Idle => copy(&self.built("idle"), &made.binary)?,
+            Program::Plain(binary) => copy(&self.built(binary), &made.binary)?,
             Program::Peer { binary, ending, checked } => {
                 self.build("peers", binary)?;
                 copy(&self.built(binary), &made.binary)?;
@@ -162,7 +162,7 @@ impl Workshop {
                 made.environment.push(("FASTBOOT_SNAPSHOT", snapshot));
             }
         }
-        let timed = self.size == Size::Full && !matches!(program, Program::Idle | Program::Cold { .. });
+        let timed = self.size == Size::Full && !matches!(program, Program::Plain(_) | Program::Cold { .. });
         made.build = timed.then(|| began.elapsed().as_secs_f64());
         made.binary_bytes = length(&made.binary)?;
         self.made.insert(name, made.clone());
@@ -226,7 +226,7 @@ pub(crate) fn file_name(program: Program, workload: &str) -> String {
     match program {
         Program::Empty([]) => "empty".to_owned(),
         Program::Empty(_) => "empty-static".to_owned(),
-        Program::Idle => "idle".to_owned(),
+        Program::Plain(binary) => binary.to_owned(),
         Program::Peer { binary, checked, .. } => {
             format!("{binary}-{workload}{}", if checked { "-checked" } else { "" })
         }

@@ -1,5 +1,6 @@
 //! The results as Markdown.
 
+use super::allocator::Allocator;
 use super::freeze::Freeze;
 use super::results::{Measured, MeasuredRow, Results};
 use super::rows::{BINCODE, EMPTY, EMPTY_STATIC, FASTBOOT_COLD, RKYV, TEXT};
@@ -70,6 +71,13 @@ pub(crate) fn markdown(results: &Results) -> String {
     }
     if !results.freeze.is_empty() {
         text += &format!("\n## Freezing\n\n{}", freezes(&results.freeze));
+    }
+    if !results.allocator.is_empty() {
+        text += "\n## Allocators\n\n| allocator | instructions | × the system's |\n|---|--:|--:|\n";
+        for allocator in &results.allocator {
+            let Allocator { name, instructions, ratio } = allocator;
+            text += &format!("| {name} | {instructions:.0} | {ratio:.4} |\n");
+        }
     }
     text + &format!("\n## Targets\n\n{}", targets::table(results))
 }

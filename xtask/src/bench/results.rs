@@ -1,6 +1,7 @@
 //! What was measured, of everything.
 
 use super::Size;
+use super::allocator::Allocator;
 use super::freeze::Freeze;
 use super::machine::Machine;
 use super::memory::Memory;
@@ -21,6 +22,7 @@ pub(crate) struct Results {
     pub(crate) page_cache: Vec<State>,
     pub(crate) refused: Vec<Refused>,
     pub(crate) freeze: Vec<Freeze>,
+    pub(crate) allocator: Vec<Allocator>,
     pub(crate) scaling: Option<Scaling>,
 }
 

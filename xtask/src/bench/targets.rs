@@ -94,6 +94,12 @@ const TARGETS: &[Target] = &[
         unit: "×",
         measured: |results| worst(results.freeze.iter().map(|freeze| freeze.used.median)),
     },
+    Target {
+        what: "instructions with `FastbootAlloc` / with the system's allocator",
+        most: 1.01,
+        unit: "×",
+        measured: |results| worst(results.allocator.iter().map(|allocator| allocator.ratio)),
+    },
 ];
 
 /// The largest, if there is any.
