@@ -7,20 +7,26 @@
 //! memory    of processes that are alive at once        │
 //! count     system calls and instructions              ├─ results ─ report, plot, readme, targets
 //! thaw      by the program's own account               │
+//! refused   images that are there and not used         │
 //! scan      reading all of a value                     │
 //! page_cache  with the file in other states            │
-//! scaling   by size of the image, by look-ups          ┘
+//! scaling   by size of the image, by look-ups          │
+//! freeze    what making an image takes                 │
+//! allocator  what `FastbootAlloc` costs                ┘
 //! ```
 //!
 //! How to measure start-up, and why so: docs/measuring.md.
 
+mod allocator;
 mod count;
+mod freeze;
 mod machine;
 mod memory;
 mod page_cache;
 mod plot;
 mod programs;
 mod readme;
+mod refused;
 mod report;
 mod results;
 mod rounds;
@@ -51,9 +57,11 @@ pub(crate) enum Size {
 }
 
 /// How many processes are alive at once when their memory is looked at.
-const PROCESSES: usize = 20;
-/// A program that takes longer than this, in microseconds, is not counted and not started twenty times in a quick run.
+const PROCESSES: usize = 50;
+/// A program that takes longer than this, in microseconds, is not counted and not started that often in a quick run.
 const SLOW: f64 = 20_000.0;
+/// How many instructions of a program are counted one by one, at most.
+const MOST_INSTRUCTIONS: u64 = 1_000_000;
 
 /// What the command line asks for.
 struct Options {
@@ -63,18 +71,20 @@ struct Options {
     readme: bool,
     tables: Vec<Table>,
     scaling: bool,
+    freeze: bool,
+    allocator: bool,
 }
 
 impl Options {
     fn parse(flags: &[String]) -> Self {
         let has = |name: &str| flags.iter().any(|flag| flag.strip_prefix("--") == Some(name));
-        let mut tables: Vec<Table> = Table::ALL.into_iter().filter(|table| has(table.name())).collect();
-        let mut scaling = has("scaling");
-        if tables.is_empty() && !scaling {
-            (tables, scaling) = (Table::ALL.into(), true);
-        }
+        let other = ["scaling", "freeze", "allocator"];
+        let all = !Table::ALL.iter().map(|table| table.name()).chain(other).any(has);
+        let [scaling, freeze, allocator] = other.map(|part| all || has(part));
+        let tables = Table::ALL.into_iter().filter(|table| all || has(table.name())).collect();
         let size = if has("quick") { Size::Quick } else { Size::Full };
-        Self { size, json: has("json"), check: has("check"), readme: has("readme"), tables, scaling }
+        let [json, check, readme] = ["json", "check", "readme"].map(has);
+        Self { size, json, check, readme, tables, scaling, freeze, allocator }
     }
 }
 
@@ -93,9 +103,13 @@ pub(crate) fn bench(flags: &[String]) -> Result<()> {
     let has_strings = options.tables.contains(&Table::Strings);
     let scan = has_strings.then(|| scan::scan(&mut workshop, options.size)).transpose()?;
     let page_cache = has_strings.then(|| page_cache::page_cache(&mut workshop)).transpose()?.unwrap_or_default();
+    let refused = has_strings.then(|| refused::refused(&mut workshop)).transpose()?.unwrap_or_default();
     let scaling = options.scaling.then(|| scaling::scaling(&mut workshop, options.size)).transpose()?;
+    let freeze = options.freeze.then(|| freeze::freeze(&mut workshop, options.size)).transpose()?.unwrap_or_default();
+    let allocator = options.allocator.then(|| allocator::allocator(&mut workshop)).transpose()?.unwrap_or_default();
     machine.look_again()?;
-    let results = Results { machine, size: options.size, tables, scan, page_cache, scaling };
+    let size = options.size;
+    let results = Results { machine, size, tables, scan, page_cache, refused, scaling, freeze, allocator };
     write(&workshop.folder, &results)?;
     if options.readme {
         let summary = report::summary(&results).context("README.md shows W1, which was not measured")?;
@@ -153,7 +167,7 @@ fn row(case: &Case, samples: &Samples, base: &Samples, size: Size) -> Result<Mea
         }),
         faults: rounds::middle(samples, |sample| sample.faults),
         system_calls: count::system_calls(case),
-        instructions: (!slow).then(|| count::instructions(case)).flatten(),
+        instructions: (!slow).then(|| count::instructions(case, MOST_INSTRUCTIONS)).flatten(),
         memory: waits.then(|| memory::memory(case, processes)).transpose()?,
         binary_bytes: case.made.binary_bytes,
         data_bytes: case.made.data_bytes,
@@ -175,6 +189,7 @@ fn write(folder: &Path, results: &Results) -> Result<()> {
     }
     if let Some(scaling) = &results.scaling {
         write("size.svg", &plot::lines("Whole process, by size of the image", "MB", &scaling.by_size))?;
+        write("thaw.svg", &plot::lines("The thaw alone, by size of the image", "MB", &scaling.thaw))?;
         write("look-ups.svg", &plot::lines("Whole process, by look-ups in W1", "look-ups", &scaling.by_look_ups))?;
     }
     eprintln!("xtask: results, tables and plots are in {}", folder.display());

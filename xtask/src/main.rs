@@ -43,7 +43,18 @@ const VERBS: &[Verb] = &[
     Verb { name: "ci", flags: &[], help: "lint, then test", run: |_| check::ci() },
     Verb {
         name: "bench",
-        flags: &["--quick", "--json", "--check", "--readme", "--strings", "--map", "--crates", "--scaling"],
+        flags: &[
+            "--quick",
+            "--json",
+            "--check",
+            "--readme",
+            "--strings",
+            "--map",
+            "--crates",
+            "--scaling",
+            "--freeze",
+            "--allocator",
+        ],
         help: "start-up times against other formats, in target/bench; --quick: in minutes; --check: against the targets; \
                --readme: into README.md; --strings and so on: that part only",
         run: bench::bench,

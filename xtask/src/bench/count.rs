@@ -5,9 +5,6 @@ use crate::step;
 use crate::usage::measure;
 use std::process::Command;
 
-/// How many instructions are counted without help of the processor, at most: it takes a second or two.
-const MOST: u64 = 1_000_000;
-
 /// A case, run under a tool.
 fn under(case: &Case, tool: &[&str]) -> Option<String> {
     let inner = case.made.command(&case.row.arguments());
@@ -28,12 +25,13 @@ pub(crate) fn system_calls(case: &Case) -> Option<u64> {
     total.split_whitespace().nth(3)?.parse().ok()
 }
 
-/// How many instructions it takes, outside of the kernel; nothing if there are too many to be counted one by one.
-pub(crate) fn instructions(case: &Case) -> Option<u64> {
+/// How many instructions it takes, outside of the kernel; nothing if there are more than `most` and the processor does not
+/// help: to count a million of them one by one takes a second or two.
+pub(crate) fn instructions(case: &Case, most: u64) -> Option<u64> {
     let counter = under(case, &["perf", "stat", "--field-separator=,", "--event=instructions:u"]);
     let counted =
         |text: String| text.lines().find(|line| line.contains("instructions"))?.split(',').next()?.parse().ok();
     counter
         .and_then(counted)
-        .or_else(|| step::instructions(&mut case.made.command(&case.row.arguments()), MOST).ok()?)
+        .or_else(|| step::instructions(&mut case.made.command(&case.row.arguments()), most).ok()?)
 }

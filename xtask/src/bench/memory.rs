@@ -1,10 +1,15 @@
 //! Memory of processes that are alive at the same time.
 
 use super::rounds::Case;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use std::io::{BufRead, BufReader};
+use std::os::fd::AsRawFd;
 use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long all of them may take until the last one has answered. The slow ones need a second each.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What one of the processes has, in bytes.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -19,7 +24,8 @@ pub(crate) struct Memory {
 pub(crate) fn memory(case: &Case, count: usize) -> Result<Memory> {
     let mut arguments = case.row.arguments();
     arguments.push("--wait".to_owned());
-    let mut children = Vec::new();
+    let mut children: Vec<Child> = Vec::new();
+    let until = Instant::now() + PATIENCE;
     let looked = (|| {
         for _ in 0..count {
             let mut command = case.made.command(&arguments);
@@ -27,13 +33,28 @@ pub(crate) fn memory(case: &Case, count: usize) -> Result<Memory> {
             children.push(child.with_context(|| format!("cannot run {command:?}"))?);
         }
         for child in &mut children {
-            let output = child.stdout.as_mut().context("no standard output")?;
-            BufReader::new(output).read_line(&mut String::new())?;
+            await_answer(child, until).with_context(|| format!("{count} processes of `{}`", case.row.name))?;
         }
         look(children.last().context("no process")?.id())
     })();
+    if looked.is_err() {
+        // They may not be waiting for anything.
+        children.iter_mut().for_each(|child| drop(child.kill()));
+    }
     children.into_iter().try_for_each(end)?;
     looked
+}
+
+/// Waits for the line with the answer.
+fn await_answer(child: &mut Child, until: Instant) -> Result<()> {
+    let output = child.stdout.as_mut().context("no standard output")?;
+    let mut ready = libc::pollfd { fd: output.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    let left = until.saturating_duration_since(Instant::now()).as_millis();
+    // SAFETY: the pointer is to one structure, a variable that is valid for writes.
+    let count = unsafe { libc::poll(&raw mut ready, 1, libc::c_int::try_from(left)?) };
+    ensure!(count == 1, "no answer within {} s", PATIENCE.as_secs());
+    BufReader::new(output).read_line(&mut String::new())?;
+    Ok(())
 }
 
 fn look(process: u32) -> Result<Memory> {

@@ -31,6 +31,13 @@ impl Made {
         Self { binary, workload, environment, binary_bytes: 0, data_bytes: 0, build: None }
     }
 
+    /// With another variable in its environment, in place of one of the same name.
+    pub(crate) fn with(mut self, name: &'static str, value: PathBuf) -> Self {
+        self.environment.retain(|(other, _)| *other != name);
+        self.environment.push((name, value));
+        self
+    }
+
     /// The program, called with these arguments.
     pub(crate) fn command(&self, arguments: &[String]) -> Command {
         let mut command = Command::new(&self.binary);
@@ -115,7 +122,7 @@ impl Workshop {
                 run(cargo.args(["--release", "--locked", "--package", "minimal", "--"]).args(flags))?;
                 copy(&target().join("release/minimal"), &made.binary)?;
             }
-            Program::Idle => copy(&self.built("idle"), &made.binary)?,
+            Program::Plain(binary) => copy(&self.built(binary), &made.binary)?,
             Program::Peer { binary, ending, checked } => {
                 self.build("peers", binary)?;
                 copy(&self.built(binary), &made.binary)?;
@@ -155,7 +162,7 @@ impl Workshop {
                 made.environment.push(("FASTBOOT_SNAPSHOT", snapshot));
             }
         }
-        let timed = self.size == Size::Full && !matches!(program, Program::Idle | Program::Cold { .. });
+        let timed = self.size == Size::Full && !matches!(program, Program::Plain(_) | Program::Cold { .. });
         made.build = timed.then(|| began.elapsed().as_secs_f64());
         made.binary_bytes = length(&made.binary)?;
         self.made.insert(name, made.clone());
@@ -213,13 +220,13 @@ impl Workshop {
     }
 }
 
-/// The name of the copy of a binary.
-fn file_name(program: Program, workload: &str) -> String {
+/// The name of the copy of a binary, or of its snapshot.
+pub(crate) fn file_name(program: Program, workload: &str) -> String {
     let flags = |flags: &[&str]| flags.concat().replace("--", "-").replace(' ', "-");
     match program {
         Program::Empty([]) => "empty".to_owned(),
         Program::Empty(_) => "empty-static".to_owned(),
-        Program::Idle => "idle".to_owned(),
+        Program::Plain(binary) => binary.to_owned(),
         Program::Peer { binary, checked, .. } => {
             format!("{binary}-{workload}{}", if checked { "-checked" } else { "" })
         }

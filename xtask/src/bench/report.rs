@@ -1,5 +1,7 @@
 //! The results as Markdown.
 
+use super::allocator::Allocator;
+use super::freeze::Freeze;
 use super::results::{Measured, MeasuredRow, Results};
 use super::rows::{BINCODE, EMPTY, EMPTY_STATIC, FASTBOOT_COLD, RKYV, TEXT};
 use super::scaling::Curve;
@@ -42,17 +44,40 @@ pub(crate) fn markdown(results: &Results) -> String {
         text += "\n## W1, 100 look-ups, by what the page cache has of the file\n\n\
                  | program | the file was | median | p10 – p90 | page faults |\n|---|---|--:|--:|--:|\n";
         for state in &results.page_cache {
-            let [low, middle, high] = [state.wall.p10, state.wall.median, state.wall.p90].map(time);
+            let [low, middle, high] = times_of(state.wall);
             text +=
                 &format!("| {} | {} | {middle} | {low} – {high} | {:.0} |\n", state.program, state.state, state.faults);
         }
     }
+    if !results.refused.is_empty() {
+        text += "\n## W1, an image that is refused\n\n| why | median | p10 – p90 |\n|---|--:|--:|\n";
+        for refused in &results.refused {
+            let [low, middle, high] = times_of(refused.time);
+            text += &format!("| {} | {middle} | {low} – {high} |\n", refused.why);
+        }
+    }
     if let Some(scaling) = &results.scaling {
         text += &format!("\n## By size of the image\n\n{}", curves(&scaling.by_size, "MB"));
-        text += &format!("\nThe thaw alone:\n\n{}", curves(std::slice::from_ref(&scaling.thaw), "MB"));
+        text += &format!("\nThe thaw alone:\n\n{}", curves(&scaling.thaw, "MB"));
+        text += "\nHow it grows, in nanoseconds for each megabyte from the smallest image to the largest:\n\n\
+                 | source | median | p10 – p90 |\n|---|--:|--:|\n";
+        for growth in &scaling.growth {
+            let Spread { p10, median, p90 } = growth.per_megabyte;
+            text += &format!("| {} | {median:.2} ns | {p10:.2} – {p90:.2} ns |\n", growth.source);
+        }
         text += &format!("\n## By number of look-ups, W1\n\n{}", curves(&scaling.by_look_ups, "look-ups"));
         text += "\n## Where they cross\n\n";
         scaling.crossings.iter().for_each(|crossing| text += &format!("- {crossing}\n"));
+    }
+    if !results.freeze.is_empty() {
+        text += &format!("\n## Freezing\n\n{}", freezes(&results.freeze));
+    }
+    if !results.allocator.is_empty() {
+        text += "\n## Allocators\n\n| allocator | instructions | × the system's |\n|---|--:|--:|\n";
+        for allocator in &results.allocator {
+            let Allocator { name, instructions, ratio } = allocator;
+            text += &format!("| {name} | {instructions:.0} | {ratio:.4} |\n");
+        }
     }
     text + &format!("\n## Targets\n\n{}", targets::table(results))
 }
@@ -83,7 +108,7 @@ fn times(table: &Measured) -> String {
 
 fn costs(table: &Measured) -> String {
     let mut text =
-        "| program | task | page faults | system calls | instructions | private | share of 20 | binary | data \
+        "| program | task | page faults | system calls | instructions | private | share of 50 | binary | data \
                     | build | thaw |\n|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n"
             .to_owned();
     for row in &table.rows {
@@ -101,6 +126,26 @@ fn costs(table: &Measured) -> String {
             if row.data_bytes == 0 { BLANK.to_owned() } else { bytes(row.data_bytes) },
             row.build.map_or(BLANK.to_owned(), |seconds| format!("{seconds:.1} s")),
             row.thaw.map_or(BLANK.to_owned(), |thaw| format!("{:.1} µs", thaw.median)),
+        );
+    }
+    text
+}
+
+fn freezes(freezes: &[Freeze]) -> String {
+    let mut text =
+        "| program | image | one evaluation | freeze | p10 – p90 | evaluations | allowed | freeze / allowed |\n\
+                    |---|--:|--:|--:|--:|--:|--:|--:|\n"
+            .to_owned();
+    for freeze in freezes {
+        let [low, middle, high] = times_of(freeze.freeze);
+        text += &format!(
+            "| {} | {} | {} | {middle} | {low} – {high} | {} | {} | {} |\n",
+            freeze.name,
+            bytes(freeze.image_bytes),
+            time(freeze.evaluation.median),
+            ratio(&freeze.ratio),
+            time(freeze.allowance.median),
+            ratio(&freeze.used),
         );
     }
     text
@@ -156,6 +201,10 @@ pub(crate) fn time(microseconds: f64) -> String {
         milli if milli < 10_000_000.0 => format!("{:.0} ms", milli / 1e3),
         more => format!("{:.1} s", more / 1e6),
     }
+}
+
+fn times_of(spread: Spread) -> [String; 3] {
+    [spread.p10, spread.median, spread.p90].map(time)
 }
 
 fn bytes(bytes: u64) -> String {

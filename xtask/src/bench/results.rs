@@ -1,9 +1,12 @@
 //! What was measured, of everything.
 
 use super::Size;
+use super::allocator::Allocator;
+use super::freeze::Freeze;
 use super::machine::Machine;
 use super::memory::Memory;
 use super::page_cache::State;
+use super::refused::Refused;
 use super::scaling::Scaling;
 use super::scan::Scan;
 use super::statistics::Spread;
@@ -17,6 +20,9 @@ pub(crate) struct Results {
     pub(crate) tables: Vec<Measured>,
     pub(crate) scan: Option<Scan>,
     pub(crate) page_cache: Vec<State>,
+    pub(crate) refused: Vec<Refused>,
+    pub(crate) freeze: Vec<Freeze>,
+    pub(crate) allocator: Vec<Allocator>,
     pub(crate) scaling: Option<Scaling>,
 }
 

@@ -39,8 +39,8 @@ impl Table {
 pub(crate) enum Program {
     /// `bench/minimal`, with these flags for rustc.
     Empty(&'static [&'static str]),
-    /// The same, which can tell the time.
-    Idle,
+    /// A binary of `bench/suite/workloads`, such as `idle`, which does nothing as well but can tell the time.
+    Plain(&'static str),
     /// A binary of `bench/suite/peers`, which saves and loads files with this ending.
     Peer { binary: &'static str, ending: &'static str, checked: bool },
     /// A binary of `bench/suite/baked`.
@@ -76,7 +76,7 @@ impl Row {
     /// What the tables call that which is asked for.
     pub(crate) fn task(&self) -> String {
         match (self.program, self.look_ups) {
-            (Program::Empty(_) | Program::Idle, _) => "–".to_owned(),
+            (Program::Empty(_) | Program::Plain(_), _) => "–".to_owned(),
             (_, 0) => "nothing touched".to_owned(),
             (_, 1) => "one use".to_owned(),
             (_, many) => format!("{many} look-ups"),
@@ -159,7 +159,7 @@ pub(crate) fn rows(table: Table, size: Size) -> Vec<Row> {
         empty(),
         Row::new("the same once more", "empty", Program::Empty(&[]), 0),
         Row::new(EMPTY_STATIC, "empty", Program::Empty(STATIC), 0),
-        Row::new(IDLE, "idle", Program::Idle, 0),
+        Row::new(IDLE, "idle", Program::Plain("idle"), 0),
     ];
     match table {
         Table::Strings | Table::Map => rows.extend(formats(table.name(), size)),

@@ -5,15 +5,17 @@ use super::programs::{Made, Workshop};
 use super::rounds::{self, Case};
 use super::rows::{self, FASTBOOT_STATIC, LOOK_UPS, Program, RKYV, Row, TEXT, thousands};
 use super::statistics::Spread;
-use super::thaw::thaw;
+use super::thaw::{growth, thaw};
 use crate::command::run;
 use anyhow::{Context, Result};
 use serde::Serialize;
 use std::path::Path;
+use std::process::Command;
 
 /// How many bytes a path takes in an image, with its `String`.
 const BYTES_PER_PATH: f64 = 91.4;
 const SCALED: Program = Program::Fastboot { binary: "strings", flags: &["--static"] };
+const COLD: Program = Program::Cold { binary: "strings", flags: &["--static"] };
 const RKYV_PEER: Program = Program::Peer { binary: "rkyv", ending: "rkyv", checked: false };
 const TEXT_PEER: Program = Program::Peer { binary: "text", ending: "txt", checked: false };
 
@@ -22,8 +24,10 @@ const TEXT_PEER: Program = Program::Peer { binary: "text", ending: "txt", checke
 pub(crate) struct Scaling {
     /// By megabytes of image.
     pub(crate) by_size: Vec<Curve>,
-    /// What `FASTBOOT_LOG` says of the thaw, by megabytes of image.
-    pub(crate) thaw: Curve,
+    /// What `FASTBOOT_LOG` says of the thaw, by megabytes of image: a curve for each source.
+    pub(crate) thaw: Vec<Curve>,
+    /// How it grows from the smallest image to the largest.
+    pub(crate) growth: Vec<Growth>,
     /// By number of look-ups, in W1.
     pub(crate) by_look_ups: Vec<Curve>,
     /// Where curves cross, in words.
@@ -37,6 +41,14 @@ pub(crate) struct Curve {
     pub(crate) points: Vec<(f64, Spread)>,
 }
 
+/// How the thaw of a source grows with its image.
+#[derive(Debug, Serialize)]
+pub(crate) struct Growth {
+    pub(crate) source: &'static str,
+    /// Nanoseconds for each megabyte, taken from runs of both images in turn.
+    pub(crate) per_megabyte: Spread,
+}
+
 /// Sizes of images, in megabytes.
 fn sizes(size: Size) -> &'static [u32] {
     match size {
@@ -47,52 +59,83 @@ fn sizes(size: Size) -> &'static [u32] {
 
 /// Measures all curves.
 pub(crate) fn scaling(workshop: &mut Workshop, size: Size) -> Result<Scaling> {
-    let (by_size, thaw) = by_size(workshop, size)?;
+    let (by_size, thaw, growth) = by_size(workshop, size)?;
     let by_look_ups = by_look_ups(workshop, size)?;
     let crossings = crossings(&by_size, &by_look_ups);
-    Ok(Scaling { by_size, thaw, by_look_ups, crossings })
+    Ok(Scaling { by_size, thaw, growth, by_look_ups, crossings })
 }
 
-fn by_size(workshop: &mut Workshop, size: Size) -> Result<(Vec<Curve>, Curve)> {
-    let mut curves: Vec<Curve> = Vec::new();
-    let mut thaws = Curve { name: "thaw".to_owned(), points: Vec::new() };
-    for megabytes in sizes(size) {
-        let folder = workshop.folder.join("scaling");
+fn by_size(workshop: &mut Workshop, size: Size) -> Result<(Vec<Curve>, Vec<Curve>, Vec<Growth>)> {
+    let (mut curves, mut thaws) = (Vec::new(), Vec::new());
+    let all = workshop.folder.join("scaling");
+    let folder_of = |megabytes: u32| all.join(megabytes.to_string());
+    let sizes = sizes(size);
+    for megabytes in sizes {
+        let folder = folder_of(*megabytes);
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
         let cases = scaled(workshop, &folder, *megabytes)?;
         let samples = rounds::run(&cases, &[], size)?;
+        let x = f64::from(*megabytes);
         for (case, samples) in cases.iter().zip(&samples) {
             let name = match case.row.task().as_str() {
                 "–" => case.row.name.clone(),
                 task => format!("{}, {task}", case.row.name),
             };
-            let point = (f64::from(*megabytes), rounds::spread(samples, |sample| sample.wall));
-            match curves.iter_mut().find(|curve| curve.name == name) {
-                Some(curve) => curve.points.push(point),
-                None => curves.push(Curve { name, points: vec![point] }),
-            }
-            if case.row.program == SCALED && case.row.look_ups == 0 {
-                thaws.points.extend(thaw(case)?.map(|spread| (f64::from(*megabytes), spread)));
-            }
+            add(&mut curves, &name, (x, rounds::spread(samples, |sample| sample.wall)));
         }
-        std::fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+        for (source, case) in sources(workshop, &folder)? {
+            let spread = thaw(&case)?.with_context(|| format!("{source} of {megabytes} MB does not thaw"))?;
+            add(&mut thaws, source, (x, spread));
+        }
+        if ![sizes.first(), sizes.last()].contains(&Some(megabytes)) {
+            std::fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+        }
     }
-    Ok((curves, thaws))
+    let ends = sizes.first().zip(sizes.last()).context("no sizes")?;
+    let growths = growths(workshop, (*ends.0, &folder_of(*ends.0)), (*ends.1, &folder_of(*ends.1)))?;
+    std::fs::remove_dir_all(&all).with_context(|| format!("cannot remove {}", all.display()))?;
+    Ok((curves, thaws, growths))
 }
+
+/// Adds a point to the curve of that name.
+fn add(curves: &mut Vec<Curve>, name: &str, point: (f64, Spread)) {
+    match curves.iter_mut().find(|curve| curve.name == name) {
+        Some(curve) => curve.points.push(point),
+        None => curves.push(Curve { name: name.to_owned(), points: vec![point] }),
+    }
+}
+
+/// How the thaw grows from one size, in megabytes, to another.
+fn growths(workshop: &mut Workshop, small: (u32, &Path), large: (u32, &Path)) -> Result<Vec<Growth>> {
+    let pairs = sources(workshop, small.1)?.into_iter().zip(sources(workshop, large.1)?);
+    let growth = |((source, small_one), (_, large_one)): ((&'static str, Case), (_, Case))| {
+        let grown = growth(&small_one, &large_one)?.with_context(|| format!("{source} does not thaw"))?;
+        let per_megabyte = grown.times(1000.0 / f64::from(large.0 - small.0));
+        Ok(Growth { source, per_megabyte })
+    };
+    pairs.map(growth).collect()
+}
+
+const SNAPSHOT: &str = "strings.snap";
+const SECTION: &str = "strings";
+const FOOTER: &str = "strings-footer";
 
 /// W1 with more or fewer paths: the same cold binary frozen anew, so that nothing is compiled.
 fn scaled(workshop: &mut Workshop, folder: &Path, megabytes: u32) -> Result<Vec<Case>> {
     let count = (f64::from(megabytes) * 1e6 / BYTES_PER_PATH) as usize;
-    let with_data = |mut command: std::process::Command| {
+    let with_data = |mut command: Command| {
         command.env("BENCH_DATA", folder);
         command
     };
     run(with_data(workshop.data(workshop.built("make-data"))).args(["paths", &count.to_string()]))?;
-    let cold = workshop.make(Program::Cold { binary: "strings", flags: &["--static"] }, "strings")?.binary;
-    let (snapshot, embedded) = (folder.join("strings.snap"), folder.join("strings"));
+    let cold = workshop.make(COLD, "strings")?.binary;
+    let snapshot = folder.join(SNAPSHOT);
     run(with_data(workshop.tool("freeze")).arg("--binary").arg(&cold).arg("--output").arg(&snapshot))?;
-    let mut embed = workshop.tool("embed");
-    run(embed.arg("--binary").arg(&cold).arg("--snapshot").arg(&snapshot).arg("--output").arg(&embedded))?;
+    for (name, flag) in [(SECTION, None), (FOOTER, Some("--footer"))] {
+        let mut embed = workshop.tool("embed");
+        embed.arg("--binary").arg(&cold).arg("--snapshot").arg(&snapshot).arg("--output").arg(folder.join(name));
+        run(embed.args(flag))?;
+    }
     let rkyv = workshop.make(RKYV_PEER, "strings")?.binary;
     run(with_data(workshop.data(&rkyv)).args(["strings", "--save"]))?;
     let text = workshop.make(TEXT_PEER, "strings")?.binary;
@@ -103,11 +146,24 @@ fn scaled(workshop: &mut Workshop, folder: &Path, megabytes: u32) -> Result<Vec<
         let made = Made::elsewhere(binary.to_owned(), workload, folder.to_owned());
         cases.push(Case { row: Row::new(name, "strings", program, look_ups), made });
     };
+    let embedded = folder.join(SECTION);
     case(FASTBOOT_STATIC, SCALED, &embedded, None, 0);
     case(FASTBOOT_STATIC, SCALED, &embedded, None, LOOK_UPS);
     case(RKYV, RKYV_PEER, &rkyv, Some("strings"), LOOK_UPS);
     case(TEXT, TEXT_PEER, &text, Some("strings"), LOOK_UPS);
     Ok(cases)
+}
+
+/// The images that [`scaled`] left in a folder, by source.
+fn sources(workshop: &mut Workshop, folder: &Path) -> Result<[(&'static str, Case); 3]> {
+    let cold = workshop.make(COLD, "strings")?.binary;
+    let case = |source, binary: &Path| {
+        let made = Made::elsewhere(binary.to_owned(), None, folder.to_owned());
+        (source, Case { row: Row::new(source, "strings", SCALED, 0), made })
+    };
+    let (source, mut snapshot) = case("snapshot file", &cold);
+    snapshot.made = snapshot.made.with("FASTBOOT_SNAPSHOT", folder.join(SNAPSHOT));
+    Ok([case("section", &folder.join(SECTION)), case("footer", &folder.join(FOOTER)), (source, snapshot)])
 }
 
 fn by_look_ups(workshop: &mut Workshop, size: Size) -> Result<Vec<Curve>> {
@@ -133,11 +189,7 @@ fn by_look_ups(workshop: &mut Workshop, size: Size) -> Result<Vec<Curve>> {
             curves.push(Curve { name: name.clone(), points: vec![(1.0, spread), (1e6, spread)] });
             continue;
         }
-        let point = (case.row.look_ups as f64, spread);
-        match curves.iter_mut().find(|curve| curve.name == *name) {
-            Some(curve) => curve.points.push(point),
-            None => curves.push(Curve { name: name.clone(), points: vec![point] }),
-        }
+        add(&mut curves, name, (case.row.look_ups as f64, spread));
     }
     Ok(curves)
 }

@@ -21,6 +21,11 @@ impl Spread {
         };
         Self { p10: at(1), median: at(5), p90: at(9) }
     }
+
+    /// In another unit.
+    pub(crate) fn times(self, factor: f64) -> Self {
+        Self { p10: self.p10 * factor, median: self.median * factor, p90: self.p90 * factor }
+    }
 }
 
 /// The middle one.

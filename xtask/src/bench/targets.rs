@@ -56,7 +56,19 @@ const TARGETS: &[Target] = &[
         what: "thaw of the largest image, section, non-PIE",
         most: 5.0,
         unit: "µs",
-        measured: |results| Some(results.scaling.as_ref()?.thaw.points.last()?.1.median),
+        measured: |results| Some(results.scaling.as_ref()?.thaw.first()?.points.last()?.1.median),
+    },
+    Target {
+        what: "growth of the thaw with the image, section, non-PIE",
+        most: 1.0,
+        unit: "ns/MB",
+        measured: |results| Some(results.scaling.as_ref()?.growth.first()?.per_megabyte.median),
+    },
+    Target {
+        what: "W1 an image that is refused, the slowest reason",
+        most: 50.0,
+        unit: "µs",
+        measured: |results| worst(results.refused.iter().map(|refused| refused.time.median)),
     },
     Target {
         what: "W1 page faults above an empty program's, 100 random look-ups",
@@ -82,7 +94,24 @@ const TARGETS: &[Target] = &[
         unit: "×",
         measured: |results| Some(results.scan.as_ref()?.ratio.median),
     },
+    Target {
+        what: "freeze / 3.5 evaluations and 1 s per GB of image, the slowest program",
+        most: 1.00,
+        unit: "×",
+        measured: |results| worst(results.freeze.iter().map(|freeze| freeze.used.median)),
+    },
+    Target {
+        what: "instructions with `FastbootAlloc` / with the system's allocator",
+        most: 1.01,
+        unit: "×",
+        measured: |results| worst(results.allocator.iter().map(|allocator| allocator.ratio)),
+    },
 ];
+
+/// The largest, if there is any.
+fn worst(measured: impl Iterator<Item = f64>) -> Option<f64> {
+    measured.max_by(f64::total_cmp)
+}
 
 /// A table of the targets and what was measured.
 pub(crate) fn table(results: &Results) -> String {

@@ -2,6 +2,7 @@
 //!
 //! A program reads its data from the folder that `BENCH_DATA` names, while it runs or, if it is frozen, while it is built.
 
+pub mod churn;
 mod data;
 pub mod map;
 mod run;
