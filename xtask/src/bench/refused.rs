@@ -63,8 +63,7 @@ pub(crate) fn refused(workshop: &mut Workshop) -> Result<Vec<Refused>> {
 fn forge(from: &Path, to: &Path, change: impl FnOnce(&mut Header)) -> Result<()> {
     let mut header = Ok(());
     alter(from, to, |image| {
-        header = HeaderPage::decode(image).map(|page| {
-            let mut header = page.header;
+        header = HeaderPage::decode(image).map(|page| page.header).map(|mut header| {
             change(&mut header);
             let (first, rest) = image.split_at_mut(HEADER_LEN);
             first.copy_from_slice(&header.encode(&rest[..header.table_count as usize * TABLE_LEN]));
