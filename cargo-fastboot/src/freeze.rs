@@ -25,7 +25,7 @@ use crate::shell::Shell;
 use crate::statics::Choices;
 use crate::strip;
 use crate::train::Arguments;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use fastboot_rt::capture::Leftover;
 use fastboot_rt::format::{HOME_ALIGN, PAGE};
 use memmap2::MmapMut;
@@ -260,6 +260,16 @@ struct Freezing<'a> {
     shell: &'a Shell,
 }
 
+/// A plan, and the run that it came from.
+struct Planned<'a> {
+    run: &'a Capture,
+    plan: Plan,
+    /// Where the plan is for the next run.
+    path: PathBuf,
+    /// What marking began with.
+    origins: Vec<Origin>,
+}
+
 /// Image data, not yet proved.
 struct Frozen {
     capture: Capture,
@@ -341,33 +351,52 @@ impl Freezing<'_> {
     /// Runs 1 and 2, with the objects of `also` in the image, whatever leads to them. `None` when something that may be
     /// reachable did not come to lie in the image: it is in `also` then, for the next attempt.
     fn plan_and_place(&self, also: &mut HashSet<Allocation>, attempt: usize) -> Result<Option<Frozen>> {
-        let planned = self.first(Purpose::Plan, &format!("plan-{attempt}"))?;
-        let threads: Vec<u64> = planned.threads.iter().map(|thread| thread.key).collect();
-        let inputs = Inputs::of(&planned.inputs, self.options, &self.binary.path);
-        let bytes = planned.read_blocks()?;
-        let heap = planned_heap(&planned, &bytes)?;
-        let statics = Statics::find(self.binary, &planned, &self.options.choices)?;
-        let roots = planned.roots.iter().map(|root| (Origin::Root(root.name.clone()), Seed::Address(root.value)));
-        let carried = statics.carried_as_left(&planned);
+        let run = self.first(Purpose::Plan, &format!("plan-{attempt}"))?;
+        std::thread::scope(|scope| {
+            // Inputs are read to the end for it, which can take as long as all else that is done between two runs.
+            let inputs = scope.spawn(|| Inputs::of(&run.inputs, self.options, &self.binary.path));
+            let planned = self.plan(&run, also, attempt)?;
+            let Some(placed) = self.place(planned, also, attempt)? else { return Ok(None) };
+            let inputs = inputs.join().map_err(|_| anyhow!("the inputs could not be looked at"))?;
+            Ok(Some(Frozen { inputs, ..placed }))
+        })
+    }
+
+    /// What the first run left, and where it shall be.
+    fn plan<'a>(&self, run: &'a Capture, also: &HashSet<Allocation>, attempt: usize) -> Result<Planned<'a>> {
+        let threads: Vec<u64> = run.threads.iter().map(|thread| thread.key).collect();
+        let bytes = run.read_blocks()?;
+        let heap = planned_heap(run, &bytes)?;
+        let statics = Statics::find(self.binary, run, &self.options.choices)?;
+        let roots = run.roots.iter().map(|root| (Origin::Root(root.name.clone()), Seed::Address(root.value)));
+        let carried = statics.carried_as_left(run);
         let carried = carried.map(|(name, bytes)| (Origin::Static(name.to_owned()), Seed::Bytes(bytes)));
-        let others = planned.blocks.iter().filter(|block| block.is_one_of(also, &threads));
+        let others = run.blocks.iter().filter(|block| block.is_one_of(also, &threads));
         let others = others.map(|block| (Origin::Remains, Seed::Address(block.address)));
         let (origins, seeds): (Vec<_>, Vec<_>) = roots.chain(carried).chain(others).unzip();
         let mut marked = heap.mark(&seeds);
         if self.binary.pie {
             // Together, so that relocating them writes to few pages. Where a number only looks like a static pointer, the
             // object lies a little further from its neighbours.
-            let executable = planned.process.exe_base..planned.process.exe_end;
+            let executable = run.process.exe_base..run.process.exe_end;
             marked.bring_forward(|block| heap.may_point_into(block, &executable));
         }
         if !self.options.preferred.is_empty() {
-            marked.prefer(|block| planned.blocks[block as usize].is_one_of(&self.options.preferred, &threads));
+            marked.prefer(|block| run.blocks[block as usize].is_one_of(&self.options.preferred, &threads));
         }
-        let plan = Plan::new(&planned.blocks, &marked, threads);
-        drop(bytes);
+        let plan = Plan::new(&run.blocks, &marked, threads);
         let path = self.folder.join(format!("plan-{attempt}.plan"));
-        plan.save(&planned, &path).with_context(|| format!("cannot write {}", path.display()))?;
+        plan.save(run, &path).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(Planned { run, plan, path, origins })
+    }
 
+    /// Run 2. `None` as in [`Freezing::plan_and_place`].
+    fn place(
+        &self,
+        Planned { run, plan, path, origins }: Planned<'_>,
+        also: &mut HashSet<Allocation>,
+        attempt: usize,
+    ) -> Result<Option<Frozen>> {
         let capture = self.run(Purpose::Place(&path), None, &format!("place-{attempt}"))?;
         let Counts { placed, strayed, overflowed, .. } = capture.counts;
         self.shell.verbose(format_args!(
@@ -395,12 +424,13 @@ impl Freezing<'_> {
             return Ok(None);
         }
         let kinship = {
-            let bytes = planned.read_blocks()?;
-            let heap = planned_heap(&planned, &bytes)?;
+            let bytes = run.read_blocks()?;
+            let heap = planned_heap(run, &bytes)?;
             let (placements, roots, statics) = (&plan.placements, &capture.roots, &statics.places());
             let layout = Layout { data: &data, address, placements, roots, statics };
-            Kinship::find(layout, &heap, origins, Makers::find(self.binary, &planned)?)
+            Kinship::find(layout, &heap, origins, Makers::find(self.binary, run)?)
         };
+        let inputs = Inputs::default();
         Ok(Some(Frozen { capture, inputs, data, statics, plan: Some((plan, path)), kinship: Some(kinship) }))
     }
 

@@ -10,7 +10,7 @@ use fastboot_rt::format::{
     self, Carried, DEFAULT_HOME, FLAG_COLD, FLAG_PIE, FLAG_READ_ONLY, FLAG_RELOCATABLE, FLAG_VERBATIM, FLAG_VERITY,
     HEADER_LEN, Header, HeaderPage, PAGE, Root, Static, TABLE_LEN, Table, TableKind,
 };
-use memmap2::MmapMut;
+use memmap2::{Advice, MmapMut};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
@@ -284,5 +284,9 @@ impl Image {
 
 /// Zeroed memory from the system: an image may be gigabytes, and pages nobody writes to cost nothing.
 pub(crate) fn anonymous(length: u64) -> Result<MmapMut> {
-    MmapMut::map_anon(usize::try_from(length)?).with_context(|| format!("not enough memory for {length} bytes"))
+    let map = MmapMut::map_anon(usize::try_from(length)?);
+    let map = map.with_context(|| format!("not enough memory for {length} bytes"))?;
+    // Most of it is filled from end to end. Where there are no huge pages, there are small ones.
+    let _ = map.advise(Advice::HugePage);
+    Ok(map)
 }
