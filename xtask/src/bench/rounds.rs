@@ -3,7 +3,7 @@
 
 use super::Size;
 use super::programs::Made;
-use super::rows::{EMPTY, Row};
+use super::rows::{EMPTY, Program, Row};
 use super::statistics::{Spread, median};
 use crate::usage::measure;
 use anyhow::{Context, Result, ensure};
@@ -20,6 +20,14 @@ pub(crate) struct Case {
 pub(crate) struct Sample {
     /// From before fork to after wait.
     pub(crate) wall: f64,
+    pub(crate) faults: f64,
+    /// What it told, or another run in the same round.
+    pub(crate) told: Option<Told>,
+}
+
+/// What a program tells of one run. Times are in microseconds.
+#[derive(Clone, Debug)]
+pub(crate) struct Told {
     /// From before fork to the first line of `main`.
     pub(crate) start: f64,
     /// From there to the first use of the value.
@@ -28,8 +36,10 @@ pub(crate) struct Sample {
     pub(crate) passes: Vec<f64>,
     /// From the end of the last pass to after wait.
     pub(crate) exit: f64,
-    pub(crate) faults: f64,
 }
+
+/// In one round out of so many, programs are run a second time and tell.
+const TELLING: usize = 5;
 
 /// What the runs of a case came to, by round: not every case is run in every round.
 pub(crate) type Samples = Vec<Option<Sample>>;
@@ -42,7 +52,7 @@ fn effort(size: Size) -> (usize, f64) {
     }
 }
 
-/// Runs all cases. Not counted: a first run, which brings the files into the page cache, and `references`, which are run
+/// Runs all cases, silently, because telling takes time too. Not counted: a first run, which brings the files into the page cache, and `references`, which are run
 /// once for their answers.
 ///
 /// # Errors
@@ -67,7 +77,13 @@ pub(crate) fn run(cases: &[Case], references: &[Case], size: Size) -> Result<Vec
         shuffle(&mut order, &mut random);
         for index in &order {
             let due = round % strides[*index] == 0;
-            samples[*index].push(if due { Some(one(&cases[*index], &mut answers)?) } else { None });
+            let mut sample = if due { Some(silently(&cases[*index])?) } else { None };
+            if let Some(sample) = &mut sample
+                && (round % TELLING == 0 || strides[*index] > 1)
+            {
+                sample.told = one(&cases[*index], &mut answers)?.told;
+            }
+            samples[*index].push(sample);
         }
     }
     Ok(samples)
@@ -84,28 +100,40 @@ fn shuffle(order: &mut [usize], random: &mut u64) {
     }
 }
 
+/// Runs a case once, without a word.
+fn silently(case: &Case) -> Result<Sample> {
+    let mut arguments = case.row.arguments();
+    if !matches!(case.row.program, Program::Empty(_)) {
+        arguments.insert(0, "--silent".to_owned());
+    }
+    let usage = measure(&mut case.made.command(&arguments))?;
+    Ok(Sample { wall: micro(usage.began, usage.ended), faults: usage.faults as f64, told: None })
+}
+
+/// The time between two moments in nanoseconds.
+fn micro(from: u64, to: u64) -> f64 {
+    to.saturating_sub(from) as f64 / 1000.0
+}
+
 /// Runs a case once, and compares its answer.
 pub(crate) fn one(case: &Case, answers: &mut HashMap<String, String>) -> Result<Sample> {
     let row = &case.row;
     let arguments = row.arguments();
     let usage = measure(&mut case.made.command(&arguments))?;
-    let micro = |from: u64, to: u64| to.saturating_sub(from) as f64 / 1000.0;
     let mut words = usage.output.split_whitespace();
     let answer = words.next().unwrap_or_default().to_owned();
     let times: Vec<u64> = words.map(str::parse).collect::<Result<_, _>>().context("a time is no number")?;
     let question = format!("{} {}", row.workload, arguments.join(" "));
     let first = answers.entry(question).or_insert_with(|| answer.clone());
     ensure!(*first == answer, "{}: the answer is `{answer}`, other programs say `{first}`", row.name);
-    let main = times.first().copied().unwrap_or(usage.ended);
-    let last = times.last().copied().unwrap_or(usage.ended);
-    Ok(Sample {
-        wall: micro(usage.began, usage.ended),
+    let told = |main: u64, last: u64| Told {
         start: micro(usage.began, main),
         load: micro(main, times.get(1).copied().unwrap_or(main)),
         passes: times.windows(2).skip(1).map(|pair| micro(pair[0], pair[1])).collect(),
         exit: micro(last, usage.ended),
-        faults: usage.faults as f64,
-    })
+    };
+    let told = times.first().zip(times.last()).map(|(main, last)| told(*main, *last));
+    Ok(Sample { wall: micro(usage.began, usage.ended), faults: usage.faults as f64, told })
 }
 
 /// How the times of two cases relate, round by round.
@@ -122,6 +150,11 @@ pub(crate) fn spread(samples: &Samples, what: impl Fn(&Sample) -> f64) -> Spread
 /// The median of something.
 pub(crate) fn middle(samples: &Samples, what: impl Fn(&Sample) -> f64) -> f64 {
     median(samples.iter().flatten().map(what))
+}
+
+/// The median of something that programs tell.
+pub(crate) fn told(samples: &Samples, what: impl Fn(&Told) -> f64) -> f64 {
+    median(samples.iter().flatten().filter_map(|sample| sample.told.as_ref()).map(what))
 }
 
 /// The samples of the empty program.

@@ -100,7 +100,7 @@ impl Row {
 /// What that row is called that all others are compared with.
 pub(crate) const EMPTY: &str = "an empty program";
 pub(crate) const EMPTY_STATIC: &str = "an empty static program";
-pub(crate) const IDLE: &str = "an idle program that tells the time";
+pub(crate) const IDLE: &str = "an idle program";
 /// How many entries are looked up.
 pub(crate) const LOOK_UPS: usize = 100;
 /// A non-PIE with the C library inside: what `--static` makes.

@@ -11,6 +11,7 @@ pub struct Run {
     count: Option<usize>,
     passes: usize,
     wait: bool,
+    silent: bool,
     answer: u64,
     /// Nanoseconds on the monotonic clock, which is the same in all processes: start of `main`, value there, end of each
     /// pass.
@@ -37,9 +38,11 @@ impl Run {
     /// --count N            only the first N entries of the value count
     /// --passes N           the look-ups are repeated, and each pass timed
     /// --wait               having answered, wait until standard input ends
+    /// --silent             the first argument: neither ask for the time nor print anything
     /// ```
     pub fn start() -> Self {
-        let began = now();
+        let silent = std::env::args_os().nth(1).is_some_and(|first| first == "--silent");
+        let began = if silent { 0 } else { now() };
         let mut run = Self {
             look_ups: 0,
             order: Order::Random,
@@ -47,6 +50,7 @@ impl Run {
             count: None,
             passes: 1,
             wait: false,
+            silent,
             answer: 0xcbf2_9ce4_8422_2325,
             times: [0; 8],
             noted: 0,
@@ -54,8 +58,8 @@ impl Run {
         run.note(began);
         let mut arguments = std::env::args().skip_while(|argument| !argument.starts_with("--"));
         while let Some(name) = arguments.next() {
-            if name == "--wait" {
-                run.wait = true;
+            if name == "--wait" || name == "--silent" {
+                run.wait |= name == "--wait";
                 continue;
             }
             let value = arguments.next().unwrap_or_default();
@@ -82,7 +86,7 @@ impl Run {
 
     /// Notes that the value is there, then calls `look_up` with each number below `count` that is asked for.
     pub fn look_up(&mut self, count: usize, mut look_up: impl FnMut(usize, &mut Answer)) {
-        self.note(now());
+        self.note_now();
         let count = self.count.map_or(count, |most| most.min(count));
         for _ in 0..self.passes {
             let mut answer = Answer(self.answer);
@@ -97,6 +101,12 @@ impl Run {
                 }
             }
             self.answer = answer.0;
+            self.note_now();
+        }
+    }
+
+    fn note_now(&mut self) {
+        if !self.silent {
             self.note(now());
         }
     }
@@ -110,6 +120,10 @@ impl Run {
 
     /// Prints the answer and the times, in one line, and ends the program; nothing is dropped.
     pub fn finish(mut self) -> ! {
+        if self.silent {
+            std::hint::black_box(self.answer);
+            std::process::exit(0);
+        }
         if self.noted == 1 {
             self.note(now());
         }

@@ -9,12 +9,16 @@ fastboot_rt::frozen! {
     static ATOMS: Vec<Atom> = evaluated("ATOMS", || (0..20_000).map(|number| Atom::from(word(number))).collect());
 }
 
+fn is_same(one: &Atom, other: &Atom) -> bool {
+    one == other
+}
+
 fn main() {
     answer("atoms", format_args!("{} {:?}", ATOMS.len(), ATOMS[17]));
     // The same atom is the same address.
     answer(
         "found again",
-        ATOMS.iter().enumerate().filter(|(number, atom)| Atom::from(word(*number)) == **atom).count(),
+        ATOMS.iter().enumerate().filter(|(number, atom)| is_same(&Atom::from(word(*number)), atom)).count(),
     );
     let mut owned = ATOMS.clone();
     owned.retain(|atom| atom.len() > 10);
