@@ -300,11 +300,13 @@ fn explain(at: usize, first: Run<'_>, second: Run<'_>, pie: bool, libraries: &mu
         foreign.judge(at, first, proof);
         return;
     }
+    let slides = distances(first, second);
     let window: Range<usize> = at.saturating_sub(WORD - 1)..at + WORD;
     let moving = [Region::Executable, Region::Image].into_iter().skip(usize::from(!pie));
     for (region, start) in moving.flat_map(|region| window.clone().map(move |start| (region, start))) {
         let could_be = |run: Run<'_>| run.word(start).is_some_and(|word| run.contains(region, word & ADDRESS));
-        if could_be(first) && !is_overwritten(start, region, first, second) {
+        let left = |(a, b)| is_overwritten(a, b, slides[region as usize]);
+        if could_be(first) && !first.word(start).zip(second.word(start)).is_some_and(left) {
             let unclear = Unclear { offset: start as u64, region, in_both: could_be(second) };
             // Neighbours see the same word.
             if !proof.unclear.iter().rev().take(2 * WORD).any(|other| other.offset == unclear.offset) {
@@ -312,8 +314,8 @@ fn explain(at: usize, first: Run<'_>, second: Run<'_>, pie: bool, libraries: &mu
             }
         }
     }
-    let is_remnant = |start: usize| REGIONS.into_iter().any(|region| is_overwritten(start, region, first, second));
-    if window.into_iter().any(is_remnant) {
+    let mut words = window.filter_map(|start| first.word(start).zip(second.word(start)));
+    if words.any(|(a, b)| slides.into_iter().any(|slide| is_overwritten(a, b, slide))) {
         proof.dead += 1;
         return;
     }
@@ -374,11 +376,13 @@ fn foreign(
     }
 }
 
-/// Whether the word is what is left of a pointer into the region of which some bytes were overwritten: those are the same
-/// in both runs though the region moved, and all others moved as the region did. A pointer moves as a whole.
-fn is_overwritten(at: usize, region: Region, first: Run<'_>, second: Run<'_>) -> bool {
-    let slide = distances(first, second)[region as usize];
-    let Some((a, b)) = first.word(at).zip(second.word(at)) else { return false };
+/// Whether a word of the two runs is what is left of a pointer into a region that moved by `slide`, of which some bytes were
+/// overwritten: those are the same in both runs, and all others moved as the region did. A pointer moves as a whole.
+fn is_overwritten(a: u64, b: u64, slide: u64) -> bool {
+    // As good as all words end here.
+    if a == b || slide == 0 {
+        return false;
+    }
     let same = |byte: usize| (a ^ b) >> (8 * byte) & 0xff == 0;
     // With or without a carry from below, this byte of a pointer would have changed.
     let would_change = |byte: usize| !matches!(slide >> (8 * byte) & 0xff, 0 | 0xff);
