@@ -166,7 +166,7 @@ pub fn digest(bytes: &[u8]) -> u64 {
     digest_from(0x9e37_79b9_7f4a_7c15, bytes)
 }
 
-#[inline]
+#[inline(always)]
 fn digest_from(mut state: u64, bytes: &[u8]) -> u64 {
     let mut step = |word: u64| {
         state = (state ^ word).wrapping_mul(0xff51_afd7_ed55_8ccd);
@@ -449,7 +449,7 @@ impl Table {
         self.offset < other.offset + other.length && other.offset < self.offset + self.length
     }
 
-    #[inline]
+    #[inline(always)]
     fn decode(bytes: &[u8; TABLE_LEN], header: &Header) -> Result<Self, FormatError> {
         let mut r = Reader { rest: bytes };
         let (Some(number), Some(zero), Some(offset), Some(length), Some(digest)) =
@@ -508,7 +508,7 @@ impl Root {
             .finish()
     }
 
-    #[inline]
+    #[inline(always)]
     fn decode(bytes: &[u8; ROOT_LEN], header: &Header) -> Result<Self, FormatError> {
         let mut r = Reader { rest: bytes };
         let (Some(value), Some(size), Some(align), Some(type_digest), Some(name)) =
@@ -652,7 +652,7 @@ pub struct HeaderPage<'a> {
 }
 
 /// The entry for a table in the directory of a header page that [`HeaderPage::decode`] accepted.
-#[inline]
+#[inline(always)]
 pub(crate) fn find(kind: TableKind, directory: &[[u8; TABLE_LEN]], header: &Header) -> Option<Table> {
     for entry in directory {
         match Table::decode(entry, header) {
@@ -788,7 +788,7 @@ impl Header {
     ///
     /// # Errors
     /// [`FormatError::Truncated`] past the end, [`FormatError::Field`] for an entry that points outside the image data.
-    #[inline]
+    #[inline(always)]
     pub fn root(&self, roots: &[u8], index: usize) -> Result<Root, FormatError> {
         match roots.as_chunks::<ROOT_LEN>().0.get(index) {
             Some(entry) => Root::decode(entry, self),

@@ -291,6 +291,7 @@ type PthreadCreate =
 /// # Safety
 /// As the function it stands for.
 #[unsafe(no_mangle)]
+#[unsafe(link_section = ".text.fastboot")]
 unsafe extern "C" fn __wrap_pthread_create(
     thread: *mut libc::pthread_t,
     attributes: *const libc::pthread_attr_t,

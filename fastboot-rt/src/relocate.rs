@@ -91,7 +91,7 @@ impl Mapped {
     }
 
     /// Bytes of the image outside of its data; `offset + length` is at most `header.length`.
-    #[inline]
+    #[inline(always)]
     fn bytes(&self, offset: usize, length: usize) -> &[u8] {
         // SAFETY: whoever made this found `header.length` bytes to be mapped and readable at `address`, and the caller asks
         // for some of them. Nobody writes to what lies outside of the image data. The mapping is removed by `unmap` alone,
@@ -112,7 +112,7 @@ impl Mapped {
     }
 
     /// The directory's entry for a table; `None` when the image has no such table.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn entry(&self, kind: TableKind) -> Option<Table> {
         // Decoding found the directory in the header page.
         let directory = self.bytes(HEADER_LEN, self.header.table_count as usize * TABLE_LEN);
@@ -120,14 +120,14 @@ impl Mapped {
     }
 
     /// The bytes of a table; empty when there is none. Not checked yet.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn table(&self, kind: TableKind) -> &[u8] {
         // Decoding an entry proves that offset + length is at most the image's length, and outside of its data.
         self.entry(kind).map_or(&[], |table| self.bytes(table.offset as usize, table.length as usize))
     }
 
     /// Compares a table's digest; nothing to compare when there is none.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn verify(&self, kind: TableKind) -> Result<(), Reason> {
         match self.entry(kind) {
             Some(entry) => entry.verify(self.table(kind)).map_err(Reason::Format),

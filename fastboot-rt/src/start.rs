@@ -68,6 +68,7 @@ fn run_later_constructors((own, count, arguments, environment): Call) {
 
 /// Entry from `.init_array`. Called by the code of [`install!`](crate::install) only.
 #[doc(hidden)]
+#[unsafe(link_section = ".text.fastboot")]
 pub fn start(placeholder: &'static Placeholder, state: &'static alloc::State, config: &'static Config, call: Call) {
     alloc::install(state);
     let installed = Installed { placeholder, config };
@@ -116,7 +117,8 @@ pub fn start(placeholder: &'static Placeholder, state: &'static alloc::State, co
 }
 
 // What a start touches for the first time, code or stack, costs a page fault, which takes longer than all that a thaw
-// computes. So whatever a thaw from the section runs is `#[inline]`, in all modules: it then lies together, next to `start`.
+// computes. So whatever a thaw from the section runs is `#[inline]`, in all modules, and `start` and the functions that
+// calls of the C library were redirected to have a section of their own, which fastboot.ld puts next to the entry point.
 // And all that an embedded program seldom does is out of line, because its frames are large.
 
 #[cold]

@@ -196,6 +196,7 @@ macro_rules! stand_in {
         /// # Safety
         /// As the function it stands for.
         #[unsafe(no_mangle)]
+        #[unsafe(link_section = ".text.fastboot")]
         unsafe extern "C" fn $name($($argument: $of),+) -> $result {
             // SAFETY: the caller's promise: the pointers are what the function it called takes.
             unsafe { $before };

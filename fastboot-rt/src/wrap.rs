@@ -67,6 +67,7 @@ type DlSym = unsafe extern "C" fn(*mut c_void, *const c_char) -> *mut c_void;
 /// # Safety
 /// As the function it stands for.
 #[unsafe(no_mangle)]
+#[unsafe(link_section = ".text.fastboot")]
 unsafe extern "C" fn __wrap_getrandom(buffer: *mut c_void, length: usize, flags: c_uint) -> isize {
     if fixed() {
         // SAFETY: the caller's promise.
@@ -94,6 +95,7 @@ unsafe extern "C" fn __wrap_getrandom(buffer: *mut c_void, length: usize, flags:
 /// # Safety
 /// As the function it stands for.
 #[unsafe(no_mangle)]
+#[unsafe(link_section = ".text.fastboot")]
 unsafe extern "C" fn __wrap_syscall(
     number: c_long,
     a: c_long,
@@ -118,6 +120,7 @@ unsafe extern "C" fn __wrap_syscall(
 /// # Safety
 /// As the function it stands for.
 #[unsafe(no_mangle)]
+#[unsafe(link_section = ".text.fastboot")]
 #[unsafe(naked)]
 unsafe extern "C" fn __wrap_dlsym(handle: *mut c_void, name: *const c_char) -> *mut c_void {
     // SAFETY: both jumps leave arguments, stack and return address as they are, to functions of this very type: with
