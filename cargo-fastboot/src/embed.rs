@@ -118,7 +118,7 @@ fn place(binary: &Binary, image: &Image) -> Placement {
         return Placement { offset, address, size, align: PAGE as u64, writable: true };
     }
     let offset = end.next_multiple_of(HOME_ALIGN);
-    // Pages with static pointers are made writable at start, and read-only again.
+    // The pages from the first static pointer to the last are made writable at start, and read-only again.
     let writable = !image.is_read_only();
     if binary.pie {
         // Loaded where the executable is and moved at start: only the file offset agrees with the home address.

@@ -166,10 +166,15 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
     if !options.verbatim {
         let mut also = HashSet::new();
         for attempt in 1..=MOST_PLANS {
+            let known = also.len();
             placed = freezing.plan_and_place(&mut also, attempt)?;
-            if placed.is_some() {
+            // Once more in any case: what comes of chance may come out better.
+            if placed.is_some() || (attempt > 1 && also.len() == known) {
                 break;
             }
+        }
+        if placed.is_none() && !options.preferred.is_empty() {
+            bail!("the roots' expressions did not allocate the same once more");
         }
         if placed.is_none() {
             shell.warn(
@@ -352,14 +357,16 @@ impl Freezing<'_> {
     /// reachable did not come to lie in the image: it is in `also` then, for the next attempt.
     fn plan_and_place(&self, also: &mut HashSet<Allocation>, attempt: usize) -> Result<Option<Frozen>> {
         let run = self.first(Purpose::Plan, &format!("plan-{attempt}"))?;
-        std::thread::scope(|scope| {
-            // Inputs are read to the end for it, which can take as long as all else that is done between two runs.
+        let (planned, inputs) = std::thread::scope(|scope| {
+            // Inputs are read to the end for it, which can take as long as planning.
             let inputs = scope.spawn(|| Inputs::of(&run.inputs, self.options, &self.binary.path));
             let planned = self.plan(&run, also, attempt)?;
-            let Some(placed) = self.place(planned, also, attempt)? else { return Ok(None) };
+            // Before the next run: what is changed while it reads must count as changed.
             let inputs = inputs.join().map_err(|_| anyhow!("the inputs could not be looked at"))?;
-            Ok(Some(Frozen { inputs, ..placed }))
-        })
+            anyhow::Ok((planned, inputs))
+        })?;
+        let placed = self.place(planned, also, attempt)?;
+        Ok(placed.map(|placed| Frozen { inputs, ..placed }))
     }
 
     /// What the first run left, and where it shall be.
@@ -412,15 +419,15 @@ impl Freezing<'_> {
         let data = image_data(&capture, &statics)?;
         let address = capture.data_address();
         let image = capture.process.home..address + data.len() as u64;
-        let references = mark::references(&data, &capture.blocks, &image);
-        if let Some((at, block)) = references.first() {
-            self.shell.verbose(format_args!(
-                "{} words of the image data, the first at offset {at:#x}, refer to what was not planned to live on: {} bytes",
-                references.len(),
-                block.size
-            ));
-            let threads: Vec<u64> = capture.threads.iter().map(|thread| thread.key).collect();
-            also.extend(references.iter().filter_map(|(_, block)| block.allocation(&threads)));
+        let threads: Vec<u64> = capture.threads.iter().map(|thread| thread.key).collect();
+        let mut references = 0u64;
+        mark::for_each_reference(&data, &capture.blocks, &image, |_, block| {
+            references += 1;
+            also.extend(block.allocation(&threads));
+        });
+        if references > 0 {
+            self.shell
+                .verbose(format_args!("{references} words of the image data refer to what was not planned to live on"));
             return Ok(None);
         }
         let kinship = {

@@ -282,7 +282,7 @@ impl Image {
     }
 }
 
-/// Zeroed memory from the system: an image may be gigabytes, and pages nobody writes to cost nothing.
+/// Zeroed memory from the system: an image may be gigabytes, and what nobody writes to costs little.
 pub(crate) fn anonymous(length: u64) -> Result<MmapMut> {
     let map = MmapMut::map_anon(usize::try_from(length)?);
     let map = map.with_context(|| format!("not enough memory for {length} bytes"))?;

@@ -73,22 +73,30 @@ fn span(blocks: &[Block]) -> Range<u64> {
     }
 }
 
-/// The words in `bytes` that may be the address of one of `blocks`: where each stands, and the block.
+/// Calls `each` with every word in `bytes` that may be the address of one of `blocks`: where it stands, and the block.
 ///
 /// `bytes` are image data, and `image` is where the image lies. The low half of a pointer into a large image can look
 /// like the high half of an address, with what stands before it as the low half: where the highest byte belongs to an
 /// aligned pointer into the image, it is one of these, and no address.
-pub(crate) fn references(bytes: &[u8], blocks: &[Block], image: &Range<u64>) -> Vec<(usize, Block)> {
+pub(crate) fn for_each_reference(
+    bytes: &[u8],
+    blocks: &[Block],
+    image: &Range<u64>,
+    mut each: impl FnMut(usize, &Block),
+) {
     if !ascending(blocks) {
-        return Vec::new();
+        return;
     }
     let heap = Heap { blocks, offsets: Vec::new(), bytes: &[], span: span(blocks) };
     let in_pointer = |at: usize| {
         let word = bytes.get((at + ADDRESS_LEN - 1) & !7..).and_then(|rest| rest.first_chunk());
         word.is_some_and(|word| image.contains(&u64::from_le_bytes(*word)))
     };
-    let found = addresses(bytes, &heap.span, 0).filter(|(at, _)| !in_pointer(*at));
-    found.filter_map(|(at, address)| Some((at, blocks[heap.block_at(address)? as usize]))).collect()
+    for (at, address) in addresses(bytes, &heap.span, 0).filter(|(at, _)| !in_pointer(*at)) {
+        if let Some(block) = heap.block_at(address) {
+            each(at, &blocks[block as usize]);
+        }
+    }
 }
 
 impl<'a> Heap<'a> {
@@ -347,7 +355,11 @@ mod tests {
         let (blocks, _) = heap(&[words(&[1, 2])]);
         let blocks = [Block { address: 0x5530_7a00_0000, ..blocks[0] }];
         let image = 0x5500_0000_1000..0x5500_8000_0000;
-        let first = |held: &[u64]| references(&words(held), &blocks, &image).first().map(|(at, _)| *at);
+        let first = |held: &[u64]| {
+            let mut first = None;
+            for_each_reference(&words(held), &blocks, &image, |at, _| first = first.or(Some(at)));
+            first
+        };
         // A length, and behind it the address 0x5500_0055_307a: the last three bytes of the first word and its first three read 0x5530_7a00_0000.
         assert_eq!(first(&[24, 0x5500_0055_307a]), None);
         assert_eq!(first(&[24, 0x6600_0055_307a]), Some(5), "no pointer into the image");

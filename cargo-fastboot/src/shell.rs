@@ -2,8 +2,11 @@
 //!
 //! Standard output is never written here: it belongs to cargo's messages and to `inspect`.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
+use std::rc::Rc;
 
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
@@ -20,7 +23,7 @@ const VERB_WIDTH: usize = 12;
 /// How much is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Verbosity {
-    /// Nothing at all: for what was said already.
+    /// Warnings that were not given yet.
     Silent,
     /// Warnings and errors only.
     Quiet,
@@ -35,6 +38,8 @@ pub(crate) enum Verbosity {
 pub(crate) struct Shell {
     verbosity: Verbosity,
     color: ColorChoice,
+    /// The warnings that were given: each is given once.
+    warnings: Rc<RefCell<HashSet<String>>>,
 }
 
 impl Shell {
@@ -45,12 +50,12 @@ impl Shell {
             ColorChoice::Auto => AutoStream::choice(&std::io::stderr()),
             chosen => chosen,
         };
-        Self { verbosity, color }
+        Self { verbosity, color, warnings: Rc::default() }
     }
 
-    /// A shell like this one that says nothing, for work that is done a second time.
+    /// A shell like this one that only gives warnings, and none that this one gave: for work that is done a second time.
     pub(crate) fn silent(&self) -> Self {
-        Self { verbosity: Verbosity::Silent, color: self.color }
+        Self { verbosity: Verbosity::Silent, color: self.color, warnings: Rc::clone(&self.warnings) }
     }
 
     /// A line with a green verb, such as `   Embedding 91.2 MB`; nothing when quiet.
@@ -69,8 +74,10 @@ impl Shell {
 
     /// A warning; said even when quiet.
     pub(crate) fn warn(&self, message: impl Display) {
-        if self.verbosity > Verbosity::Silent {
+        let message = message.to_string();
+        if !self.warnings.borrow().contains(&message) {
             self.line(format_args!("{WARNING}warning{WARNING:#}: {message}"));
+            self.warnings.borrow_mut().insert(message);
         }
     }
 

@@ -61,12 +61,12 @@ pub(crate) fn freeze_trained(cold: &Path, place: Place, options: &FreezeOptions,
     if preferred.is_empty() {
         return Ok(untrained);
     }
-    let trained = freeze(cold, &FreezeOptions { preferred, ..options.clone() }, &shell.silent())?;
-    if trained.plan.is_none() {
-        shell.warn("the roots' expressions did not allocate the same once more: the program is not trained");
-        return Ok(untrained);
-    }
-    Ok(trained)
+    // There is a good image already, so that this one need not be.
+    let trained = freeze(cold, &FreezeOptions { preferred, ..options.clone() }, &shell.silent());
+    trained.or_else(|error| {
+        shell.warn(format_args!("{error:#}: the program is not trained"));
+        Ok(untrained)
+    })
 }
 
 /// Runs the program with each of its arguments: the pages that it touched, numbered from the home address on.

@@ -74,12 +74,15 @@ pub struct State {
 /// a comparison with a smaller or equal one, which also tells a freeze run, takes the place of that: it costs nothing.
 const PLAIN: usize = 16;
 
+/// Whether [`install`] will be called: there it makes allocations plain.
+const IS_INSTALLED_LATER: bool = cfg!(all(target_os = "linux", target_arch = "x86_64"));
+
 impl State {
     const fn new() -> Self {
         Self {
             start: AtomicUsize::new(0),
             end: AtomicUsize::new(0),
-            plain: AtomicUsize::new(0),
+            plain: AtomicUsize::new(if IS_INSTALLED_LATER { 0 } else { PLAIN }),
             freezing: AtomicBool::new(false),
         }
     }

@@ -90,12 +90,15 @@ impl Mapped {
         (self.address as u64).wrapping_sub(self.header.home)
     }
 
-    /// Bytes of the image outside of its data; `offset + length` is at most `header.length`.
+    /// Bytes of the image outside of its data; none if it has not so many.
     #[inline(always)]
     fn bytes(&self, offset: usize, length: usize) -> &[u8] {
-        // SAFETY: whoever made this found `header.length` bytes to be mapped and readable at `address`, and the caller asks
-        // for some of them. Nobody writes to what lies outside of the image data. The mapping is removed by `unmap` alone,
-        // which takes `self`.
+        if offset.checked_add(length).is_none_or(|end| end > self.length()) {
+            return &[];
+        }
+        // SAFETY: whoever made this found `header.length` bytes to be mapped and readable at `address`, and these are some of
+        // them. Callers ask for header, directory and tables, which this process never writes to, and nobody alters the file
+        // (docs/safety.md). The mapping is removed by `unmap` alone, which takes `self`.
         unsafe { core::slice::from_raw_parts(ptr::with_exposed_provenance::<u8>(self.address + offset), length) }
     }
 

@@ -13,7 +13,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 /// The most mappings that the image is taken apart into; the pieces of a large one have several pages. The kernel allows
@@ -27,7 +27,7 @@ const OF_FILE: u64 = 1 << 61;
 const AT_ONCE: usize = 512;
 
 struct Training {
-    report: &'static Path,
+    report: PathBuf,
     /// Addresses of the image.
     image: Range<usize>,
 }
@@ -40,7 +40,8 @@ static TRAINING: OnceLock<Training> = OnceLock::new();
 pub(crate) fn begin(report: &'static CStr, address: usize, length: usize) {
     // Programs that this one starts are not meant.
     sys::remove_variable(c"FASTBOOT_TRAIN");
-    let report = Path::new(OsStr::from_bytes(report.to_bytes()));
+    // A copy: the program may write over its environment.
+    let report = PathBuf::from(OsStr::from_bytes(report.to_bytes()));
     let training = TRAINING.get_or_init(|| Training { report, image: address..address + length });
     training.take_apart();
     // Without a report the tool knows that this failed.
@@ -76,12 +77,16 @@ impl Training {
 
     /// Appends the entries of all pages, eight bytes each, to the report.
     fn append(&self) -> io::Result<()> {
-        let report = File::options().append(true).create(true).open(self.report)?;
+        let report = File::options().append(true).create(true).open(&self.report)?;
         // Forked children of the program exit too.
         report.lock()?;
-        let mut report = io::BufWriter::new(report);
-        self.for_each_entry(|_, entry| report.write_all(&entry.to_le_bytes()))?;
-        report.flush()
+        // At once: a process that is killed meanwhile leaves all or nothing.
+        let mut entries = Vec::with_capacity(self.image.len() / PAGE * 8);
+        self.for_each_entry(|_, entry| {
+            entries.extend_from_slice(&entry.to_le_bytes());
+            Ok(())
+        })?;
+        (&report).write_all(&entries)
     }
 
     /// Calls `with` with the address and the pagemap's entry of each page.

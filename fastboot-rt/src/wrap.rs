@@ -130,7 +130,13 @@ unsafe extern "C" fn __wrap_dlsym(handle: *mut c_void, name: *const c_char) -> *
         "cmp byte ptr [rip + {freeze_run}], 0",
         "jne {find}",
         ".weak __real_dlsym",
-        "jmp qword ptr [rip + __real_dlsym@GOTPCREL]",
+        "mov rax, qword ptr [rip + __real_dlsym@GOTPCREL]",
+        "test rax, rax",
+        "jz 2f",
+        "jmp rax",
+        // Null, that is, not found: nobody has it.
+        "2:",
+        "ret",
         freeze_run = sym FREEZE_RUN,
         find = sym find_in_freeze_run,
     )

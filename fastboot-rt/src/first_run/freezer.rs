@@ -357,7 +357,10 @@ fn check(snapshot: &Path) -> Result<(), String> {
 /// What a report of check mode says.
 fn judge(report: &str) -> Result<(), String> {
     let mut current = "";
-    for verdict in report.lines().filter_map(Verdict::parse) {
+    for line in report.lines() {
+        let Some(verdict) = Verdict::parse(line) else {
+            return Err(format!("the report of the check is not understood: `{line}`"));
+        };
         match verdict {
             Verdict::Begin(root) => current = root,
             Verdict::Equal(_) | Verdict::NotComparable(_) => {}
@@ -392,6 +395,7 @@ mod tests {
             ("begin a::A\ndifferent a::A\nend\n", "root `a::A`, thawed, is not equal"),
             ("begin a::A\npanicked a::A oh\nend\n", "panicked"),
             ("cold no such file\n", "cannot be used: no such file"),
+            ("begin a::A\ndiffer a::A\nend\n", "not understood: `differ a::A`"),
         ] {
             let said = judge(report).unwrap_err();
             assert!(said.contains(says), "{report:?}: {said}");

@@ -5,7 +5,6 @@ use crate::format::{
     Carried, DEFAULT_HOME, FLAG_READ_ONLY, FLAG_RELOCATABLE, HEADER_LEN, HOME_STEP, PAGE, TABLE_LEN, Table,
     encode_relocations,
 };
-use core::ffi::CStr;
 use std::ffi::CString;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
@@ -120,12 +119,15 @@ impl Drop for Snapshot {
     }
 }
 
+fn opened(snapshot: &Snapshot) -> Result<Stored, Reason> {
+    let path = CString::new(snapshot.path.as_os_str().as_bytes()).unwrap();
+    snapshot::image(Location::Variable(Box::leak(path.into_boxed_c_str())))
+}
+
 /// Thaws the snapshot as a start does, looks at it with `look`, and unmaps it again.
 fn thaw_and<R>(snapshot: &Snapshot, look: impl FnOnce(&Thawed) -> R) -> Result<R, Reason> {
-    let path = CString::new(snapshot.path.as_os_str().as_bytes()).unwrap();
-    let path: &'static CStr = Box::leak(path.into_boxed_c_str());
     STATIC.store(0, Ordering::Relaxed);
-    let thawed = from_file(Source::Snapshot, &snapshot::image(Location::Variable(path))?, Some(IDENTITY), &program())?;
+    let thawed = from_file(Source::Snapshot, &opened(snapshot)?, Some(IDENTITY), &program())?;
     let result = look(&thawed);
     sys::release(thawed.address, thawed.length);
     Ok(result)
@@ -134,6 +136,19 @@ fn thaw_and<R>(snapshot: &Snapshot, look: impl FnOnce(&Thawed) -> R) -> Result<R
 fn word_of(thawed: &Thawed, at: usize) -> u64 {
     // SAFETY: the image is mapped, and the offset lies in it.
     unsafe { ptr::with_exposed_provenance::<u64>(thawed.address + at).read() }
+}
+
+#[test]
+fn what_changed_between_reading_and_mapping_is_not_used() {
+    let _turn = turn();
+    let (bytes, _) = image(0);
+    let snapshot = Snapshot::new("changes", &bytes);
+    let stored = opened(&snapshot).unwrap();
+    let read = stored.header().unwrap();
+    snapshot.write(0, &forged(bytes.clone(), |header| header.root_count += 1)[..HEADER_LEN]);
+    assert!(matches!(stored.map(read), Err(Reason::Untrusted(_))));
+    snapshot.write(0, &bytes[..HEADER_LEN]);
+    stored.map(read).unwrap_or_else(|reason| panic!("{reason}")).unmap();
 }
 
 #[test]

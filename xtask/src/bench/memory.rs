@@ -53,7 +53,8 @@ fn await_answer(child: &mut Child, until: Instant) -> Result<()> {
     // SAFETY: the pointer is to one structure, a variable that is valid for writes.
     let count = unsafe { libc::poll(&raw mut ready, 1, libc::c_int::try_from(left)?) };
     ensure!(count == 1, "no answer within {} s", PATIENCE.as_secs());
-    BufReader::new(output).read_line(&mut String::new())?;
+    let length = BufReader::new(output).read_line(&mut String::new())?;
+    ensure!(length > 0, "it ended without an answer");
     Ok(())
 }
 
