@@ -382,6 +382,11 @@ impl Capture {
         Ok(bytes)
     }
 
+    /// The keys of the threads, by their numbers.
+    pub(crate) fn thread_keys(&self) -> Vec<u64> {
+        self.threads.iter().map(|thread| thread.key).collect()
+    }
+
     /// Address of what will be the image data: the captured memory begins there.
     pub(crate) fn data_address(&self) -> u64 {
         self.process.home + DATA_OFFSET

@@ -365,13 +365,12 @@ impl Freezing<'_> {
             let inputs = inputs.join().map_err(|_| anyhow!("the inputs could not be looked at"))?;
             anyhow::Ok((planned, inputs))
         })?;
-        let placed = self.place(planned, also, attempt)?;
-        Ok(placed.map(|placed| Frozen { inputs, ..placed }))
+        self.place(planned, inputs, also, attempt)
     }
 
     /// What the first run left, and where it shall be.
     fn plan<'a>(&self, run: &'a Capture, also: &HashSet<Allocation>, attempt: usize) -> Result<Planned<'a>> {
-        let threads: Vec<u64> = run.threads.iter().map(|thread| thread.key).collect();
+        let threads = run.thread_keys();
         let bytes = run.read_blocks()?;
         let heap = planned_heap(run, &bytes)?;
         let statics = Statics::find(self.binary, run, &self.options.choices)?;
@@ -401,6 +400,7 @@ impl Freezing<'_> {
     fn place(
         &self,
         Planned { run, plan, path, origins }: Planned<'_>,
+        inputs: Inputs,
         also: &mut HashSet<Allocation>,
         attempt: usize,
     ) -> Result<Option<Frozen>> {
@@ -419,7 +419,7 @@ impl Freezing<'_> {
         let data = image_data(&capture, &statics)?;
         let address = capture.data_address();
         let image = capture.process.home..address + data.len() as u64;
-        let threads: Vec<u64> = capture.threads.iter().map(|thread| thread.key).collect();
+        let threads = capture.thread_keys();
         let mut references = 0u64;
         mark::for_each_reference(&data, &capture.blocks, &image, |_, block| {
             references += 1;
@@ -437,7 +437,6 @@ impl Freezing<'_> {
             let layout = Layout { data: &data, address, placements, roots, statics };
             Kinship::find(layout, &heap, origins, Makers::find(self.binary, run)?)
         };
-        let inputs = Inputs::default();
         Ok(Some(Frozen { capture, inputs, data, statics, plan: Some((plan, path)), kinship: Some(kinship) }))
     }
 

@@ -17,10 +17,15 @@ use std::path::Path;
 /// An allocation, the same one in every run: the key of its thread, and which one on that thread it is.
 pub(crate) type Allocation = (u64, u64);
 
+/// The allocation with this index on the thread with this number; `threads` are the keys of the threads.
+fn allocation(threads: &[u64], thread: u64, index: u64) -> Option<Allocation> {
+    Some((*threads.get(usize::try_from(thread).ok()?)?, index))
+}
+
 impl Block {
     /// Which allocation it is; `threads` are the keys of the threads.
     pub(crate) fn allocation(&self, threads: &[u64]) -> Option<Allocation> {
-        Some((*threads.get(self.thread as usize)?, self.index))
+        allocation(threads, self.thread, self.index)
     }
 
     /// Whether it is one of these.
@@ -102,7 +107,7 @@ impl Plan {
 
     /// Which allocation an object is.
     pub(crate) fn allocation(&self, placement: &Placement) -> Option<Allocation> {
-        Some((*self.threads.get(placement.thread as usize)?, placement.index))
+        allocation(&self.threads, placement.thread, placement.index)
     }
 
     /// Writes the plan for a place run.

@@ -100,10 +100,11 @@ pub(crate) fn run(
     if elsewhere {
         command.env(PADDING_VARIABLE, "x".repeat(3000));
     }
-    // What the expressions print is for the user, not part of what this command prints; and once is enough.
+    // What the expressions print is for the user, not part of what this command prints; and once is enough, so not when it is
+    // done a second time because of what was learned.
     command.stdin(Stdio::null());
     let first = matches!(purpose, Purpose::Plan) || (matches!(purpose, Purpose::Verbatim) && !elsewhere);
-    if first && !shell.is_silent() {
+    if first && options.preferred.is_empty() {
         command.stdout(Stdio::from(std::io::stderr()));
     } else {
         command.stdout(Stdio::null()).stderr(Stdio::null());

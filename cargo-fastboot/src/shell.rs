@@ -23,8 +23,6 @@ const VERB_WIDTH: usize = 12;
 /// How much is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Verbosity {
-    /// Warnings that were not given yet.
-    Silent,
     /// Warnings and errors only.
     Quiet,
     /// Status lines too.
@@ -54,8 +52,8 @@ impl Shell {
     }
 
     /// A shell like this one that only gives warnings, and none that this one gave: for work that is done a second time.
-    pub(crate) fn silent(&self) -> Self {
-        Self { verbosity: Verbosity::Silent, color: self.color, warnings: Rc::clone(&self.warnings) }
+    pub(crate) fn quiet(&self) -> Self {
+        Self { verbosity: Verbosity::Quiet, color: self.color, warnings: Rc::clone(&self.warnings) }
     }
 
     /// A line with a green verb, such as `   Embedding 91.2 MB`; nothing when quiet.
@@ -75,9 +73,8 @@ impl Shell {
     /// A warning; said even when quiet.
     pub(crate) fn warn(&self, message: impl Display) {
         let message = message.to_string();
-        if !self.warnings.borrow().contains(&message) {
+        if self.warnings.borrow_mut().insert(message.clone()) {
             self.line(format_args!("{WARNING}warning{WARNING:#}: {message}"));
-            self.warnings.borrow_mut().insert(message);
         }
     }
 
@@ -96,11 +93,6 @@ impl Shell {
     /// Whether `-v` was given.
     pub(crate) fn is_verbose(&self) -> bool {
         self.verbosity >= Verbosity::Verbose
-    }
-
-    /// Whether nothing is said at all.
-    pub(crate) fn is_silent(&self) -> bool {
-        self.verbosity == Verbosity::Silent
     }
 
     /// Whether colours are shown on standard error.

@@ -62,7 +62,7 @@ pub(crate) fn freeze_trained(cold: &Path, place: Place, options: &FreezeOptions,
         return Ok(untrained);
     }
     // There is a good image already, so that this one need not be.
-    let trained = freeze(cold, &FreezeOptions { preferred, ..options.clone() }, &shell.silent());
+    let trained = freeze(cold, &FreezeOptions { preferred, ..options.clone() }, &shell.quiet());
     trained.or_else(|error| {
         shell.warn(format_args!("{error:#}: the program is not trained"));
         Ok(untrained)
