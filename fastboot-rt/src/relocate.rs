@@ -125,15 +125,20 @@ impl Mapped {
     /// The bytes of a table; empty when there is none. Not checked yet.
     #[inline(always)]
     pub(crate) fn table(&self, kind: TableKind) -> &[u8] {
-        // Decoding an entry proves that offset + length is at most the image's length, and outside of its data.
-        self.entry(kind).map_or(&[], |table| self.bytes(table.offset as usize, table.length as usize))
+        self.entry(kind).map_or(&[], |table| self.bytes_of(&table))
+    }
+
+    /// The bytes of the table that an entry stands for. Decoding it proved that they are in the image and not in its data.
+    #[inline(always)]
+    fn bytes_of(&self, table: &Table) -> &[u8] {
+        self.bytes(table.offset as usize, table.length as usize)
     }
 
     /// Compares a table's digest; nothing to compare when there is none.
     #[inline(always)]
     pub(crate) fn verify(&self, kind: TableKind) -> Result<(), Reason> {
         match self.entry(kind) {
-            Some(entry) => entry.verify(self.table(kind)).map_err(Reason::Format),
+            Some(entry) => entry.verify(self.bytes_of(&entry)).map_err(Reason::Format),
             None => Ok(()),
         }
     }

@@ -124,8 +124,9 @@ unsafe extern "C" fn __wrap_syscall(
 #[unsafe(naked)]
 unsafe extern "C" fn __wrap_dlsym(handle: *mut c_void, name: *const c_char) -> *mut c_void {
     // SAFETY: both jumps leave arguments, stack and return address as they are, to functions of this very type: with
-    // --wrap=dlsym the linker resolves the second name to the C library's `dlsym`, and without it nobody calls this. A
-    // byte of a static is read; flags and no registers are changed.
+    // --wrap=dlsym the linker resolves the second name to the C library's `dlsym`, or to nothing if that is not linked, which
+    // is told from it; and without the option nobody calls this. A byte of a static is read; flags are changed, and `rax`,
+    // which is for the result.
     naked_asm!(
         "cmp byte ptr [rip + {freeze_run}], 0",
         "jne {find}",
