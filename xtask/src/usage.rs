@@ -20,6 +20,18 @@ pub(crate) struct Usage {
     pub(crate) errors: String,
 }
 
+impl Usage {
+    /// From before fork to after wait, in microseconds.
+    pub(crate) fn wall(&self) -> f64 {
+        micro(self.began, self.ended)
+    }
+}
+
+/// The time between two moments in nanoseconds, in microseconds.
+pub(crate) fn micro(from: u64, to: u64) -> f64 {
+    to.saturating_sub(from) as f64 / 1000.0
+}
+
 /// Runs a command to its end. It must succeed, and print less than a pipe holds (64 KiB): nobody reads until it is done.
 pub(crate) fn measure(command: &mut Command) -> Result<Usage> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

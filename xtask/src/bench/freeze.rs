@@ -63,8 +63,7 @@ fn one_program(workshop: &mut Workshop, size: Size, binary: &'static str, name: 
     for round in 0..=rounds {
         let nothing = one(&empty, &mut answers)?.wall;
         let evaluation = one(&cold, &mut answers)?.wall - nothing;
-        let usage = measure(&mut command)?;
-        let freeze = usage.ended.saturating_sub(usage.began) as f64 / 1000.0;
+        let freeze = measure(&mut command)?.wall();
         if round > 0 {
             times.push((evaluation, freeze));
         }

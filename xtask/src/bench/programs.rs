@@ -244,6 +244,11 @@ pub(crate) fn length(path: &Path) -> Result<u64> {
 /// Copies whole and at once, as the tool writes: the page cache then keeps the file in large folios.
 fn copy(from: &Path, to: &Path) -> Result<()> {
     let bytes = std::fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
+    write_like(from, to, &bytes)
+}
+
+/// Writes a file whole and at once, with the permissions of another.
+pub(crate) fn write_like(from: &Path, to: &Path, bytes: &[u8]) -> Result<()> {
     let _ = std::fs::remove_file(to);
     std::fs::write(to, bytes).with_context(|| format!("cannot write {}", to.display()))?;
     std::fs::set_permissions(to, std::fs::metadata(from)?.permissions())

@@ -1,6 +1,6 @@
 //! What an image costs that is there and is not used: how long the runtime takes to find that out, by its own account.
 
-use super::programs::{Made, Workshop, file_name};
+use super::programs::{Made, Workshop, file_name, write_like};
 use super::rounds::Case;
 use super::rows::{Program, Row};
 use super::statistics::Spread;
@@ -78,7 +78,5 @@ fn alter(from: &Path, to: &Path, change: impl FnOnce(&mut [u8])) -> Result<()> {
     let starts = (0..bytes.len()).step_by(HOME_ALIGN as usize);
     let image = starts.rev().find(|start| bytes[*start..].starts_with(&MAGIC));
     change(&mut bytes[image.with_context(|| format!("{} has no image", from.display()))?..]);
-    std::fs::write(to, bytes).with_context(|| format!("cannot write {}", to.display()))?;
-    std::fs::set_permissions(to, std::fs::metadata(from)?.permissions())
-        .with_context(|| format!("cannot give {} its permissions", to.display()))
+    write_like(from, to, &bytes)
 }

@@ -5,7 +5,7 @@ use super::Size;
 use super::programs::Made;
 use super::rows::{EMPTY, Program, Row};
 use super::statistics::{Spread, median};
-use crate::usage::measure;
+use crate::usage::{measure, micro};
 use anyhow::{Context, Result, ensure};
 use std::collections::HashMap;
 
@@ -107,12 +107,7 @@ fn silently(case: &Case) -> Result<Sample> {
         arguments.insert(0, "--silent".to_owned());
     }
     let usage = measure(&mut case.made.command(&arguments))?;
-    Ok(Sample { wall: micro(usage.began, usage.ended), faults: usage.faults as f64, told: None })
-}
-
-/// The time between two moments in nanoseconds.
-fn micro(from: u64, to: u64) -> f64 {
-    to.saturating_sub(from) as f64 / 1000.0
+    Ok(Sample { wall: usage.wall(), faults: usage.faults as f64, told: None })
 }
 
 /// Runs a case once, and compares its answer.
@@ -133,7 +128,7 @@ pub(crate) fn one(case: &Case, answers: &mut HashMap<String, String>) -> Result<
         exit: micro(last, usage.ended),
     };
     let told = times.first().zip(times.last()).map(|(main, last)| told(*main, *last));
-    Ok(Sample { wall: micro(usage.began, usage.ended), faults: usage.faults as f64, told })
+    Ok(Sample { wall: usage.wall(), faults: usage.faults as f64, told })
 }
 
 /// How the times of two cases relate, round by round.
