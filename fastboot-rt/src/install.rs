@@ -112,6 +112,7 @@ macro_rules! __install_section {
         #[unsafe(link_section = "fastboot")]
         static SECTION: $crate::__private::Placeholder = $crate::__private::Placeholder::new();
 
+        #[unsafe(link_section = ".text.fastboot")]
         extern "C" fn start(
             count: ::core::ffi::c_int,
             arguments: *const *const ::core::ffi::c_char,
