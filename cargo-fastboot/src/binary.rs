@@ -3,7 +3,8 @@
 
 use anyhow::{Context, Result, bail};
 use fastboot_rt::format::{
-    FLAG_COLD, FOOTER_LEN, Footer, HEADER_LEN, HOME_WINDOW, Header, HeaderPage, IDENTITY_OFFSET,
+    FLAG_COLD, FLAG_FOOTER, FLAGS_OFFSET, FOOTER_LEN, Footer, HEADER_COPY, HEADER_COPY_LEN, HEADER_LEN, HOME_WINDOW,
+    Header, HeaderPage, IDENTITY_OFFSET, TABLE_LEN,
 };
 use object::LittleEndian as LE;
 use object::elf::{self, FileHeader64, ProgramHeader64, SectionHeader64};
@@ -121,6 +122,19 @@ impl<'a> Elf<'a> {
         Ok(Section { index, segment, address, offset, size, align })
     }
 
+    /// Where in the file the copy of an image's beginning goes; `None` if nothing in the program reads it.
+    pub(crate) fn header_copy(&self, file_length: usize) -> Result<Option<Range<usize>>> {
+        let Some((_, header)) = self.section_named(HEADER_COPY) else { return Ok(None) };
+        let (start, size) = (header.sh_offset(LE), header.sh_size(LE));
+        let end = start.checked_add(size).filter(|end| *end <= file_length as u64);
+        let (Some(end), elf::SHT_PROGBITS) = (end, header.sh_type(LE)) else {
+            bail!("its `{HEADER_COPY}` section lies outside of the file: the file is truncated or damaged");
+        };
+        // The linker script puts the roots' statics behind it.
+        let long_enough = start + HEADER_COPY_LEN as u64 <= end;
+        Ok(long_enough.then_some(start as usize..start as usize + HEADER_COPY_LEN))
+    }
+
     /// Where the contents of the file end, as far as they end before `limit`; `without` is no part of them.
     pub(crate) fn contents_end(&self, limit: u64, without: Option<&Section>) -> u64 {
         let sections = self.sections.iter().enumerate().filter(|(index, header)| {
@@ -137,10 +151,11 @@ impl<'a> Elf<'a> {
     }
 
     /// Every loaded byte outside of the section. What embedding and `strip` change is left out: the ELF header, the
-    /// program header table (but not what it says of the other segments), symbols of the section, the build-id, and the
-    /// section itself.
+    /// program header table (but not what it says of the other segments), symbols of the section, the build-id, the section
+    /// itself, and the copy of its beginning.
     fn identity(&self, bytes: &[u8], section: &Section) -> Result<[u8; 32]> {
         let mut left_out = vec![0..size_of::<FileHeader64<LE>>(), self.program_header_range(), section.file_range()];
+        left_out.extend(self.header_copy(bytes.len())?);
         if let Some((_, note)) = self.section_named(".note.gnu.build-id") {
             let start = note.sh_offset(LE) as usize;
             left_out.push(start..start.saturating_add(note.sh_size(LE) as usize));
@@ -242,6 +257,11 @@ impl Binary {
         &self.bytes[self.section.file_range()]
     }
 
+    /// The copy of the image's beginning, or the zeros in its place.
+    pub(crate) fn header_copy(&self) -> Result<Option<&[u8]>> {
+        Ok(Elf::parse(&self.bytes)?.header_copy(self.bytes.len())?.map(|range| &self.bytes[range]))
+    }
+
     /// The image that a start looks at first, as bytes that may still be damaged, and where it is: in the section, else
     /// behind the executable.
     pub(crate) fn image_bytes(&self) -> Option<(&'static str, &[u8])> {
@@ -260,12 +280,43 @@ impl Binary {
         self.bytes[at..at + self.identity.len()].copy_from_slice(&self.identity);
     }
 
+    /// Writes into the section's header whether an image is appended to the file, unless it is the header of an image: if
+    /// that is of no use, a start looks for another one in any case.
+    fn tell_footer(&mut self, appended: bool) {
+        if self.is_embedded() {
+            return;
+        }
+        let change = |flags: u64| if appended { flags | FLAG_FOOTER } else { flags & !FLAG_FOOTER };
+        let range = self.section.file_range();
+        let section = &mut self.bytes[range];
+        let encoded = HeaderPage::decode(section).ok().map(|HeaderPage { header, .. }| {
+            let directory = &section[HEADER_LEN..][..header.table_count as usize * TABLE_LEN];
+            Header { flags: change(header.flags), ..header }.encode(directory)
+        });
+        match encoded {
+            Some(header) => section[..HEADER_LEN].copy_from_slice(&header),
+            // A placeholder: `parse` found that it begins like a header, and an identity behind the flags.
+            None => {
+                let flags = &mut section[FLAGS_OFFSET..FLAGS_OFFSET + 8];
+                let changed = change(flags.iter().rev().fold(0, |flags, byte| flags << 8 | u64::from(*byte)));
+                flags.copy_from_slice(&changed.to_le_bytes());
+            }
+        }
+    }
+
+    /// Makes the executable one that an image will be appended to.
+    pub(crate) fn expect_footer(&mut self) {
+        self.stamp();
+        self.tell_footer(true);
+    }
+
     /// Cuts an appended image off, and what was put between it and the end of the executable's own contents.
     pub(crate) fn remove_footer(&mut self) -> Result<()> {
         if let Some(footer) = self.footer.take() {
             let end = Elf::parse(&self.bytes)?.contents_end(footer.offset, None);
             self.bytes.truncate(usize::try_from(end)?);
         }
+        self.tell_footer(false);
         Ok(())
     }
 }

@@ -10,6 +10,9 @@
 //!                                                                        file offset ≡ home address (mod 2 MiB)
 //! ```
 //!
+//! What a start reads first, the image's first kilobyte, is copied to the section `fastboot_header`, among the program's own
+//! data.
+//!
 //! The tables of a cold binary get there in the same way, only that the section stays at its address and needs no more than
 //! the alignment of a page.
 //!
@@ -91,7 +94,7 @@ fn into_section(mut binary: Binary, image: &Image, out: &Path) -> Result<()> {
     };
     let before = without_image(&mut binary)?;
     let placement = place(&binary, image);
-    let patched = patch(&binary, segment, &placement)?;
+    let patched = patch(&binary, segment, image, &placement)?;
     output::replace(out, Some(&binary.path), |file| {
         file.write_all(&patched)?;
         file.seek(SeekFrom::Start(placement.offset))?;
@@ -129,8 +132,8 @@ fn place(binary: &Binary, image: &Image) -> Placement {
     }
 }
 
-/// The file up to the image, with the headers and symbols of the section changed.
-fn patch(binary: &Binary, segment: usize, to: &Placement) -> Result<Vec<u8>> {
+/// The file up to the image, with the headers and symbols of the section changed, and the copy of its beginning.
+fn patch(binary: &Binary, segment: usize, image: &Image, to: &Placement) -> Result<Vec<u8>> {
     let elf = Elf::parse(&binary.bytes)?;
     let section = binary.section;
     let segment_at = elf.program_header_range().start + segment * size_of::<ProgramHeader64<LE>>();
@@ -160,6 +163,11 @@ fn patch(binary: &Binary, segment: usize, to: &Placement) -> Result<Vec<u8>> {
     for (value, range) in symbols {
         let symbol: &mut Sym64<LE> = at(&mut bytes, range.start)?;
         symbol.st_value = U64::new(LE, value - section.address + to.address);
+    }
+    if let Some(copy) = elf.header_copy(bytes.len())? {
+        let to = &mut bytes[copy];
+        // A header page is longer than that.
+        if image.is_cold() { to.fill(0) } else { to.copy_from_slice(&image.bytes()[..to.len()]) }
     }
     Ok(bytes)
 }
@@ -203,7 +211,9 @@ fn verify(file: &File, before: &[u8], binary: &Binary, segment: usize, image: &I
     let changed = before.iter().zip(&front).filter(|(a, b)| a != b).count();
     let symbols =
         parsed.syms.iter().chain(parsed.dynsyms.iter()).filter(|s| s.st_shndx == binary.section.index).count();
-    let allowed = size_of::<ProgramHeader64<LE>>() + size_of::<SectionHeader64<LE>>() + symbols * size_of::<u64>();
+    let copy = Elf::parse(&front)?.header_copy(front.len())?.map_or(0, |copy| copy.len());
+    let headers = size_of::<ProgramHeader64<LE>>() + size_of::<SectionHeader64<LE>>();
+    let allowed = headers + symbols * size_of::<u64>() + copy;
     ensure!(changed <= allowed, "{changed} old bytes changed, at most {allowed} should have");
     ensure!(front[before.len()..].iter().all(|byte| *byte == 0), "the padding is not zero");
 

@@ -69,6 +69,10 @@ pub(crate) fn verify(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
     };
     goblin::elf::Elf::parse(&binary.bytes).context("goblin does not accept it").with_context(told)?;
     let image = Image::from_bytes(bytes).with_context(told)?;
+    let copy = binary.header_copy().with_context(told)?;
+    if copy.is_some_and(|copy| copy.iter().any(|byte| *byte != 0) && !bytes.starts_with(copy)) {
+        bail!("{}: the copy of the image's header differs from it; build it again", told());
+    }
     image.check_pages().with_context(told)?;
     if image.header().identity != binary.identity {
         bail!(

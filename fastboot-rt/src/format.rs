@@ -27,6 +27,10 @@ pub const MACHINE: u16 = 62;
 pub const PAGE: usize = 4096;
 /// Size in bytes of the encoded [`Header`].
 pub const HEADER_LEN: usize = 128;
+/// Size in bytes of what the section [`HEADER_COPY`] holds: a quarter of a page.
+pub const HEADER_COPY_LEN: usize = 1024;
+/// Name of the ELF section that embedding copies the beginning of an image to: header, directory, and the first tables.
+pub const HEADER_COPY: &str = "fastboot_header";
 /// Size in bytes of one entry of the table directory.
 pub const TABLE_LEN: usize = 32;
 /// Most tables an image may have: no kind occurs twice. The directory always lies in the header page.
@@ -68,16 +72,21 @@ pub const FLAG_READ_ONLY: u64 = 8;
 pub const FLAG_VERITY: u64 = 16;
 /// [`Header::flags`]: no image, but what a cold binary needs to freeze itself where it runs.
 pub const FLAG_COLD: u64 = 32;
+/// [`Header::flags`] in the section of an executable that has no image there: one is appended to its file. A start looks for
+/// none otherwise. In a placeholder the flag stands for itself, outside of any digest.
+pub const FLAG_FOOTER: u64 = 64;
 /// Every flag this version knows, and its name.
-pub const FLAGS: [(u64, &str); 6] = [
+pub const FLAGS: [(u64, &str); 7] = [
     (FLAG_PIE, "pie"),
     (FLAG_VERBATIM, "verbatim"),
     (FLAG_RELOCATABLE, "relocatable"),
     (FLAG_READ_ONLY, "read-only"),
     (FLAG_VERITY, "fs-verity"),
     (FLAG_COLD, "cold"),
+    (FLAG_FOOTER, "footer"),
 ];
-const KNOWN_FLAGS: u64 = FLAG_PIE | FLAG_VERBATIM | FLAG_RELOCATABLE | FLAG_READ_ONLY | FLAG_VERITY | FLAG_COLD;
+const KNOWN_FLAGS: u64 =
+    FLAG_PIE | FLAG_VERBATIM | FLAG_RELOCATABLE | FLAG_READ_ONLY | FLAG_VERITY | FLAG_COLD | FLAG_FOOTER;
 
 /// Why bytes are not an image this program can use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -231,7 +240,7 @@ impl<const N: usize> Writer<N> {
 }
 
 /// The first 128 bytes of an image, and of the placeholder in a cold binary (where only `magic`, `version`, `machine`,
-/// `page_size` and `identity` mean something).
+/// `page_size`, `identity` and one flag mean something).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Header {
     /// Size in bytes of a page on the machine that made the image.
@@ -258,6 +267,8 @@ pub struct Header {
     pub data_length: u64,
 }
 
+/// Offset in bytes of [`Header::flags`], for marking the placeholder of an executable that has a footer.
+pub const FLAGS_OFFSET: usize = 16;
 /// Offset in bytes of [`Header::identity`], for stamping the placeholder of a cold binary.
 pub const IDENTITY_OFFSET: usize = 64;
 const DIGEST_OFFSET: usize = 112;
@@ -380,7 +391,25 @@ impl TableKind {
     }
 
     /// Size in bytes of one entry; 1 for tables without entries of a fixed size.
+    #[inline(always)]
     pub fn entry_len(self) -> usize {
+        // Seven bits for each kind, in one number: of a `match` the compiler makes a table, and reading that would be a page
+        // fault in every start.
+        const LENGTHS: u64 = {
+            let (mut lengths, mut index) = (0, 0);
+            while index < TableKind::ALL.len() {
+                let kind = TableKind::ALL[index];
+                let length = kind.length_of_entry() as u64;
+                assert!(length < 128 && kind as u32 <= 9, "it has seven bits, and nine kinds have room");
+                lengths |= length << (7 * (kind as u32 - 1));
+                index += 1;
+            }
+            lengths
+        };
+        (LENGTHS >> (7 * (self as u32 - 1)) & 127) as usize
+    }
+
+    const fn length_of_entry(self) -> usize {
         match self {
             Self::Roots => ROOT_LEN,
             Self::Strings | Self::CarryReport | Self::Report | Self::StaticPointers | Self::ImagePointers => 1,

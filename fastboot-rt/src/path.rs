@@ -51,10 +51,25 @@ impl Path {
     /// The path, without what a link that was read left behind it.
     pub(crate) fn as_c_str(&mut self) -> Result<&CStr, Reason> {
         self.bytes[self.length] = 0;
-        // A zero in the middle is an error.
-        let path = CStr::from_bytes_with_nul(&self.bytes[..=self.length]).ok();
-        path.ok_or(Reason::File { call: "use its path", errno: libc::EINVAL })
+        c_str(&self.bytes[..=self.length])
     }
+
+    /// The first `split` bytes, and those behind the zero that follows them: two paths in one, because each that is put on
+    /// the stack costs page faults.
+    pub(crate) fn as_c_strs(&mut self, split: usize) -> Result<(&CStr, &CStr), Reason> {
+        self.bytes[self.length] = 0;
+        let (first, second) = self.bytes[..=self.length].split_at(split + 1);
+        Ok((c_str(first)?, c_str(second)?))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.length
+    }
+}
+
+/// These bytes, the last of which is zero, if no other one is.
+fn c_str(bytes: &[u8]) -> Result<&CStr, Reason> {
+    CStr::from_bytes_with_nul(bytes).map_err(|_| Reason::File { call: "use its path", errno: libc::EINVAL })
 }
 
 /// As much of the end of a path as is worth showing.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! section, non-PIE    at home already
-//! section, PIE        the place is reserved and the segment moved there
+//! section, PIE        the segment is moved there, if nothing is there
 //! footer, snapshot    the kernel is asked for the place; if something is there, it maps the file elsewhere, and is asked
 //!                     for the next one
 //! ```
@@ -10,8 +10,8 @@
 //! An image that is not at home has the distance added to each of its pointers into itself, if it knows them all.
 
 use crate::format::{
-    self, FLAG_READ_ONLY, FLAG_RELOCATABLE, FormatError, HEADER_LEN, HOME_STEP, HOME_WINDOW, Header, HeaderPage, PAGE,
-    TABLE_LEN, Table, TableKind,
+    self, FLAG_READ_ONLY, FLAG_RELOCATABLE, FormatError, HEADER_COPY_LEN, HEADER_LEN, HOME_STEP, HOME_WINDOW, Header,
+    HeaderPage, PAGE, TABLE_LEN, Table, TableKind,
 };
 use crate::section::Program;
 use crate::sys::{self, Descriptor};
@@ -37,12 +37,11 @@ pub(crate) struct Stored {
 }
 
 impl Stored {
-    /// Reads the header and checks that the image is as long as it says.
-    pub(crate) fn header(&self) -> Result<Header, Reason> {
-        let mut first = [0; PAGE];
+    /// Reads the beginning and checks that the image is as long as its header says.
+    pub(crate) fn header(&self, beginning: &mut [u8; HEADER_COPY_LEN]) -> Result<Header, Reason> {
         let told = |errno| Reason::File { call: "read it", errno };
-        let read = self.file.read_at(&mut first, self.offset).map_err(told)?;
-        let header = HeaderPage::decode(first.get(..read).unwrap_or(&[])).map_err(Reason::Format)?.header;
+        let read = self.file.read_at(beginning, self.offset).map_err(told)?;
+        let header = HeaderPage::decode(beginning.get(..read).unwrap_or(&[])).map_err(Reason::Format)?.header;
         let (expected, found) = (header.length, self.length);
         if found < expected {
             return Err(Reason::Format(FormatError::Truncated { expected, found }));
@@ -53,13 +52,15 @@ impl Stored {
         Ok(header)
     }
 
-    /// Maps the image in one of its places. `header` is what was read of it.
-    pub(crate) fn map(&self, header: Header) -> Result<Mapped, Reason> {
+    /// Maps the image in one of its places. `header` is that of its beginning, which was read.
+    pub(crate) fn map<'a>(&self, header: Header, beginning: &'a [u8; HEADER_COPY_LEN]) -> Result<Mapped<'a>, Reason> {
         let length = header.length as usize;
         let writable = header.flags & FLAG_READ_ONLY == 0;
         for place in places(&header) {
             match sys::map_private(&self.file, self.offset, length, place, writable) {
-                Ok(address) if address == place => return Mapped { header, address, writable }.unchanged(),
+                Ok(address) if address == place => {
+                    return Ok(Mapped { header, address, writable, copy: Some(beginning) });
+                }
                 Ok(address) => sys::release(address, length),
                 Err(errno) => return Err(Reason::Map { length: header.length, errno }),
             }
@@ -70,16 +71,18 @@ impl Stored {
 
 /// An image that is mapped, and its header, decoded. Small enough to be passed on without a call of `memcpy`, whose code
 /// would be a page fault more.
-pub(crate) struct Mapped {
+pub(crate) struct Mapped<'a> {
     pub(crate) header: Header,
-    /// Where it is: the address of a page, with `header.length` readable bytes behind it, the first of which were accepted
-    /// by [`HeaderPage::decode`].
+    /// Where it is: the address of a page, with `header.length` readable bytes behind it, the first of which, or their
+    /// copy, were accepted by [`HeaderPage::decode`].
     pub(crate) address: usize,
     /// Whether the mapping may be written to.
     pub(crate) writable: bool,
+    /// A copy of its beginning, where memory was touched before, if there is one. Then nothing is read of the beginning itself.
+    pub(crate) copy: Option<&'a [u8; HEADER_COPY_LEN]>,
 }
 
-impl Mapped {
+impl Mapped<'_> {
     /// Length in bytes.
     pub(crate) fn length(&self) -> usize {
         self.header.length as usize
@@ -93,25 +96,14 @@ impl Mapped {
     /// Bytes of the image outside of its data; none if it has not so many.
     #[inline(always)]
     fn bytes(&self, offset: usize, length: usize) -> &[u8] {
-        if offset.checked_add(length).is_none_or(|end| end > self.length()) {
-            return &[];
+        let Some(end) = offset.checked_add(length).filter(|end| *end <= self.length()) else { return &[] };
+        if let Some(copied) = self.copy.and_then(|copy| copy.get(offset..end)) {
+            return copied;
         }
         // SAFETY: whoever made this found `header.length` bytes to be mapped and readable at `address`, and these are some of
         // them. Callers ask for header, directory and tables, which this process never writes to, and nobody alters the file
         // (docs/safety.md). The mapping is removed by `unmap` alone, which takes `self`.
         unsafe { core::slice::from_raw_parts(ptr::with_exposed_provenance::<u8>(self.address + offset), length) }
-    }
-
-    /// Requires that what is mapped is what was read before.
-    fn unchanged(self) -> Result<Self, Reason> {
-        // An image has at least a page: its length is a multiple of one, and not 0.
-        match HeaderPage::decode(self.bytes(0, PAGE)) {
-            Ok(page) if page.header == self.header => Ok(self),
-            _ => {
-                self.unmap();
-                Err(Reason::Untrusted("it is being written to"))
-            }
-        }
     }
 
     /// The directory's entry for a table; `None` when the image has no such table.
@@ -144,8 +136,8 @@ impl Mapped {
     }
 
     /// The same, and that every entry of a relocation table lies in the image data.
-    #[cold]
     #[inline(never)]
+    #[unsafe(link_section = ".text.fastboot")]
     pub(crate) fn verify_relocations(&self, kind: TableKind) -> Result<(), Reason> {
         self.verify(kind)?;
         match format::relocations(self.table(kind), &self.header).find_map(Result::err) {
@@ -158,7 +150,8 @@ impl Mapped {
     ///
     /// # Safety
     /// Nothing refers to where it is now.
-    #[cold]
+    #[inline(never)]
+    #[unsafe(link_section = ".text.fastboot")]
     pub(crate) unsafe fn move_home(&mut self) -> Result<(), Reason> {
         let mut refused = None;
         for place in places(&self.header) {
@@ -176,14 +169,10 @@ impl Mapped {
     /// # Safety
     /// Nothing refers to where it is now.
     unsafe fn move_to(&mut self, place: usize) -> Result<(), i32> {
-        sys::reserve(place, self.length())?;
-        // SAFETY: the target was reserved just now; the rest is the caller's promise.
-        let moved = unsafe { sys::move_pages(self.address..self.address + self.length(), place) };
-        match moved {
-            Ok(()) => self.address = place,
-            Err(_) => sys::release(place, self.length()),
-        }
-        moved
+        // SAFETY: the caller's promise; the image was not changed yet.
+        unsafe { sys::move_pages(self.address..self.address + self.length(), place) }?;
+        self.address = place;
+        Ok(())
     }
 
     /// Makes every pointer in the image right: those into the executable, which was loaded at `program.exe_base`, and
@@ -209,8 +198,8 @@ impl Mapped {
     ///
     /// # Safety
     /// That of [`Mapped::relocate`].
-    #[cold]
     #[inline(never)]
+    #[unsafe(link_section = ".text.fastboot")]
     unsafe fn relocate_by(&mut self, slide: u64, distance: u64) -> Result<(), Reason> {
         let read_only = self.header.flags & FLAG_READ_ONLY != 0;
         if distance != 0 {
@@ -239,10 +228,14 @@ impl Mapped {
     }
 
     /// Changes what may be done to pages, if there are any.
+    #[inline]
+    fn protect(&self, pages: Option<&Range<usize>>, writable: bool) -> Result<(), Reason> {
+        pages.map_or(Ok(()), |pages| self.protect_pages(pages, writable))
+    }
+
     #[cold]
     #[inline(never)]
-    fn protect(&self, pages: Option<&Range<usize>>, writable: bool) -> Result<(), Reason> {
-        let Some(pages) = pages else { return Ok(()) };
+    fn protect_pages(&self, pages: &Range<usize>, writable: bool) -> Result<(), Reason> {
         sys::protect(self.address + pages.start, pages.len(), writable).map_err(|errno| Reason::Protect { errno })
     }
 

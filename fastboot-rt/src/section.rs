@@ -6,15 +6,32 @@
 //! non-PIE    the image, in a segment of its own at the home address: execve mapped it there
 //! PIE        the image, in a segment of its own behind .bss: execve mapped it wherever the executable is
 //! ```
+//!
+//! Where an image was embedded, a copy of its first kilobyte lies among the program's own data, on a page that the kernel
+//! has written to before the program begins. A start reads that one: the image itself is not touched before its values are.
 
 use crate::format::{
-    self, FLAG_COLD, FormatError, HEADER_LEN, HOME_WINDOW, HeaderPage, IDENTITY_OFFSET, PAGE, TableKind,
+    self, FLAG_COLD, FLAG_FOOTER, FLAGS_OFFSET, FormatError, HEADER_COPY_LEN, HEADER_LEN, HOME_WINDOW, HeaderPage,
+    IDENTITY_OFFSET, MAGIC, PAGE, TableKind,
 };
 use crate::relocate::Mapped;
 use crate::start::Placeholder;
 use crate::sys;
 use crate::thaw::Reason;
+use core::cell::UnsafeCell;
 use core::ptr;
+
+/// The copy of the beginning of the image; zeros until there is one.
+#[repr(C, align(8))]
+struct HeaderCopy(UnsafeCell<[u8; HEADER_COPY_LEN]>);
+
+// SAFETY: nobody writes to it while the program runs.
+unsafe impl Sync for HeaderCopy {}
+
+// Beside the roots' statics, right before `.bss`. `used`, so that the compiler does not take it for what it was compiled as.
+#[used]
+#[unsafe(link_section = "fastboot_header")]
+static HEADER_COPY: HeaderCopy = HeaderCopy(UnsafeCell::new([0; HEADER_COPY_LEN]));
 
 /// What the running program says of itself.
 pub(crate) struct Program {
@@ -74,6 +91,16 @@ impl Program {
         (identity != [0; 32]).then_some(identity)
     }
 
+    /// Whether an image may be appended to the executable's file: the section says so, or is no placeholder, because it
+    /// holds an image that is of no use.
+    pub(crate) fn may_have_footer(&self) -> bool {
+        let Some(header) = self.header else { return false };
+        let flags = ptr::with_exposed_provenance::<[u8; 8]>(header + FLAGS_OFFSET);
+        // SAFETY: as in `identity`: among the first `HEADER_LEN` bytes of the section, which has them all.
+        let flags = u64::from_le_bytes(unsafe { flags.read() });
+        flags & FLAG_FOOTER != 0 || self.is_embedded()
+    }
+
     /// The section's image was moved away, and its header with it.
     pub(crate) fn moved_to(&mut self, address: usize) {
         self.header = Some(address);
@@ -85,7 +112,7 @@ impl Program {
     }
 
     /// What the section of a cold binary holds that was built to freeze itself, checked.
-    pub(crate) fn cold_tables(&self) -> Option<Mapped> {
+    pub(crate) fn cold_tables(&self) -> Option<Mapped<'static>> {
         let tables = image(self).ok().filter(|found| found.header.flags & FLAG_COLD != 0)?;
         tables.verify(TableKind::Statics).ok()?;
         let sound = format::statics(tables.table(TableKind::Statics)).all(|entry| entry.is_ok());
@@ -95,18 +122,26 @@ impl Program {
 
 /// The image in the section, not yet checked further than its header.
 #[inline]
-pub(crate) fn image(program: &Program) -> Result<Mapped, Reason> {
+pub(crate) fn image(program: &Program) -> Result<Mapped<'static>, Reason> {
     let segment = program.segment.as_ref().ok_or(Reason::NoSegment)?;
-    // SAFETY: the kernel mapped `length` bytes of this segment at `address` (page-aligned, not null) because the program
-    // header says so; the part read here is at most the first page, which the segment has, because its address is
-    // page-aligned and the kernel maps whole pages. Nothing writes to the header page: image data begins behind it.
-    let first = unsafe {
-        core::slice::from_raw_parts(ptr::with_exposed_provenance::<u8>(segment.address), segment.length.min(PAGE))
+    // SAFETY: a static that nobody writes to while the program runs, the tool having written to it in the file.
+    let copy = Some(unsafe { &*HEADER_COPY.0.get() }).filter(|copy| copy.starts_with(&MAGIC));
+    let first = match copy {
+        Some(copy) => copy.as_slice(),
+        // SAFETY: the kernel mapped `length` bytes of this segment at `address` (page-aligned, not null) because the program
+        // header says so; the part read here is at most the first page, which the segment has, because its address is
+        // page-aligned and the kernel maps whole pages. Nothing writes to the header page: image data begins behind it.
+        None => unsafe {
+            core::slice::from_raw_parts(ptr::with_exposed_provenance::<u8>(segment.address), segment.length.min(PAGE))
+        },
     };
     let header = HeaderPage::decode(first).map_err(Reason::Format)?.header;
     let (expected, found) = (header.length, segment.length as u64);
     if expected > found {
         return Err(Reason::Format(FormatError::Truncated { expected, found }));
     }
-    Ok(Mapped { header, address: segment.address, writable: segment.writable })
+    if expected < found {
+        return Err(Reason::Format(FormatError::Field { field: "length of the section", found }));
+    }
+    Ok(Mapped { header, address: segment.address, writable: segment.writable, copy })
 }

@@ -46,30 +46,32 @@ impl Location {
         path::shown(self.given())
     }
 
-    /// The path of the folder and the name of the file in it.
-    fn resolve<'a>(&self, folder: &'a mut Path, name: &'a mut Path) -> Result<(&'a CStr, &'a CStr), Reason> {
+    /// The path of the folder and the name of the file in it, put together in `path`.
+    fn resolve<'a>(&self, path: &'a mut Path) -> Result<(&'a CStr, &'a CStr), Reason> {
         let given = self.given();
         if let Self::Program(_) | Self::Unchecked(_) = self
             && !given.starts_with(b"/")
         {
-            folder.push_folder_of_executable()?;
+            path.push_folder_of_executable()?;
         }
         let (parents, file) = given.split_at(given.iter().rposition(|byte| *byte == b'/').map_or(0, |at| at + 1));
         if file.is_empty() {
             return Err(Reason::File { call: "use its path", errno: libc::EISDIR });
         }
-        folder.push(parents).and_then(|()| name.push(file))?;
-        if folder.is_empty() {
-            folder.push(b".")?;
+        path.push(parents)?;
+        if path.is_empty() {
+            path.push(b".")?;
         }
-        Ok((folder.as_c_str()?, name.as_c_str()?))
+        let folder = path.len();
+        path.push(b"\0").and_then(|()| path.push(file))?;
+        path.as_c_strs(folder)
     }
 }
 
 /// The image in the snapshot at `location`, opened and found to be trustworthy.
 pub(crate) fn image(location: Location) -> Result<Stored, Reason> {
-    let (mut folder, mut name) = (Path::new(), Path::new());
-    let (folder, name) = location.resolve(&mut folder, &mut name)?;
+    let mut path = Path::new();
+    let (folder, name) = location.resolve(&mut path)?;
     image_in(folder, name)
 }
 
@@ -100,23 +102,60 @@ pub(crate) fn image_in(folder: &CStr, name: &CStr) -> Result<Stored, Reason> {
     Ok(Stored { file, offset: 0, length: status.st_size as u64 })
 }
 
+/// How many folders a snapshot may lie below the root.
+const DEEPEST: usize = 300;
+
+/// As many times `..` as that, with `/` between them and a zero behind them.
+const UP: [u8; 3 * DEEPEST] = {
+    let mut path = [b'.'; 3 * DEEPEST];
+    let mut folder = 1;
+    while folder <= DEEPEST {
+        path[3 * folder - 1] = if folder == DEEPEST { 0 } else { b'/' };
+        folder += 1;
+    }
+    path
+};
+
+/// The path of the folder so many levels up.
+fn up(levels: usize) -> Result<&'static CStr, Reason> {
+    static PATH: [u8; 3 * DEEPEST] = UP;
+    if levels == 0 {
+        return Ok(c".");
+    }
+    let path = PATH.len().checked_sub(3 * levels).and_then(|start| CStr::from_bytes_with_nul(&PATH[start..]).ok());
+    path.ok_or(Reason::File { call: "use its path", errno: libc::ENAMETOOLONG })
+}
+
 /// Requires that in none of the folders from this one up to the root everyone may replace what others put there. The
 /// folders are those that the file is really in, whichever symbolic links led there.
 fn require_trusted_folders(folder: &Descriptor) -> Result<(), Reason> {
     let told = |errno| Reason::File { call: "look at its folders", errno };
-    let mut up = Path::new();
-    up.push(b".")?;
     let mut below = None;
-    loop {
-        let status = folder.status_at(up.as_c_str()?).map_err(told)?;
+    for levels in 0.. {
+        let status = folder.status_at(up(levels)?).map_err(told)?;
         // The root is its own parent.
         if below == Some((status.st_dev, status.st_ino)) {
-            return Ok(());
+            break;
         }
         if status.st_mode & S_IWOTH != 0 && status.st_mode & S_ISVTX == 0 {
             return Err(Reason::Untrusted("it is in a folder that everyone may write to"));
         }
         below = Some((status.st_dev, status.st_ino));
-        up.push(b"/..")?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_up() {
+        for levels in 1..=DEEPEST {
+            let path = up(levels).unwrap().to_str().unwrap();
+            assert_eq!(path, vec![".."; levels].join("/"));
+        }
+        assert_eq!(up(0).unwrap(), c".");
+        assert!(up(DEEPEST + 1).is_err());
     }
 }

@@ -5,7 +5,7 @@ use crate::format::{HEADER_LEN, Header};
 use crate::install::Config;
 use crate::snapshot::Location;
 use crate::sys::{self, Line};
-use crate::thaw::{self, Thawed};
+use crate::thaw::{self, Outcome, Thawed};
 use crate::{alloc, check, cpu, freeze, mask, path, roots, train};
 use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_char, c_int};
@@ -91,15 +91,17 @@ pub fn start(placeholder: &'static Placeholder, state: &'static alloc::State, co
     }
     let check = variable(c"FASTBOOT_CHECK");
     let log = variable(c"FASTBOOT_LOG").is_some_and(|value| !matches!(value.to_bytes(), b"" | b"0" | b"off"));
+    let off = variable(c"FASTBOOT").is_some_and(|value| value.to_bytes() == b"off");
+    let named = variable(c"FASTBOOT_SNAPSHOT").filter(|path| !path.is_empty()).map(Location::Variable);
     let began = if log { sys::now() } else { 0 };
-    let mut outcome = if variable(c"FASTBOOT").is_some_and(|value| value.to_bytes() == b"off") {
-        thaw::Outcome::off()
+    // Nor is a file that lies where somebody else could have put it any part of a program with privileges.
+    let own = config.snapshot.map(if config.unchecked { Location::Unchecked } else { Location::Program });
+    let mut outcome = Outcome::new(named.or(own));
+    if off {
+        outcome.off();
     } else {
-        let named = variable(c"FASTBOOT_SNAPSHOT").filter(|path| !path.is_empty()).map(Location::Variable);
-        // Nor is a file that lies where somebody else could have put it any part of a program with privileges.
-        let own = config.snapshot.map(if config.unchecked { Location::Unchecked } else { Location::Program });
-        thaw::thaw(&installed, !secure, named.or(own), check.is_none())
-    };
+        thaw::thaw(&mut outcome, &installed, !secure, check.is_none());
+    }
     let took = log.then(|| Microseconds(sys::now().wrapping_sub(began)));
     if outcome.thawed.is_none() {
         begin_cold(&installed, &mut outcome, took);
@@ -139,7 +141,7 @@ fn run_freezer(installed: &Installed, how: &CStr, call: Call) -> ! {
 /// Has the program freeze itself, if it is one that does; `took` says what looking for an image took.
 #[cold]
 #[inline(never)]
-fn begin_cold(installed: &Installed, outcome: &mut thaw::Outcome, took: Option<Microseconds>) {
+fn begin_cold(installed: &Installed, outcome: &mut Outcome, took: Option<Microseconds>) {
     let begun = first_run::begin(installed, outcome);
     if let Some(took) = took {
         report(outcome, begun.as_ref(), took);
@@ -148,7 +150,7 @@ fn begin_cold(installed: &Installed, outcome: &mut thaw::Outcome, took: Option<M
 
 #[cold]
 #[inline(never)]
-fn run_check_mode(report: &CStr, outcome: &thaw::Outcome, call: Call) -> ! {
+fn run_check_mode(report: &CStr, outcome: &Outcome, call: Call) -> ! {
     let features = outcome.thawed.as_ref().map(|thawed| thawed.cpu);
     if let Some(features) = features.filter(|features| *features != cpu::features()) {
         // So that the same code is chosen as in the freeze. Where that cannot be, it is chosen for this processor.
@@ -160,7 +162,7 @@ fn run_check_mode(report: &CStr, outcome: &thaw::Outcome, call: Call) -> ! {
 
 #[cold]
 #[inline(never)]
-fn report(outcome: &thaw::Outcome, begun: Option<&Begun>, took: Microseconds) {
+fn report(outcome: &Outcome, begun: Option<&Begun>, took: Microseconds) {
     let mut line = Line::new();
     // A line that does not fit is cut.
     let _ = match &outcome.thawed {
@@ -170,7 +172,7 @@ fn report(outcome: &thaw::Outcome, begun: Option<&Begun>, took: Microseconds) {
     line.print();
 }
 
-fn write_cold(line: &mut Line, outcome: &thaw::Outcome, begun: Option<&Begun>, took: Microseconds) -> fmt::Result {
+fn write_cold(line: &mut Line, outcome: &Outcome, begun: Option<&Begun>, took: Microseconds) -> fmt::Result {
     write!(line, "fastboot: cold start: {}, {took}", outcome.skipped())?;
     match begun {
         None => Ok(()),
@@ -181,7 +183,7 @@ fn write_cold(line: &mut Line, outcome: &thaw::Outcome, begun: Option<&Begun>, t
     }
 }
 
-fn write_thawed(line: &mut Line, thawed: &Thawed, outcome: &thaw::Outcome, took: Microseconds) -> fmt::Result {
+fn write_thawed(line: &mut Line, thawed: &Thawed, outcome: &Outcome, took: Microseconds) -> fmt::Result {
     let skipped = outcome.skipped();
     write!(
         line,

@@ -31,6 +31,7 @@ pub(crate) use weak_symbol;
 ///
 /// # Safety
 /// What the system call asks for.
+#[unsafe(link_section = ".text.fastboot")]
 pub(crate) unsafe fn raw_syscall(number: libc::c_long, arguments: [libc::c_long; 6]) -> libc::c_long {
     let [a, b, c, d, e, f] = arguments;
     let result: libc::c_long;
@@ -324,29 +325,58 @@ pub(crate) fn make_writable(address: usize, length: usize) -> Result<(), i32> {
     protect(address, length, true)
 }
 
-/// Moves the pages of `from` to `to`, which the caller reserved.
+/// Moves the pages of `from` to `to`, if nothing is there.
 ///
 /// # Safety
-/// Nothing refers to the memory at `from`, now or later. `to..to + from.len()` was reserved by the caller with
-/// [`reserve`]. Both are page-aligned.
+/// Nothing refers to the memory at `from`, now or later, and nobody wrote to it. Both are page-aligned.
 ///
 /// # Errors
-/// The `errno`; then nothing was moved.
+/// The `errno`; then `from` is as it was. `EEXIST` when something is mapped there.
+#[inline]
 pub(crate) unsafe fn move_pages(from: Range<usize>, to: usize) -> Result<(), i32> {
-    let length = from.end - from.start;
+    // mremap(2), MREMAP_DONTUNMAP: the new address is one that the kernel takes if it is free, and the old mapping stays,
+    // without pages. All in one call, which takes half as long as to reserve the place first.
+    // SAFETY: a new mapping that replaces none. What is at `from` is read from its file again, where it was not changed.
+    match unsafe { remap(&from, to, libc::MREMAP_MAYMOVE | libc::MREMAP_DONTUNMAP) } {
+        Ok(got) => {
+            let moved = got == to;
+            release(if moved { from.start } else { got }, from.len());
+            if moved { Ok(()) } else { Err(libc::EEXIST) }
+        }
+        // SAFETY: the caller's promise.
+        Err(_) => unsafe { move_to_reserved(from, to) },
+    }
+}
+
+/// The same for kernels before 5.13, and where there is no address space for both.
+///
+/// # Safety
+/// That of [`move_pages`].
+#[cold]
+#[inline(never)]
+unsafe fn move_to_reserved(from: Range<usize>, to: usize) -> Result<(), i32> {
+    let length = from.len();
+    reserve(to, length)?;
     // mremap(2), MREMAP_FIXED: "any previous mapping at the address range specified by new_address and new_size is
-    // unmapped". That is the caller's own reservation.
-    // SAFETY: the caller promises that nothing refers to either range.
-    let got = unsafe {
-        libc::mremap(
-            ptr::without_provenance_mut::<c_void>(from.start),
-            length,
-            length,
-            libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED,
-            ptr::without_provenance_mut::<c_void>(to),
-        )
-    };
-    if got == libc::MAP_FAILED { Err(errno()) } else { Ok(()) }
+    // unmapped".
+    // SAFETY: that is the reservation just made; nothing refers to either range.
+    let moved = unsafe { remap(&from, to, libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED) };
+    if moved.is_err() {
+        release(to, length);
+    }
+    moved.map(drop)
+}
+
+/// `mremap` to another address, of the same length.
+///
+/// # Safety
+/// That of the flags.
+#[inline]
+unsafe fn remap(from: &Range<usize>, to: usize, flags: c_int) -> Result<usize, i32> {
+    let (old, new) = (ptr::without_provenance_mut::<c_void>(from.start), ptr::without_provenance_mut::<c_void>(to));
+    // SAFETY: the caller's promise.
+    let got = unsafe { libc::mremap(old, from.len(), from.len(), flags, new) };
+    if got == libc::MAP_FAILED { Err(errno()) } else { Ok(got.addr()) }
 }
 
 /// Makes pages writable, or read-only.

@@ -11,7 +11,9 @@
 
 use crate::cache::{Cache, Home};
 use crate::first_run::Installed;
-use crate::format::{self, FLAG_COLD, FLAG_PIE, FLAG_RELOCATABLE, FLAG_VERITY, FormatError, Header, TableKind};
+use crate::format::{
+    self, FLAG_COLD, FLAG_PIE, FLAG_RELOCATABLE, FLAG_VERITY, FormatError, HEADER_COPY_LEN, Header, TableKind,
+};
 use crate::relocate::{Mapped, Stored};
 use crate::roots::{self, Source};
 use crate::section::{self, Program};
@@ -186,11 +188,14 @@ impl fmt::Display for Hex<'_> {
 }
 
 impl Outcome {
-    /// Nothing was looked for.
-    pub(crate) fn off() -> Self {
-        let mut outcome = Self::default();
-        outcome.skip(Source::Section, Reason::Off);
-        outcome
+    /// Nothing was found yet; a snapshot will be looked for at `location`.
+    pub(crate) fn new(location: Option<Location>) -> Self {
+        Self { snapshot: location, ..Self::default() }
+    }
+
+    /// Nothing is looked for.
+    pub(crate) fn off(&mut self) {
+        self.skip(Source::Section, Reason::Off);
     }
 
     fn skip(&mut self, source: Source, reason: Reason) {
@@ -256,19 +261,14 @@ impl fmt::Display for Skipped<'_> {
 /// Looks for an image in each source in turn. `files`: whether files count, or the executable's own section alone.
 /// `cache`: whether the program's cache does, if it has one.
 #[inline]
-pub(crate) fn thaw(installed: &Installed, files: bool, snapshot: Option<Location>, cache: bool) -> Outcome {
-    let mut outcome = Outcome { snapshot, ..Outcome::default() };
+pub(crate) fn thaw(outcome: &mut Outcome, installed: &Installed, files: bool, cache: bool) {
     let mut program = match Program::find(installed.placeholder) {
         Ok(program) => program,
-        Err(reason) => {
-            outcome.skip(Source::Section, reason);
-            return outcome;
-        }
+        Err(reason) => return outcome.skip(Source::Section, reason),
     };
     if !outcome.take(Source::Section, from_section(&mut program)) && files {
-        look_at_files(&mut outcome, &program, cache.then_some(installed));
+        look_at_files(outcome, &program, cache.then_some(installed));
     }
-    outcome
 }
 
 /// Looks for an image in the files that may have one. Out of line, as all that an embedded program has no use for, so that
@@ -280,6 +280,7 @@ fn look_at_files(outcome: &mut Outcome, program: &Program, with_cache: Option<&I
     let from_file = |source, stored: Result<Stored, Reason>, identity| from_file(source, &stored?, identity, program);
     match identity {
         None => outcome.skip(Source::Footer, Reason::NotStamped),
+        Some(_) if !program.may_have_footer() => outcome.skip(Source::Footer, Reason::NoFooter),
         Some(own) if outcome.take(Source::Footer, from_file(Source::Footer, footer::image(), Some(own))) => return,
         Some(_) => {}
     }
@@ -322,7 +323,8 @@ fn from_section(program: &mut Program) -> Result<Thawed, Reason> {
 
 /// `identity` is the program's own; `None` if its author promises that the image fits it.
 fn from_file(source: Source, stored: &Stored, identity: Option<[u8; 32]>, program: &Program) -> Result<Thawed, Reason> {
-    let header = stored.header()?;
+    let mut beginning = [0; HEADER_COPY_LEN];
+    let header = stored.header(&mut beginning)?;
     if let Some(expected) = identity.filter(|identity| *identity != header.identity) {
         return Err(Reason::Identity { expected, found: header.identity });
     }
@@ -330,7 +332,7 @@ fn from_file(source: Source, stored: &Stored, identity: Option<[u8; 32]>, progra
     if header.flags & FLAG_VERITY != 0 && !stored.file.has_verity() {
         return Err(Reason::Untrusted("it is to be protected by fs-verity, and is not"));
     }
-    let mut image = stored.map(header)?;
+    let mut image = stored.map(header, &beginning)?;
     let used = check(&image, program, true).and_then(|()| {
         // SAFETY: the image passed `check`, and it has the identity of this program, or its author promised in `install!`
         // that it is as good.
@@ -361,7 +363,7 @@ fn accept(header: &Header, program: &Program) -> Result<(), Reason> {
 /// Checks every table that a thaw needs in any case, and that the image's roots are the program's: their number, sizes and
 /// alignments, and, if asked, the names of their types.
 #[inline]
-fn check(image: &Mapped, program: &Program, type_names: bool) -> Result<(), Reason> {
+fn check(image: &Mapped<'_>, program: &Program, type_names: bool) -> Result<(), Reason> {
     let header = &image.header;
     image.verify(TableKind::Roots)?;
     image.verify(TableKind::Carried)?;
@@ -403,7 +405,7 @@ fn check(image: &Mapped, program: &Program, type_names: bool) -> Result<(), Reas
 /// # Safety
 /// The image is that of this program, passed [`check`], and is in one of its places; nothing refers to its data.
 #[inline]
-unsafe fn use_it(image: &mut Mapped, program: &Program, source: Source) -> Result<Thawed, Reason> {
+unsafe fn use_it(image: &mut Mapped<'_>, program: &Program, source: Source) -> Result<Thawed, Reason> {
     // SAFETY: the caller's promise.
     unsafe { image.relocate(program) }?;
     // SAFETY: its pointers are right now, and it stays mapped.
@@ -430,7 +432,7 @@ unsafe fn use_it(image: &mut Mapped, program: &Program, source: Source) -> Resul
 /// The image passed [`check`], and its pointers are right. No code of the program has run yet, so that nothing relies on
 /// what the statics hold now.
 #[inline]
-unsafe fn restore(image: &Mapped, exe_base: usize) {
+unsafe fn restore(image: &Mapped<'_>, exe_base: usize) {
     for entry in format::carried(image.table(TableKind::Carried), &image.header).flatten() {
         let from = ptr::with_exposed_provenance::<u8>(image.address + entry.offset as usize);
         let to = ptr::with_exposed_provenance_mut::<u8>(exe_base.wrapping_add(entry.address as usize));
@@ -446,7 +448,7 @@ unsafe fn restore(image: &Mapped, exe_base: usize) {
 /// # Safety
 /// The image passed [`check`], its pointers are right, and it stays mapped.
 #[inline]
-unsafe fn publish(image: &Mapped) {
+unsafe fn publish(image: &Mapped<'_>) {
     let entries = image.table(TableKind::Roots);
     for (index, record) in roots::all().enumerate() {
         if let Ok(root) = image.header.root(entries, index) {

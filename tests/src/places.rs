@@ -2,7 +2,7 @@
 
 use crate::programs::{Built, fastboot, succeed};
 use anyhow::{Context, Result, ensure};
-use fastboot_rt::format::{HEADER_LEN, Header, HeaderPage, TABLE_LEN};
+use fastboot_rt::format::{HEADER_COPY_LEN, HEADER_LEN, Header, HeaderPage, TABLE_LEN};
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -71,6 +71,8 @@ pub fn embed(binary: &Path, snapshot: &Path, out: &Path, options: &[&str]) -> Re
 pub struct Layout {
     /// The image.
     pub image: Range<usize>,
+    /// The copy of its beginning that a start reads instead, if there is one.
+    pub copy: Option<Range<usize>>,
     /// Header and directory.
     pub header: Range<usize>,
     /// The tables: what `inspect` calls each, and where it is.
@@ -88,7 +90,16 @@ impl Layout {
         let directory = HEADER_LEN + page.tables().count() * TABLE_LEN;
         let place = |offset: u64, length: u64| start + offset as usize..start + (offset + length) as usize;
         let tables = page.tables().map(|table| (table.kind.name(), place(table.offset, table.length))).collect();
-        Ok(Self { image: start..end, header: start..start + directory, tables })
+        let (before, image) = bytes.split_at(start);
+        let mut copies = (0..start).step_by(8).map(|at| at..at + HEADER_COPY_LEN);
+        let copy = copies.find(|copy| before.get(copy.clone()) == image.get(..HEADER_COPY_LEN));
+        Ok(Self { image: start..end, copy, header: start..start + directory, tables })
+    }
+
+    /// Where the copy has the byte that the image has here, if it has it.
+    pub fn copied(&self, at: usize) -> Option<usize> {
+        let copy = self.copy.as_ref()?;
+        at.checked_sub(self.image.start).map(|offset| copy.start + offset).filter(|at| copy.contains(at))
     }
 }
 
@@ -100,10 +111,13 @@ pub fn program_header_of(bytes: &[u8], offset: u64) -> Result<usize> {
 
 /// Changes the header of the last image in these bytes to one that lies, but is not damaged.
 pub fn forge(bytes: &mut [u8], change: impl FnOnce(&mut Header)) -> Result<()> {
-    let start = Layout::of(bytes)?.image.start;
+    let layout = Layout::of(bytes)?;
+    let start = layout.image.start;
     let mut header = HeaderPage::decode(&bytes[start..])?.header;
     let directory = bytes[start + HEADER_LEN..][..header.table_count as usize * TABLE_LEN].to_vec();
     change(&mut header);
-    bytes[start..start + HEADER_LEN].copy_from_slice(&header.encode(&directory));
+    for start in [Some(start), layout.copied(start)].into_iter().flatten() {
+        bytes[start..start + HEADER_LEN].copy_from_slice(&header.encode(&directory));
+    }
     Ok(())
 }

@@ -98,11 +98,11 @@ fn an_image_that_cannot_be_relocated() -> Result<()> {
 fn system_calls_that_are_refused() -> Result<()> {
     for link in Link::ALL {
         let (places, expected) = stage(link)?;
-        for what in ["no-mremap", "no-noreplace"] {
+        for what in ["no-mremap", "no-noreplace", "old-mremap"] {
             for (source, path) in places.programs() {
                 let run = Run::of(&mut without(what, path)?)?;
                 let told = || format!("{link:?}, {source}, {what}");
-                if (source, link) == ("section", Link::Pie) {
+                if (what, source, link) == ("no-mremap", "section", Link::Pie) {
                     run.require_cold_because("0x550000000000 not available (system call refused)")
                         .with_context(told)?;
                     runs::require_same(&expected, &run.stdout)?;

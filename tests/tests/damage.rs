@@ -1,7 +1,7 @@
 //! Damaged images: whatever byte of header and tables is wrong, and wherever the image ends, the program answers as it
 //! would without an image, and says why.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use fastboot_tests::places::{Layout, Places, program_header_of};
 use fastboot_tests::programs::{Link, Program};
 use fastboot_tests::runs::{self, Run};
@@ -65,21 +65,27 @@ impl Victim {
         Ok(File::options().write(true).open(&self.file)?.write_all_at(bytes, at as u64)?)
     }
 
+    /// Writes a byte of the image, and to the copy of its beginning if that has it too.
+    fn write_both(&self, layout: &Layout, at: usize, byte: u8) -> Result<()> {
+        [Some(at), layout.copied(at)].into_iter().flatten().try_for_each(|at| self.write(at, &[byte]))
+    }
+
     /// Flips every `step`-th byte of header, tables and footer in turn.
     fn flip(&self, step: usize) -> Result<()> {
         let layout = Layout::of(&self.bytes)?;
-        let mut parts = vec![("header", layout.header)];
-        parts.extend(layout.tables);
+        ensure!(layout.copy.is_some() == (self.source == "section"), "{}: {:?}", self.source, layout.copy);
+        let mut parts = vec![("header", layout.header.clone())];
+        parts.extend(layout.tables.clone());
         parts.push(("footer", layout.image.end..self.bytes.len()));
         for (name, range) in parts {
             let read = ["header", "footer"].contains(&name) || READ.contains(&name);
             let read = read || self.occupied && name == "image pointer table";
             for at in range.step_by(step) {
-                self.write(at, &[self.bytes[at] ^ 0x55])?;
+                self.write_both(&layout, at, self.bytes[at] ^ 0x55)?;
                 let thawed = self.is_thawed(&format!("byte {at} flipped, in the {name}"))?;
                 ensure!(!(thawed && read), "{}: byte {at}, in the {name}, went unnoticed", self.source);
                 ensure!(thawed || read, "{}: byte {at}, in the {name}, is nothing that a thaw reads", self.source);
-                self.write(at, &self.bytes[at..=at])?;
+                self.write_both(&layout, at, self.bytes[at])?;
             }
         }
         ensure!(self.is_thawed("whole again")?, "{}: whole again, but it does not thaw", self.source);
@@ -114,6 +120,24 @@ fn cut_segment(victim: &Victim, step: usize) -> Result<()> {
 #[test]
 fn every_byte_of_a_section() -> Result<()> {
     Victim::new(Link::Static, "section", false)?.flip(1)
+}
+
+#[test]
+fn every_byte_of_a_copied_header() -> Result<()> {
+    let victim = Victim::new(Link::Static, "section", false)?;
+    let layout = Layout::of(&victim.bytes)?;
+    let copy = layout.copy.clone().context("there is no copy")?;
+    let end = layout.header.end - layout.image.start;
+    for at in 0..end {
+        // A copy that is none is as good as no copy.
+        for (at, thaws) in [(layout.image.start + at, true), (copy.start + at, at < 8)] {
+            victim.write(at, &[victim.bytes[at] ^ 0x55])?;
+            let thawed = victim.is_thawed(&format!("byte {at} flipped"))?;
+            ensure!(thawed == thaws, "byte {at} is flipped, thawed: {thawed}");
+            victim.write(at, &victim.bytes[at..=at])?;
+        }
+    }
+    Ok(())
 }
 
 #[test]

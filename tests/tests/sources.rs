@@ -1,6 +1,7 @@
 //! Where an image may come from: section, footer, snapshot, in this order; each is used, and each falls through to the next.
 
 use anyhow::{Context, Result, ensure};
+use fastboot_rt::format::{FLAG_FOOTER, FLAGS_OFFSET, Header};
 use fastboot_tests::places::{Layout, Places, embed, freeze};
 use fastboot_tests::programs::{Link, Program, TargetFolder, cold_path, fastboot, succeed};
 use fastboot_tests::runs::{self, Run};
@@ -25,11 +26,19 @@ fn stage(link: Link) -> Result<(Places, String)> {
     Ok((Places::of(&built)?, cold.stdout))
 }
 
+/// Changes a byte of an image's header, and of its copy.
+fn flip_in_header(bytes: &mut [u8], layout: &Layout) {
+    let at = layout.image.start + 40;
+    for at in [Some(at), layout.copied(at)].into_iter().flatten() {
+        bytes[at] ^= 1;
+    }
+}
+
 /// Changes a byte of the header of the image in this file.
 fn break_header(path: &Path) -> Result<()> {
     let mut bytes = fs::read(path)?;
-    let at = Layout::of(&bytes)?.image.start + 40;
-    bytes[at] ^= 1;
+    let layout = Layout::of(&bytes)?;
+    flip_in_header(&mut bytes, &layout);
     Ok(fs::write(path, bytes)?)
 }
 
@@ -79,8 +88,8 @@ fn the_order_holds_and_each_falls_through_to_the_next() -> Result<()> {
         // The section's image is the first one in the file, the footer's the last.
         let mut bytes = fs::read(&all)?;
         let footer = Layout::of(&bytes)?.image.start;
-        let section = Layout::of(&bytes[..footer])?.image.start;
-        bytes[section + 40] ^= 1;
+        let section = Layout::of(&bytes[..footer])?;
+        flip_in_header(&mut bytes, &section);
         fs::write(&all, &bytes)?;
         run("footer", &["section"]).with_context(|| format!("{link:?}, section broken"))?;
         bytes[footer + 40] ^= 1;
@@ -175,6 +184,9 @@ fn the_snapshot_of_another_build_is_refused_with_both_hashes() -> Result<()> {
     let mut bytes = fs::read(&places.footer)?;
     let image = bytes.split_off(Layout::of(&bytes)?.image.start);
     let mut bytes = fs::read(&other)?;
+    let placeholder = Header::placeholder();
+    let placeholder = bytes.windows(FLAGS_OFFSET).position(|bytes| bytes == &placeholder[..FLAGS_OFFSET]);
+    bytes[placeholder.context("it has no placeholder")? + FLAGS_OFFSET] |= FLAG_FOOTER as u8;
     bytes.resize(bytes.len().next_multiple_of(2 << 20), 0);
     let footer = fastboot_rt::format::Footer { offset: bytes.len() as u64, length: (image.len() - 32) as u64 };
     bytes.extend_from_slice(&image[..image.len() - 32]);

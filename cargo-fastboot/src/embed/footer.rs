@@ -5,7 +5,8 @@
 //!                                                       file offset ≡ home address (mod 2 MiB)
 //! ```
 //!
-//! Of the executable itself only the stamp in the placeholder changes, and nothing if it was stamped before.
+//! Of the executable itself only the placeholder changes: its stamp, if it was not stamped before, and the flag that says where
+//! to look.
 
 use crate::binary::Binary;
 use crate::image::Image;
@@ -19,7 +20,7 @@ use std::path::Path;
 
 /// Writes the binary, stamped, with the image behind it.
 pub(super) fn append(mut binary: Binary, image: &Image, out: &Path) -> Result<()> {
-    binary.stamp();
+    binary.expect_footer();
     let offset = (binary.bytes.len() as u64).next_multiple_of(HOME_ALIGN);
     let footer = Footer { offset, length: image.len() };
     output::replace(out, Some(&binary.path), |file| {

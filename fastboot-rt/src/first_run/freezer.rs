@@ -44,7 +44,7 @@ pub(crate) struct Freezer {
     program: Program,
     cache: Cache,
     /// The tables of the cold binary.
-    tables: Mapped,
+    tables: Mapped<'static>,
     folder: PathBuf,
     /// Where it is written down why there is no snapshot.
     failure: Descriptor,

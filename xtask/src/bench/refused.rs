@@ -6,7 +6,9 @@ use super::rows::{Program, Row};
 use super::statistics::Spread;
 use super::thaw::refusal;
 use anyhow::{Context, Result};
-use fastboot_rt::format::{HEADER_LEN, HOME_ALIGN, Header, HeaderPage, IDENTITY_OFFSET, MAGIC, TABLE_LEN};
+use fastboot_rt::format::{
+    HEADER_COPY_LEN, HEADER_LEN, HOME_ALIGN, Header, HeaderPage, IDENTITY_OFFSET, MAGIC, TABLE_LEN,
+};
 use serde::Serialize;
 use std::path::Path;
 
@@ -77,6 +79,11 @@ fn alter(from: &Path, to: &Path, change: impl FnOnce(&mut [u8])) -> Result<()> {
     let mut bytes = std::fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
     let starts = (0..bytes.len()).step_by(HOME_ALIGN as usize);
     let image = starts.rev().find(|start| bytes[*start..].starts_with(&MAGIC));
-    change(&mut bytes[image.with_context(|| format!("{} has no image", from.display()))?..]);
+    let (before, image) = bytes.split_at_mut(image.with_context(|| format!("{} has no image", from.display()))?);
+    let copy = (0..before.len()).step_by(8).find(|at| before[*at..].starts_with(&image[..HEADER_COPY_LEN]));
+    change(image);
+    if let Some(copy) = copy {
+        before[copy..][..HEADER_COPY_LEN].copy_from_slice(&image[..HEADER_COPY_LEN]);
+    }
     write_like(from, to, &bytes)
 }

@@ -2,6 +2,7 @@
 //!
 //! - `no-mremap`, `no-noreplace`: a seccomp filter refuses `mremap` to, or `mmap` at, an address of the caller's choice;
 //! - `deadly-mremap`: it kills for the former instead;
+//! - `old-mremap`: it does not know `MREMAP_DONTUNMAP`, as kernels before 5.13;
 //! - `no-memory`: it says of the former, and of private memory at the home address that may be written to, that there is
 //!   not enough memory, as the kernel does under strict overcommit;
 //! - `address-space=BYTES`, `data=BYTES`: as `ulimit -v` and `ulimit -d`;
@@ -20,6 +21,7 @@ fn main() {
     let program = arguments.next().expect("a program");
     match what.split_once('=').unwrap_or((&what, "")) {
         ("no-mremap", _) => filter(libc::SYS_mremap, &[MOVES], REFUSED),
+        ("old-mremap", _) => filter(libc::SYS_mremap, &[LEAVES], UNKNOWN),
         ("no-noreplace", _) => filter(libc::SYS_mmap, &[NOREPLACE], REFUSED),
         ("deadly-mremap", _) => filter(libc::SYS_mremap, &[MOVES], libc::SECCOMP_RET_KILL_PROCESS),
         ("no-memory", _) => {
@@ -53,12 +55,14 @@ enum Condition {
     TopHalf { argument: u32, value: u32 },
 }
 
-const MOVES: Condition = Condition::Bits { argument: 3, bits: libc::MREMAP_FIXED };
+const MOVES: Condition = Condition::Bits { argument: 3, bits: libc::MREMAP_FIXED | libc::MREMAP_DONTUNMAP };
+const LEAVES: Condition = Condition::Bits { argument: 3, bits: libc::MREMAP_DONTUNMAP };
 const NOREPLACE: Condition = Condition::Bits { argument: 3, bits: libc::MAP_FIXED_NOREPLACE };
 const WRITABLE: Condition = Condition::Bits { argument: 2, bits: libc::PROT_WRITE };
 const AT_HOME: Condition = Condition::TopHalf { argument: 0, value: 0x5500 };
 
 const REFUSED: u32 = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
+const UNKNOWN: u32 = libc::SECCOMP_RET_ERRNO | libc::EINVAL as u32;
 const NO_MEMORY: u32 = libc::SECCOMP_RET_ERRNO | libc::ENOMEM as u32;
 
 /// Has the kernel answer a system call in this way, if its arguments meet all conditions.
