@@ -9,12 +9,13 @@
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::alloc::System;
 
 /// The global allocator of a program that can be frozen; [`install!`](crate::install) makes it that.
 ///
-/// Wraps another allocator, by default the system's, and adds to it one comparison for each call.
+/// Wraps another allocator, by default the system's, and adds to it one comparison of addresses for each block that is freed
+/// or resized. Around the system's, nothing is added to a plain allocation.
 #[derive(Debug)]
 pub struct FastbootAlloc<A = System> {
     inner: A,
@@ -51,31 +52,47 @@ impl<A> FastbootAlloc<A> {
 /// reaches it without detours.
 ///
 /// Everything is written before the program has a second thread (by `.init_array`, before `main`), so `Relaxed` is enough:
-/// creating a thread makes it visible to that thread. `freezing` is cleared once more at the end of a freeze run.
+/// creating a thread makes it visible to that thread. `plain` is set once more at the end of a freeze run.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct State {
     /// First address of the image (in a freeze run: of all that `place` hands out).
     start: AtomicUsize,
-    /// Its length in bytes; 0 when there is none.
-    length: AtomicUsize,
-    /// Whether this is a freeze run whose roots are being evaluated.
-    freezing: AtomicBool,
+    /// The address behind it; 0 when there is none.
+    end: AtomicUsize,
+    /// Alignments up to this one go straight to the inner allocator: [`PLAIN`], or none of them, that is 0, in a freeze run
+    /// whose roots are being evaluated.
+    plain: AtomicUsize,
 }
+
+/// The largest alignment that the system's allocator has for every block. It compares each alignment with this number. So
+/// a comparison with a smaller or equal one, which also tells a freeze run, takes the place of that: it costs nothing.
+const PLAIN: usize = 16;
 
 impl State {
     const fn new() -> Self {
-        Self { start: AtomicUsize::new(0), length: AtomicUsize::new(0), freezing: AtomicBool::new(false) }
+        Self { start: AtomicUsize::new(0), end: AtomicUsize::new(0), plain: AtomicUsize::new(PLAIN) }
     }
 
+    /// The end comes first, because most blocks lie behind it: everything that the system maps of its own accord does, and
+    /// so does the heap in executables that are loaded above the image or have it as their last segment. And without an
+    /// image every block does.
     #[inline(always)]
     fn holds(&self, address: *const u8) -> bool {
-        address.addr().wrapping_sub(self.start.load(Ordering::Relaxed)) < self.length.load(Ordering::Relaxed)
+        address.addr() < self.end.load(Ordering::Relaxed) && address.addr() >= self.start.load(Ordering::Relaxed)
     }
 
+    /// Whether an allocation needs no second look.
     #[inline(always)]
+    fn is_plain(&self, layout: Layout) -> bool {
+        let plain = self.plain.load(Ordering::Relaxed);
+        // SAFETY: the field is private to this module, which only ever stores 0 and `PLAIN` in it.
+        unsafe { core::hint::assert_unchecked(plain <= PLAIN) };
+        layout.align() <= plain
+    }
+
     fn is_freezing(&self) -> bool {
-        self.freezing.load(Ordering::Relaxed)
+        self.plain.load(Ordering::Relaxed) == 0
     }
 }
 
@@ -100,7 +117,7 @@ pub(crate) fn in_image(address: *const u8) -> bool {
 
 /// Whether an image was thawed.
 pub(crate) fn has_image() -> bool {
-    installed().is_some_and(|state| state.length.load(Ordering::Relaxed) != 0 && !state.is_freezing())
+    installed().is_some_and(|state| state.end.load(Ordering::Relaxed) != 0 && !state.is_freezing())
 }
 
 /// From now on `address..address + length` is memory of the image (in a freeze run: of `place`).
@@ -108,7 +125,7 @@ pub(crate) fn has_image() -> bool {
 pub(crate) fn set_image(address: usize, length: usize) {
     if let Some(state) = installed() {
         state.start.store(address, Ordering::Relaxed);
-        state.length.store(length, Ordering::Relaxed);
+        state.end.store(address + length, Ordering::Relaxed);
     }
 }
 
@@ -122,7 +139,7 @@ pub(crate) fn is_freezing() -> bool {
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub(crate) fn set_freezing(freezing: bool) {
     if let Some(state) = installed() {
-        state.freezing.store(freezing, Ordering::SeqCst);
+        state.plain.store(if freezing { 0 } else { PLAIN }, Ordering::SeqCst);
     }
 }
 
@@ -160,9 +177,9 @@ mod place {
 unsafe impl<A: GlobalAlloc> GlobalAlloc for FastbootAlloc<A> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if self.state.is_freezing() {
+        if !self.state.is_plain(layout) {
             // SAFETY: the caller's promise, passed on.
-            return unsafe { self.alloc_freezing(layout, false) };
+            return unsafe { Self::alloc_aside(layout, self) };
         }
         // SAFETY: the caller's promise, passed on.
         unsafe { self.inner.alloc(layout) }
@@ -170,9 +187,9 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for FastbootAlloc<A> {
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        if self.state.is_freezing() {
+        if !self.state.is_plain(layout) {
             // SAFETY: the caller's promise, passed on.
-            return unsafe { self.alloc_freezing(layout, true) };
+            return unsafe { Self::alloc_zeroed_aside(layout, self) };
         }
         // SAFETY: the caller's promise, passed on.
         unsafe { self.inner.alloc_zeroed(layout) }
@@ -181,7 +198,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for FastbootAlloc<A> {
     #[inline]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         if self.state.holds(block) {
-            return self.state.dealloc(block, layout.size());
+            return dealloc_held(block, layout.size(), &self.state);
         }
         // SAFETY: the caller's promise, passed on; the block is not the image's, hence `inner`'s.
         unsafe { self.inner.dealloc(block, layout) }
@@ -191,38 +208,51 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for FastbootAlloc<A> {
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         if self.state.holds(block) {
             // SAFETY: the caller's promise, passed on.
-            return unsafe { self.move_out(block, layout, new_size) };
+            return unsafe { Self::move_out(block, layout, new_size, self) };
         }
         // SAFETY: the caller's promise, passed on; the block is not the image's, hence `inner`'s.
         unsafe { self.inner.realloc(block, layout, new_size) }
     }
 }
 
-// Out of line, so that what every call pays is a load, a comparison and a jump.
+// Out of line, so that what every call pays is a load, a comparison and a jump. The allocator comes last, so that all other
+// arguments are in the registers that they came in.
 
-impl State {
-    #[cold]
-    #[inline(never)]
-    fn dealloc(&self, block: *mut u8, size: usize) {
-        if self.is_freezing() {
-            place::dealloc(block, size);
-        }
+#[cold]
+#[inline(never)]
+fn dealloc_held(block: *mut u8, size: usize, state: &State) {
+    if state.is_freezing() {
+        place::dealloc(block, size);
     }
 }
 
 impl<A: GlobalAlloc> FastbootAlloc<A> {
-    /// `alloc` in a freeze run.
+    /// `alloc` in a freeze run, and of large alignments.
     ///
     /// # Safety
     /// That of [`GlobalAlloc::alloc`].
     #[cold]
     #[inline(never)]
-    unsafe fn alloc_freezing(&self, layout: Layout, zeroed: bool) -> *mut u8 {
-        if !place::is_exempt() {
-            return place::alloc(layout, zeroed);
+    unsafe fn alloc_aside(layout: Layout, this: &Self) -> *mut u8 {
+        if this.state.is_freezing() && !place::is_exempt() {
+            return place::alloc(layout, false);
         }
         // SAFETY: the caller's promise, passed on.
-        unsafe { if zeroed { self.inner.alloc_zeroed(layout) } else { self.inner.alloc(layout) } }
+        unsafe { this.inner.alloc(layout) }
+    }
+
+    /// The same of `alloc_zeroed`.
+    ///
+    /// # Safety
+    /// That of [`GlobalAlloc::alloc_zeroed`].
+    #[cold]
+    #[inline(never)]
+    unsafe fn alloc_zeroed_aside(layout: Layout, this: &Self) -> *mut u8 {
+        if this.state.is_freezing() && !place::is_exempt() {
+            return place::alloc(layout, true);
+        }
+        // SAFETY: the caller's promise, passed on.
+        unsafe { this.inner.alloc_zeroed(layout) }
     }
 
     /// `realloc` for a block of the image.
@@ -231,18 +261,44 @@ impl<A: GlobalAlloc> FastbootAlloc<A> {
     /// That of [`GlobalAlloc::realloc`].
     #[cold]
     #[inline(never)]
-    unsafe fn move_out(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        if self.state.is_freezing() {
+    unsafe fn move_out(block: *mut u8, layout: Layout, new_size: usize, this: &Self) -> *mut u8 {
+        if this.state.is_freezing() {
             // SAFETY: the caller's promise, passed on: in a freeze run the range holds only what `place` allocated.
             return unsafe { place::realloc(block, layout, new_size) };
         }
         // SAFETY: the caller promises that `new_size`, rounded up to the alignment, does not overflow `isize`, and that
         // it is not zero; the alignment is that of a valid layout.
-        let moved = unsafe { self.alloc(Layout::from_size_align_unchecked(new_size, layout.align())) };
+        let moved = unsafe { this.alloc(Layout::from_size_align_unchecked(new_size, layout.align())) };
         if !moved.is_null() {
             // SAFETY: `block` holds `layout.size()` bytes and `moved` has `new_size`; a new block overlaps no other.
             unsafe { ptr::copy_nonoverlapping(block, moved, layout.size().min(new_size)) };
         }
         moved
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_holds_what_is_between_its_ends() {
+        let state = State::new();
+        let holds = |state: &State, address| state.holds(ptr::without_provenance(address));
+        assert!([0, 1, usize::MAX].iter().all(|address| !holds(&state, *address)), "there is none yet");
+        state.start.store(0x1000, Ordering::Relaxed);
+        state.end.store(0x3000, Ordering::Relaxed);
+        assert!([0x1000, 0x2fff].iter().all(|address| holds(&state, *address)));
+        assert!([0, 0xfff, 0x3000, usize::MAX].iter().all(|address| !holds(&state, *address)));
+    }
+
+    #[test]
+    fn nothing_is_plain_while_freezing() {
+        let state = State::new();
+        let aligned = |align| Layout::from_size_align(64, align).unwrap();
+        assert!(state.is_plain(aligned(1)) && state.is_plain(aligned(PLAIN)) && !state.is_plain(aligned(2 * PLAIN)));
+        assert!(!state.is_freezing());
+        state.plain.store(0, Ordering::Relaxed);
+        assert!(!state.is_plain(aligned(1)) && state.is_freezing());
     }
 }
