@@ -130,7 +130,7 @@ impl<'a> Elf<'a> {
         let (Some(end), elf::SHT_PROGBITS) = (end, header.sh_type(LE)) else {
             bail!("its `{HEADER_COPY}` section lies outside of the file: the file is truncated or damaged");
         };
-        // The linker script puts the roots' statics behind it.
+        // Of several versions of the runtime the first one is meant; the others find zeros.
         let long_enough = start + HEADER_COPY_LEN as u64 <= end;
         Ok(long_enough.then_some(start as usize..start as usize + HEADER_COPY_LEN))
     }
@@ -305,9 +305,16 @@ impl Binary {
     }
 
     /// Makes the executable one that an image will be appended to.
-    pub(crate) fn expect_footer(&mut self) {
+    pub(crate) fn expect_footer(&mut self) -> Result<()> {
+        if self.is_embedded() && Header::stamped_identity(self.section_bytes()) != Some(self.identity) {
+            bail!(
+                "its `{SECTION}` section holds the image of another binary, which a start would find first; append to the \
+                 cold binary instead"
+            );
+        }
         self.stamp();
         self.tell_footer(true);
+        Ok(())
     }
 
     /// Cuts an appended image off, and what was put between it and the end of the executable's own contents.

@@ -1,7 +1,7 @@
 //! Embed: writes an image into the binary it was frozen from: into its `fastboot` section, or behind it, as a footer.
 //!
 //! The section's way: the image is appended to the file, and about a dozen old words change: one program header, one
-//! section header, and the section's own symbols. Everything else stays where it is, so debuggers, profilers and `strip` go
+//! section header, the section's own symbols, and the copy of the image's beginning. Everything else stays where it is, so debuggers, profilers and `strip` go
 //! on working.
 //!
 //! ```text

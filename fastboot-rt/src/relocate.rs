@@ -78,7 +78,7 @@ pub(crate) struct Mapped<'a> {
     pub(crate) address: usize,
     /// Whether the mapping may be written to.
     pub(crate) writable: bool,
-    /// A copy of its beginning, where memory was touched before, if there is one. Then nothing is read of the beginning itself.
+    /// A copy of its beginning, where memory was touched before, if there is one. What it has is not read of the image itself.
     pub(crate) copy: Option<&'a [u8; HEADER_COPY_LEN]>,
 }
 

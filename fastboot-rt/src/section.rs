@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Where an image was embedded, a copy of its first kilobyte lies among the program's own data, on a page that the kernel
-//! has written to before the program begins. A start reads that one: the image itself is not touched before its values are.
+//! has written to before the program begins (if there are not many roots). A start reads that one: unless tables that it needs
+//! are longer, the image itself is not touched before its values are.
 
 use crate::format::{
     self, FLAG_COLD, FLAG_FOOTER, FLAGS_OFFSET, FormatError, HEADER_COPY_LEN, HEADER_LEN, HOME_WINDOW, HeaderPage,
@@ -20,6 +21,7 @@ use crate::sys;
 use crate::thaw::Reason;
 use core::cell::UnsafeCell;
 use core::ptr;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 /// The copy of the beginning of the image; zeros until there is one.
 #[repr(C, align(8))]
@@ -32,6 +34,9 @@ unsafe impl Sync for HeaderCopy {}
 #[used]
 #[unsafe(link_section = "fastboot_header")]
 static HEADER_COPY: HeaderCopy = HeaderCopy(UnsafeCell::new([0; HEADER_COPY_LEN]));
+
+/// Where the segment of a position-independent executable is since its image was moved away; 0 if it was not.
+static MOVED: AtomicUsize = AtomicUsize::new(0);
 
 /// What the running program says of itself.
 pub(crate) struct Program {
@@ -61,10 +66,15 @@ impl Program {
         let mut program = Self { exe_base, segment: None, header: None };
         let readable = |header: &&libc::Elf64_Phdr| header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_R != 0;
         for header in headers.iter().filter(readable) {
-            let address = exe_base.wrapping_add(header.p_vaddr as usize);
+            let mut address = exe_base.wrapping_add(header.p_vaddr as usize);
             let length = header.p_filesz as usize;
             let moved = exe_base == 0 && HOME_WINDOW.contains(&header.p_vaddr);
             if (moved || address == linked) && address.is_multiple_of(PAGE) && address != 0 {
+                // Nothing is where it was any more.
+                match MOVED.load(Ordering::Relaxed) {
+                    0 => {}
+                    now => address = now,
+                }
                 program.segment = Some(Segment { address, length, writable: header.p_flags & libc::PF_W != 0 });
                 program.header = (length >= HEADER_LEN).then_some(address);
             } else if linked.checked_sub(address).is_some_and(|before| before.saturating_add(HEADER_LEN) <= length) {
@@ -101,9 +111,13 @@ impl Program {
         flags & FLAG_FOOTER != 0 || self.is_embedded()
     }
 
-    /// The section's image was moved away, and its header with it.
+    /// The section's image was moved away, and its header with it: from now on, for whoever asks.
     pub(crate) fn moved_to(&mut self, address: usize) {
+        MOVED.store(address, Ordering::Relaxed);
         self.header = Some(address);
+        if let Some(segment) = &mut self.segment {
+            segment.address = address;
+        }
     }
 
     /// Whether the section holds an image, good or not.

@@ -334,21 +334,22 @@ pub(crate) fn make_writable(address: usize, length: usize) -> Result<(), i32> {
 /// The `errno`; then `from` is as it was. `EEXIST` when something is mapped there.
 #[inline]
 pub(crate) unsafe fn move_pages(from: Range<usize>, to: usize) -> Result<(), i32> {
-    // mremap(2), MREMAP_DONTUNMAP: the new address is one that the kernel takes if it is free, and the old mapping stays,
+    // mremap(2), MREMAP_DONTUNMAP: the new address is a hint, taken if there is room enough, and the old mapping stays,
     // without pages. All in one call, which takes half as long as to reserve the place first.
     // SAFETY: a new mapping that replaces none. What is at `from` is read from its file again, where it was not changed.
     match unsafe { remap(&from, to, libc::MREMAP_MAYMOVE | libc::MREMAP_DONTUNMAP) } {
-        Ok(got) => {
-            let moved = got == to;
-            release(if moved { from.start } else { got }, from.len());
-            if moved { Ok(()) } else { Err(libc::EEXIST) }
+        Ok(got) if got == to => {
+            release(from.start, from.len());
+            return Ok(());
         }
-        // SAFETY: the caller's promise.
-        Err(_) => unsafe { move_to_reserved(from, to) },
+        Ok(elsewhere) => release(elsewhere, from.len()),
+        Err(_) => {}
     }
+    // SAFETY: the caller's promise.
+    unsafe { move_to_reserved(from, to) }
 }
 
-/// The same for kernels before 5.13, and where there is no address space for both.
+/// The same for kernels before 5.13, where there is no address space for both, and where the place is taken or tight.
 ///
 /// # Safety
 /// That of [`move_pages`].

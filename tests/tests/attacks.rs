@@ -56,6 +56,10 @@ fn a_home_address_that_is_taken() -> Result<()> {
                 ensure!(run.stderr.contains("home address occupied") == relocated, "{}\n{}", told(), run.stderr);
                 require_thawed(&run, source, relocated, &expected).with_context(told)?;
             }
+            if (source, link) == ("section", Link::Pie) {
+                let run = Run::of(without("old-mremap", path)?.env("SOURCES_OCCUPY", "1"))?;
+                require_thawed(&run, source, true, &expected).context("with an old mremap")?;
+            }
             if link != Link::Static {
                 let run = Run::of(&mut preloaded("occupy", path)?)?;
                 ensure!(run.stderr.contains("attack: home address"), "{}", run.stderr);
@@ -98,11 +102,12 @@ fn an_image_that_cannot_be_relocated() -> Result<()> {
 fn system_calls_that_are_refused() -> Result<()> {
     for link in Link::ALL {
         let (places, expected) = stage(link)?;
-        for what in ["no-mremap", "no-noreplace", "old-mremap"] {
+        for what in ["no-mremap", "no-noreplace", "old-mremap", "old-mremap-no-noreplace"] {
             for (source, path) in places.programs() {
                 let run = Run::of(&mut without(what, path)?)?;
                 let told = || format!("{link:?}, {source}, {what}");
-                if (what, source, link) == ("no-mremap", "section", Link::Pie) {
+                let refused = ["no-mremap", "old-mremap-no-noreplace"].contains(&what);
+                if refused && (source, link) == ("section", Link::Pie) {
                     run.require_cold_because("0x550000000000 not available (system call refused)")
                         .with_context(told)?;
                     runs::require_same(&expected, &run.stdout)?;
@@ -250,6 +255,12 @@ fn a_read_only_image_is_no_data_of_the_process() -> Result<()> {
     Ok(())
 }
 
+/// What a program without /proc says that has a footer.
+const NO_FOOTER: &str = "footer: cannot open /proc/self/exe: no such file or folder; \
+                         snapshot sources.snap: cannot read the link /proc/self/exe: no such file or folder";
+/// And one that has none, which looks for none.
+const NO_SNAPSHOT: &str = "snapshot sources.snap: cannot read the link /proc/self/exe: no such file or folder";
+
 #[test]
 fn no_proc() -> Result<()> {
     if !tools::is_root() {
@@ -262,11 +273,9 @@ fn no_proc() -> Result<()> {
     let run = Run::of(&mut without(&chroot, &inside(&places.section)?)?)?;
     require_thawed(&run, "section", false, &expected)?;
 
-    let no_file = "footer: cannot open /proc/self/exe: no such file or folder; \
-                   snapshot sources.snap: cannot read the link /proc/self/exe: no such file or folder";
-    for path in [&places.footer, &places.cold] {
+    for (path, reason) in [(&places.footer, NO_FOOTER), (&places.cold, NO_SNAPSHOT)] {
         let run = Run::of(&mut without(&chroot, &inside(path)?)?)?;
-        run.require_cold_because(no_file)?;
+        run.require_cold_because(reason)?;
         runs::require_same(&expected, &run.stdout)?;
     }
     // A snapshot that has a path needs no /proc.
@@ -290,10 +299,9 @@ fn an_empty_folder_in_place_of_proc() -> Result<()> {
             return Ok(());
         }
         require_thawed(&run, "section", false, &expected).with_context(|| format!("{link:?}"))?;
-        for path in [&places.footer, &places.cold] {
+        for (path, reason) in [(&places.footer, NO_FOOTER), (&places.cold, NO_SNAPSHOT)] {
             let run = Run::of(&mut without("no-proc", path)?)?;
-            run.require_cold_because("footer: cannot open /proc/self/exe: no such file or folder")
-                .with_context(|| format!("{link:?}"))?;
+            run.require_cold_because(reason).with_context(|| format!("{link:?}"))?;
             runs::require_same(&expected, &run.stdout)?;
         }
         let run = Run::of(without("no-proc", &places.cold)?.env("FASTBOOT_SNAPSHOT", &places.snapshot))?;

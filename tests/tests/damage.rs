@@ -6,6 +6,7 @@ use fastboot_tests::places::{Layout, Places, program_header_of};
 use fastboot_tests::programs::{Link, Program};
 use fastboot_tests::runs::{self, Run};
 use std::fs::{self, File};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -114,6 +115,10 @@ fn cut_segment(victim: &Victim, step: usize) -> Result<()> {
         victim.write(entry + 32, &(length as u64).to_le_bytes())?;
         ensure!(!victim.is_thawed(&format!("a segment of {length} bytes"))?, "section: {length} bytes were used");
     }
+    // `p_memsz` too: it is never less.
+    let longer = image.len() as u64 + 4096;
+    victim.write(entry + 32, &[longer.to_le_bytes(); 2].concat())?;
+    ensure!(!victim.is_thawed("a longer segment")?, "section: {longer} bytes were used");
     Ok(())
 }
 
@@ -127,8 +132,11 @@ fn every_byte_of_a_copied_header() -> Result<()> {
     let victim = Victim::new(Link::Static, "section", false)?;
     let layout = Layout::of(&victim.bytes)?;
     let copy = layout.copy.clone().context("there is no copy")?;
-    let end = layout.header.end - layout.image.start;
-    for at in 0..end {
+    let read = layout.tables.iter().filter(|(name, _)| READ.contains(name)).map(|(_, range)| range.clone());
+    let parts = [vec![layout.header.clone()], read.collect()].concat();
+    let in_copy = |range: &Range<usize>| range.end - layout.image.start <= copy.len();
+    ensure!(parts.len() > 1 && parts.iter().all(in_copy), "it is longer than the copy: {parts:?}");
+    for at in parts.into_iter().flatten().map(|at| at - layout.image.start) {
         // A copy that is none is as good as no copy.
         for (at, thaws) in [(layout.image.start + at, true), (copy.start + at, at < 8)] {
             victim.write(at, &[victim.bytes[at] ^ 0x55])?;
@@ -136,6 +144,23 @@ fn every_byte_of_a_copied_header() -> Result<()> {
             ensure!(thawed == thaws, "byte {at} is flipped, thawed: {thawed}");
             victim.write(at, &victim.bytes[at..=at])?;
         }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_moved_image_that_is_of_no_use() -> Result<()> {
+    let victim = Victim::new(Link::Pie, "section", true)?;
+    let layout = Layout::of(&victim.bytes)?;
+    let copy = layout.copy.clone().context("there is no copy")?;
+    let (_, pointers) = layout.tables.iter().find(|(name, _)| *name == "image pointer table").context("no pointers")?;
+    for with_copy in [true, false] {
+        let bytes = if with_copy { &victim.bytes[copy.clone()] } else { &vec![0; copy.len()] };
+        victim.write(copy.start, bytes)?;
+        ensure!(victim.is_thawed("whole")?, "it does not thaw; with a copy: {with_copy}");
+        victim.write_both(&layout, pointers.start, victim.bytes[pointers.start] ^ 0x55)?;
+        ensure!(!victim.is_thawed("damaged where it is noticed late")?, "with a copy: {with_copy}");
+        victim.write_both(&layout, pointers.start, victim.bytes[pointers.start])?;
     }
     Ok(())
 }

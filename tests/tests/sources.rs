@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use fastboot_rt::format::{FLAG_FOOTER, FLAGS_OFFSET, Header};
-use fastboot_tests::places::{Layout, Places, embed, freeze};
+use fastboot_tests::places::{Layout, Places, embed, forge, freeze};
 use fastboot_tests::programs::{Link, Program, TargetFolder, cold_path, fastboot, succeed};
 use fastboot_tests::runs::{self, Run};
 use fastboot_tests::tools;
@@ -206,6 +206,21 @@ fn footers_replace_each_other() -> Result<()> {
         ensure!(fs::read(&places.section)? == fs::read(&again)?, "{link:?}: a section instead of a footer");
     }
     Ok(())
+}
+
+#[test]
+fn no_footer_is_put_behind_a_section_with_the_image_of_another_binary() -> Result<()> {
+    let (places, _) = stage(Link::NonPie)?;
+    let mut bytes = fs::read(&places.section)?;
+    forge(&mut bytes, |header| header.identity = [7; 32])?;
+    fs::write(&places.section, bytes)?;
+    let again = places.folder().join("again");
+    let error = embed(&places.section, &places.snapshot, &again, &["--footer"]).err().context("it was embedded")?;
+    ensure!(format!("{error:#}").contains("holds the image of another binary"), "{error:#}");
+    ensure!(!again.exists());
+    // Into the section it can go: that replaces the other one.
+    embed(&places.section, &places.snapshot, &again, &[])?;
+    Run::of(&mut program(&again))?.require_thawed_from("section", ROOTS)
 }
 
 #[test]

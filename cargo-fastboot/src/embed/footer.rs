@@ -20,7 +20,7 @@ use std::path::Path;
 
 /// Writes the binary, stamped, with the image behind it.
 pub(super) fn append(mut binary: Binary, image: &Image, out: &Path) -> Result<()> {
-    binary.expect_footer();
+    binary.expect_footer()?;
     let offset = (binary.bytes.len() as u64).next_multiple_of(HOME_ALIGN);
     let footer = Footer { offset, length: image.len() };
     output::replace(out, Some(&binary.path), |file| {

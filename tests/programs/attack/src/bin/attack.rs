@@ -2,7 +2,7 @@
 //!
 //! - `no-mremap`, `no-noreplace`: a seccomp filter refuses `mremap` to, or `mmap` at, an address of the caller's choice;
 //! - `deadly-mremap`: it kills for the former instead;
-//! - `old-mremap`: it does not know `MREMAP_DONTUNMAP`, as kernels before 5.13;
+//! - `old-mremap`: it does not know `MREMAP_DONTUNMAP`, as kernels before 5.13; `old-mremap-no-noreplace`: neither;
 //! - `no-memory`: it says of the former, and of private memory at the home address that may be written to, that there is
 //!   not enough memory, as the kernel does under strict overcommit;
 //! - `address-space=BYTES`, `data=BYTES`: as `ulimit -v` and `ulimit -d`;
@@ -22,6 +22,10 @@ fn main() {
     match what.split_once('=').unwrap_or((&what, "")) {
         ("no-mremap", _) => filter(libc::SYS_mremap, &[MOVES], REFUSED),
         ("old-mremap", _) => filter(libc::SYS_mremap, &[LEAVES], UNKNOWN),
+        ("old-mremap-no-noreplace", _) => {
+            filter(libc::SYS_mremap, &[LEAVES], UNKNOWN);
+            filter(libc::SYS_mmap, &[NOREPLACE], REFUSED);
+        }
         ("no-noreplace", _) => filter(libc::SYS_mmap, &[NOREPLACE], REFUSED),
         ("deadly-mremap", _) => filter(libc::SYS_mremap, &[MOVES], libc::SECCOMP_RET_KILL_PROCESS),
         ("no-memory", _) => {
