@@ -82,6 +82,8 @@ macro_rules! install {
     ) => {
         const _: () = {
             #[global_allocator]
+            // Every start writes to it, too: see `frozen!`.
+            #[cfg_attr(all(target_os = "linux", target_arch = "x86_64"), unsafe(link_section = "fastboot_values"))]
             static ALLOCATOR: $crate::FastbootAlloc<$allocator> = $crate::FastbootAlloc::with($value);
 
             static CONFIG: $crate::__private::Config = {
