@@ -312,12 +312,12 @@ fn embed_killed_at_any_moment_leaves_no_bad_binary() -> Result<()> {
     expected.require_thawed(ROOTS)?;
 
     let mut finished = 0;
-    for attempt in 0..20u32 {
+    for attempt in 0..200u32 {
         let _ = fs::remove_file(&out);
         let mut command = fastboot()?;
         command.arg("embed").arg("--binary").arg(&built.embedded).arg("--snapshot").arg(&snapshot);
         let mut child = command.arg("-o").arg(&out).stderr(Stdio::null()).spawn()?;
-        std::thread::sleep(whole * attempt / 20);
+        std::thread::sleep(whole * attempt / 200);
         child.kill()?;
         child.wait()?;
         if out.exists() {
@@ -327,7 +327,8 @@ fn embed_killed_at_any_moment_leaves_no_bad_binary() -> Result<()> {
             runs::require_same(&expected.stdout, &run.stdout)?;
         }
     }
-    ensure!(finished < 20, "none was killed in time");
+    eprintln!("{finished} of 200 were finished");
+    ensure!(finished < 200, "none was killed in time");
     Ok(())
 }
 
@@ -398,7 +399,7 @@ fn a_snapshot_that_is_of_no_use_is_made_anew() -> Result<()> {
         (Vec::new(), "not a fastboot image"),
         (good[..good.len() / 2].to_vec(), "image truncated"),
         (flipped(40), "image damaged: header"),
-        (flipped(8), "image format version 3"),
+        (flipped(8), "image format version "),
         (flipped(table), "image damaged: root directory"),
         (others, "it is the image of another binary"),
         (no_processor, "the processor lacks"),
