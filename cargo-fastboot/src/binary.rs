@@ -295,12 +295,8 @@ impl Binary {
         });
         match encoded {
             Some(header) => section[..HEADER_LEN].copy_from_slice(&header),
-            // A placeholder: `parse` found that it begins like a header, and an identity behind the flags.
-            None => {
-                let flags = &mut section[FLAGS_OFFSET..FLAGS_OFFSET + 8];
-                let changed = change(flags.iter().rev().fold(0, |flags, byte| flags << 8 | u64::from(*byte)));
-                flags.copy_from_slice(&changed.to_le_bytes());
-            }
+            // A placeholder, which has no other flags: `parse` found an identity behind them.
+            None => section[FLAGS_OFFSET..FLAGS_OFFSET + 8].copy_from_slice(&change(0).to_le_bytes()),
         }
     }
 

@@ -1,7 +1,8 @@
 //! Embed: writes an image into the binary it was frozen from: into its `fastboot` section, or behind it, as a footer.
 //!
-//! The section's way: the image is appended to the file, and about a dozen old words change: one program header, one
-//! section header, the section's own symbols, and the copy of the image's beginning. Everything else stays where it is, so debuggers, profilers and `strip` go
+//! The section's way: the image is appended to the file, its first kilobyte, which a start reads first, is copied to the
+//! section `fastboot_header`, among the program's own data, and about a dozen old words change: one program header, one
+//! section header, and the section's own symbols. Everything else stays where it is, so debuggers, profilers and `strip` go
 //! on working.
 //!
 //! ```text
@@ -9,9 +10,6 @@
 //! embedded   │ ELF header │ segments │ … │ (no longer used)     │ … │ section headers │ zeros │ image │
 //!                                                                        file offset ≡ home address (mod 2 MiB)
 //! ```
-//!
-//! What a start reads first, the image's first kilobyte, is copied to the section `fastboot_header`, among the program's own
-//! data.
 //!
 //! The tables of a cold binary get there in the same way, only that the section stays at its address and needs no more than
 //! the alignment of a page.

@@ -85,8 +85,14 @@ pub const FLAGS: [(u64, &str); 7] = [
     (FLAG_COLD, "cold"),
     (FLAG_FOOTER, "footer"),
 ];
-const KNOWN_FLAGS: u64 =
-    FLAG_PIE | FLAG_VERBATIM | FLAG_RELOCATABLE | FLAG_READ_ONLY | FLAG_VERITY | FLAG_COLD | FLAG_FOOTER;
+const KNOWN_FLAGS: u64 = {
+    let (mut known, mut index) = (0, 0);
+    while index < FLAGS.len() {
+        known |= FLAGS[index].0;
+        index += 1;
+    }
+    known
+};
 
 /// Why bytes are not an image this program can use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -90,24 +90,26 @@ impl Program {
         Self { exe_base, segment: None, header: None }
     }
 
-    /// SHA-256 of what the program loads, as the tool stamped it; `None` for a program that was never stamped, which no
-    /// file can belong to.
-    pub(crate) fn identity(&self) -> Option<[u8; 32]> {
-        let start = ptr::with_exposed_provenance::<[u8; 32]>(self.header? + IDENTITY_OFFSET);
+    /// Bytes of the section's header, unchecked, as the tool stamped them.
+    fn stamped<const OFFSET: usize, const N: usize>(&self) -> Option<[u8; N]> {
+        const { assert!(OFFSET + N <= HEADER_LEN, "part of the header") };
+        let start = ptr::with_exposed_provenance::<[u8; N]>(self.header? + OFFSET);
         // SAFETY: `find` saw in the program headers that the first `HEADER_LEN` bytes of the section are mapped and
         // readable, or `moved_to` was told where they are now, and these are among them. Bytes have no alignment, and
         // nothing writes to them.
-        let identity = unsafe { start.read() };
-        (identity != [0; 32]).then_some(identity)
+        Some(unsafe { start.read() })
+    }
+
+    /// SHA-256 of what the program loads, as the tool stamped it; `None` for a program that was never stamped, which no
+    /// file can belong to.
+    pub(crate) fn identity(&self) -> Option<[u8; 32]> {
+        self.stamped::<IDENTITY_OFFSET, 32>().filter(|identity| *identity != [0; 32])
     }
 
     /// Whether an image may be appended to the executable's file: the section says so, or is no placeholder, because it
     /// holds an image that is of no use.
     pub(crate) fn may_have_footer(&self) -> bool {
-        let Some(header) = self.header else { return false };
-        let flags = ptr::with_exposed_provenance::<[u8; 8]>(header + FLAGS_OFFSET);
-        // SAFETY: as in `identity`: among the first `HEADER_LEN` bytes of the section, which has them all.
-        let flags = u64::from_le_bytes(unsafe { flags.read() });
+        let flags = self.stamped::<FLAGS_OFFSET, 8>().map_or(0, u64::from_le_bytes);
         flags & FLAG_FOOTER != 0 || self.is_embedded()
     }
 

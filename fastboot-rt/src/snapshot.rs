@@ -106,7 +106,7 @@ pub(crate) fn image_in(folder: &CStr, name: &CStr) -> Result<Stored, Reason> {
 const DEEPEST: usize = 300;
 
 /// As many times `..` as that, with `/` between them and a zero behind them.
-const UP: [u8; 3 * DEEPEST] = {
+static UP: [u8; 3 * DEEPEST] = {
     let mut path = [b'.'; 3 * DEEPEST];
     let mut folder = 1;
     while folder <= DEEPEST {
@@ -118,11 +118,10 @@ const UP: [u8; 3 * DEEPEST] = {
 
 /// The path of the folder so many levels up.
 fn up(levels: usize) -> Result<&'static CStr, Reason> {
-    static PATH: [u8; 3 * DEEPEST] = UP;
     if levels == 0 {
         return Ok(c".");
     }
-    let path = PATH.len().checked_sub(3 * levels).and_then(|start| CStr::from_bytes_with_nul(&PATH[start..]).ok());
+    let path = UP.len().checked_sub(3 * levels).and_then(|start| CStr::from_bytes_with_nul(&UP[start..]).ok());
     path.ok_or(Reason::File { call: "use its path", errno: libc::ENAMETOOLONG })
 }
 
