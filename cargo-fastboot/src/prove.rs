@@ -744,6 +744,9 @@ mod tests {
             let (a, b) = (words(&[FIRST + 16]), words(&[SECOND + 16 + distance]));
             assert_eq!(pie(&a, &b).unwrap().unclear.len(), 1, "{distance:#x}");
         }
+        // Unless the second one lies outside of the executable: then it lost its lower half.
+        let (a, b) = (words(&[FIRST + 16]), words(&[SECOND + 16 + 0x100_0000]));
+        assert_eq!(pie(&a, &b).unwrap(), Proof { static_pointers: vec![0], ..Proof::default() });
     }
 
     #[test]

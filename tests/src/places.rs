@@ -96,10 +96,13 @@ impl Layout {
         Ok(Self { image: start..end, copy, header: start..start + directory, tables })
     }
 
-    /// Where the copy has the byte that the image has here, if it has it.
-    pub fn copied(&self, at: usize) -> Option<usize> {
-        let copy = self.copy.as_ref()?;
-        at.checked_sub(self.image.start).map(|offset| copy.start + offset).filter(|at| copy.contains(at))
+    /// Where a byte of the image is: here, and where the copy has it, if it has it.
+    pub fn places_of(&self, at: usize) -> impl Iterator<Item = usize> + use<> {
+        let copied = self.copy.as_ref().and_then(|copy| {
+            let offset = at.checked_sub(self.image.start)?;
+            Some(copy.start + offset).filter(|at| copy.contains(at))
+        });
+        [Some(at), copied].into_iter().flatten()
     }
 }
 
@@ -116,7 +119,7 @@ pub fn forge(bytes: &mut [u8], change: impl FnOnce(&mut Header)) -> Result<()> {
     let mut header = HeaderPage::decode(&bytes[start..])?.header;
     let directory = bytes[start + HEADER_LEN..][..header.table_count as usize * TABLE_LEN].to_vec();
     change(&mut header);
-    for start in [Some(start), layout.copied(start)].into_iter().flatten() {
+    for start in layout.places_of(start) {
         bytes[start..start + HEADER_LEN].copy_from_slice(&header.encode(&directory));
     }
     Ok(())

@@ -302,6 +302,7 @@ fn an_empty_folder_in_place_of_proc() -> Result<()> {
         for (path, reason) in [(&places.footer, NO_FOOTER), (&places.cold, NO_SNAPSHOT)] {
             let run = Run::of(&mut without("no-proc", path)?)?;
             run.require_cold_because(reason).with_context(|| format!("{link:?}"))?;
+            ensure!(path != &places.cold || !run.stderr.contains("footer"), "{}", run.stderr);
             runs::require_same(&expected, &run.stdout)?;
         }
         let run = Run::of(without("no-proc", &places.cold)?.env("FASTBOOT_SNAPSHOT", &places.snapshot))?;

@@ -68,7 +68,7 @@ impl Victim {
 
     /// Writes a byte of the image, and to the copy of its beginning if that has it too.
     fn write_both(&self, layout: &Layout, at: usize, byte: u8) -> Result<()> {
-        [Some(at), layout.copied(at)].into_iter().flatten().try_for_each(|at| self.write(at, &[byte]))
+        layout.places_of(at).try_for_each(|at| self.write(at, &[byte]))
     }
 
     /// Flips every `step`-th byte of header, tables and footer in turn.

@@ -399,7 +399,7 @@ fn a_snapshot_that_is_of_no_use_is_made_anew() -> Result<()> {
         (Vec::new(), "not a fastboot image"),
         (good[..good.len() / 2].to_vec(), "image truncated"),
         (flipped(40), "image damaged: header"),
-        (flipped(8), "image format version "),
+        (flipped(8), "image format version 2, this program reads version 3"),
         (flipped(table), "image damaged: root directory"),
         (others, "it is the image of another binary"),
         (no_processor, "the processor lacks"),

@@ -28,8 +28,7 @@ fn stage(link: Link) -> Result<(Places, String)> {
 
 /// Changes a byte of an image's header, and of its copy.
 fn flip_in_header(bytes: &mut [u8], layout: &Layout) {
-    let at = layout.image.start + 40;
-    for at in [Some(at), layout.copied(at)].into_iter().flatten() {
+    for at in layout.places_of(layout.image.start + 40) {
         bytes[at] ^= 1;
     }
 }

@@ -26,7 +26,7 @@ impl Outcome {
         let Some(placed) = placed.filter(|_| !said.contains("the image is made verbatim")) else {
             return Self::Verbatim;
         };
-        if said.contains("not planned to live on") {
+        if said.contains("refer to what was not planned to live on") {
             return Self::Replanned;
         }
         let right = placed.ends_with("; 0 threads left the plan, 0 allocations overflowed");
