@@ -325,7 +325,8 @@ pub(crate) fn make_writable(address: usize, length: usize) -> Result<(), i32> {
     protect(address, length, true)
 }
 
-/// Moves the pages of `from` to `to`, if nothing is there.
+/// Moves what is mapped at `from` to `to`, if nothing is there. `from` is left without pages, to be filled from its file
+/// again, or as a hole.
 ///
 /// # Safety
 /// Nothing refers to the memory at `from`, now or later, and nobody wrote to it. Both are page-aligned.
@@ -335,13 +336,11 @@ pub(crate) fn make_writable(address: usize, length: usize) -> Result<(), i32> {
 #[inline]
 pub(crate) unsafe fn move_pages(from: Range<usize>, to: usize) -> Result<(), i32> {
     // mremap(2), MREMAP_DONTUNMAP: the new address is a hint, taken if there is room enough, and the old mapping stays,
-    // without pages. All in one call, which takes half as long as to reserve the place first.
+    // without pages. All in one call, which takes half as long as to reserve the place first. The old mapping is where the
+    // program headers say that the segment is, for whoever goes by them; it costs addresses, and a call to be rid of it.
     // SAFETY: a new mapping that replaces none. What is at `from` is read from its file again, where it was not changed.
     match unsafe { remap(&from, to, libc::MREMAP_MAYMOVE | libc::MREMAP_DONTUNMAP) } {
-        Ok(got) if got == to => {
-            release(from.start, from.len());
-            return Ok(());
-        }
+        Ok(got) if got == to => return Ok(()),
         Ok(elsewhere) => release(elsewhere, from.len()),
         Err(_) => {}
     }
