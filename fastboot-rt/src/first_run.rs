@@ -13,14 +13,13 @@
 
 mod freezer;
 
-pub(crate) use freezer::prepare;
-
 use crate::cache::{self, Cache, Failure, File, Home};
 use crate::capture::{MALLOC_TUNABLES, TUNABLES_VARIABLE, tunables};
 use crate::install::{Config, FreezeError};
 use crate::path::Path;
+use crate::relocate::Stored;
 use crate::section::Program;
-use crate::start::Placeholder;
+use crate::start::{Call, Placeholder};
 use crate::sys::{self, Descriptor};
 use crate::thaw::{self, Outcome, Reason};
 use crate::{alloc, roots};
@@ -41,6 +40,28 @@ const IN_BACKGROUND: &CStr = c"FASTBOOT_FREEZE_CACHE=background";
 const FOREGROUND: &CStr = c"foreground";
 /// What stands in the file of failures until the new process has something to say.
 const STARTED: &[u8] = b"did not end: its process was started\n";
+
+/// What a program with a cache does before `main`. Behind pointers that only `install!` with a cache has: in all others
+/// the linker leaves this module out, and with it what it imports, which the dynamic linker would look up at each start.
+#[derive(Debug)]
+pub(crate) struct FirstRun {
+    /// Freezes, in the process that does, as the value of [`VARIABLE`] says.
+    pub(crate) freeze: fn(&Installed, &CStr, Call) -> !,
+    /// Looks into the cache of the program with this identity.
+    pub(crate) look: fn(&Installed, [u8; 32]) -> Result<Stored, Reason>,
+    /// See [`begin`].
+    pub(crate) begin: fn(&Installed, &mut Outcome) -> Option<Begun>,
+}
+
+impl FirstRun {
+    /// The functions of this module.
+    pub(crate) const CODE: Self = Self { freeze: freezer::run, look, begin };
+}
+
+/// The snapshot in the cache.
+fn look(installed: &Installed, identity: [u8; 32]) -> Result<Stored, Reason> {
+    installed.cache(identity).ok_or(Reason::NotCached)?.image(&Home::of_start())
+}
 
 /// What [`start`](crate::start::start) was given: [`freeze_now`] needs it later.
 pub(crate) struct Installed {
@@ -142,7 +163,7 @@ fn require_freezable(program: &Program) -> Result<(), Why> {
 /// Starts freezing if the cache has no snapshot, or one that is of no use, and nothing speaks against it. `None` if the
 /// cache was not looked at, or holds something that freezing would not mend; or if it has a good snapshot by now, which
 /// `outcome` then is. Allocates nothing.
-pub(crate) fn begin(installed: &Installed, outcome: &mut Outcome) -> Option<Begun> {
+fn begin(installed: &Installed, outcome: &mut Outcome) -> Option<Begun> {
     if !outcome.cache_reason()?.is_mended_by_freezing() {
         return None;
     }

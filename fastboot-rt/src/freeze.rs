@@ -25,7 +25,7 @@ use core::convert::Infallible;
 use core::ffi::{CStr, c_void};
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::ffi::{CString, OsStr};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -268,14 +268,9 @@ fn execute_again(randomize: bool) {
         return;
     }
     let Ok(arguments) = std::fs::read("/proc/self/cmdline") else { return };
-    let arguments: Vec<CString> = arguments
-        .split_inclusive(|byte| *byte == 0)
-        .filter_map(|a| CString::from_vec_with_nul(a.to_vec()).ok())
-        .collect();
-    let mut pointers: Vec<_> = arguments.iter().map(|argument| argument.as_ptr()).collect();
-    pointers.push(core::ptr::null());
-    // SAFETY: a path and a null-terminated array of C strings, all alive. On success nothing of this process remains.
-    unsafe { libc::execv(c"/proc/self/exe".as_ptr(), pointers.as_ptr()) };
+    let arguments = arguments.split_inclusive(|byte| *byte == 0);
+    let arguments: Vec<_> = arguments.filter_map(|argument| CStr::from_bytes_with_nul(argument).ok()).collect();
+    sys::execute_itself(&arguments);
 }
 
 /// Has every panic heard of: the last one is why the run failed, if it fails. With `panic = "abort"` nothing runs after the

@@ -1,5 +1,7 @@
 //! Install: what makes a program one that can be frozen, what it says of itself, and what it can ask for.
 
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+use crate::first_run::FirstRun;
 use core::fmt;
 use std::path::PathBuf;
 
@@ -165,12 +167,22 @@ pub struct Config {
     pub(crate) unchecked: bool,
     /// Where it keeps what it makes of itself, if it does that.
     pub(crate) cache: Option<CacheDir>,
+    /// What it does that for: the code that no other program needs.
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    pub(crate) first_run: Option<&'static FirstRun>,
 }
 
 impl Config {
     #[doc(hidden)]
     pub const fn __new(program: &'static str) -> Self {
-        Self { program, snapshot: None, unchecked: false, cache: None }
+        Self {
+            program,
+            snapshot: None,
+            unchecked: false,
+            cache: None,
+            #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+            first_run: None,
+        }
     }
 
     #[doc(hidden)]
@@ -187,7 +199,12 @@ impl Config {
 
     #[doc(hidden)]
     pub const fn __cache(self, cache: CacheDir) -> Self {
-        Self { cache: Some(cache), ..self }
+        Self {
+            cache: Some(cache),
+            #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+            first_run: Some(&FirstRun::CODE),
+            ..self
+        }
     }
 }
 

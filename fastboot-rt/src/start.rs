@@ -43,11 +43,11 @@ impl Placeholder {
 pub type Constructor = extern "C" fn(c_int, *const *const c_char, *const *const c_char);
 
 /// What [`start`] was called as, and with.
-type Call = (Constructor, c_int, *const *const c_char, *const *const c_char);
+pub(crate) type Call = (Constructor, c_int, *const *const c_char, *const *const c_char);
 
 /// Runs the entries of `.init_array` that come after this one. In freeze and check mode the program never gets to them,
 /// and the roots' expressions may rely on what they do: registries that fill themselves before `main`.
-fn run_later_constructors((own, count, arguments, environment): Call) {
+pub(crate) fn run_later_constructors((own, count, arguments, environment): Call) {
     let start = ptr::with_exposed_provenance::<usize>(sys::weak_symbol!("__init_array_start"));
     let end = ptr::with_exposed_provenance::<usize>(sys::weak_symbol!("__init_array_end"));
     if start.is_null() || end <= start {
@@ -83,10 +83,10 @@ pub fn start(placeholder: &'static Placeholder, state: &'static alloc::State, co
     if let Some(folder) = variable(c"FASTBOOT_FREEZE") {
         run_freeze_mode(folder, placeholder, call);
     }
-    if config.cache.is_some() {
+    if let Some(first_run) = config.first_run {
         installed.keep();
         if let Some(how) = variable(first_run::VARIABLE) {
-            run_freezer(&installed, how, call);
+            (first_run.freeze)(&installed, how, call);
         }
     }
     let check = variable(c"FASTBOOT_CHECK");
@@ -130,19 +130,11 @@ fn run_freeze_mode(folder: &'static CStr, placeholder: &'static Placeholder, cal
     freeze::run(folder, placeholder)
 }
 
-#[cold]
-#[inline(never)]
-fn run_freezer(installed: &Installed, how: &CStr, call: Call) -> ! {
-    let freezer = first_run::prepare(installed, how);
-    run_later_constructors(call);
-    freezer.run()
-}
-
 /// Has the program freeze itself, if it is one that does; `took` says what looking for an image took.
 #[cold]
 #[inline(never)]
 fn begin_cold(installed: &Installed, outcome: &mut Outcome, took: Option<Microseconds>) {
-    let begun = first_run::begin(installed, outcome);
+    let begun = installed.config.first_run.and_then(|first_run| (first_run.begin)(installed, outcome));
     if let Some(took) = took {
         report(outcome, begun.as_ref(), took);
     }

@@ -1,5 +1,9 @@
 //! The system calls of the runtime, and what the kernel tells a process about itself. All of it is here.
 
+mod kernel;
+
+pub(crate) use kernel::raw_syscall;
+
 use core::ffi::CStr;
 use core::fmt;
 use core::ops::Range;
@@ -26,33 +30,6 @@ macro_rules! weak_symbol {
     }};
 }
 pub(crate) use weak_symbol;
-
-/// A system call, made as the C library's `syscall` makes it: -1 and `errno` on an error.
-///
-/// # Safety
-/// What the system call asks for.
-#[unsafe(link_section = ".text.fastboot")]
-pub(crate) unsafe fn raw_syscall(number: libc::c_long, arguments: [libc::c_long; 6]) -> libc::c_long {
-    let [a, b, c, d, e, f] = arguments;
-    let result: libc::c_long;
-    // SAFETY: the kernel's calling convention for x86-64: number in rax, arguments in these registers, rcx and r11
-    // overwritten, the result in rax. What the call itself does is the caller's promise.
-    unsafe {
-        core::arch::asm!(
-            "syscall",
-            inlateout("rax") number => result,
-            in("rdi") a, in("rsi") b, in("rdx") c, in("r10") d, in("r8") e, in("r9") f,
-            lateout("rcx") _, lateout("r11") _,
-            options(nostack)
-        );
-    }
-    if (-4095..0).contains(&result) {
-        // SAFETY: the C library returns the address of this thread's `errno`, always valid.
-        unsafe { *libc::__errno_location() = -result as i32 };
-        return -1;
-    }
-    result
-}
 
 /// What the last call that failed left in `errno`.
 pub(crate) fn errno() -> i32 {
@@ -172,8 +149,10 @@ impl fmt::Write for Line {
 
 /// Ends the process at once, without running anything more of the program.
 pub(crate) fn exit(code: c_int) -> ! {
-    // SAFETY: `_exit` may be called at any time.
-    unsafe { libc::_exit(code) }
+    loop {
+        // SAFETY: it may be called at any time, and does not return.
+        unsafe { kernel::exit_group(code) };
+    }
 }
 
 /// The program headers of the running executable, and the distance by which it was loaded away from the addresses in it
@@ -258,8 +237,8 @@ pub(crate) fn thread_locals() -> Range<usize> {
 
 /// First address behind the heap of the C library.
 pub(crate) fn heap_end() -> usize {
-    // SAFETY: with an increment of zero `sbrk` changes nothing.
-    unsafe { libc::sbrk(0) }.addr()
+    // SAFETY: brk(2), "C library/kernel differences": on failure it returns the current break, and there is none at 0.
+    unsafe { kernel::brk(0) }
 }
 
 /// The current thread's copy of the executable's thread-locals, as bytes, with the address of the first.
@@ -299,13 +278,13 @@ pub(crate) fn reserve(address: usize, length: usize) -> Result<(), i32> {
     // fails with the error EEXIST".
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
     // SAFETY: a new mapping that replaces none.
-    let got = unsafe { libc::mmap(ptr::without_provenance_mut(address), length, libc::PROT_NONE, flags, -1, 0) };
+    let got = unsafe { kernel::mmap(ptr::without_provenance_mut(address), length, libc::PROT_NONE, flags, -1, 0) };
     if got == libc::MAP_FAILED {
         return Err(errno());
     }
     if got.addr() != address {
         // SAFETY: the mapping was made just now, by this function, and nobody knows of it.
-        unsafe { libc::munmap(got, length) };
+        unsafe { kernel::munmap(got, length) };
         return Err(libc::EEXIST);
     }
     Ok(())
@@ -314,7 +293,7 @@ pub(crate) fn reserve(address: usize, length: usize) -> Result<(), i32> {
 /// Gives back what [`reserve`] reserved, or [`map_private`] mapped.
 pub(crate) fn release(address: usize, length: usize) {
     // SAFETY: callers pass a range that they got themselves and that nothing refers to.
-    unsafe { libc::munmap(ptr::without_provenance_mut(address), length) };
+    unsafe { kernel::munmap(ptr::without_provenance_mut(address), length) };
 }
 
 /// Makes pages readable and writable.
@@ -375,7 +354,7 @@ unsafe fn move_to_reserved(from: Range<usize>, to: usize) -> Result<(), i32> {
 unsafe fn remap(from: &Range<usize>, to: usize, flags: c_int) -> Result<usize, i32> {
     let (old, new) = (ptr::without_provenance_mut::<c_void>(from.start), ptr::without_provenance_mut::<c_void>(to));
     // SAFETY: the caller's promise.
-    let got = unsafe { libc::mremap(old, from.len(), from.len(), flags, new) };
+    let got = unsafe { kernel::mremap(old, from.len(), from.len(), flags, new) };
     if got == libc::MAP_FAILED { Err(errno()) } else { Ok(got.addr()) }
 }
 
@@ -387,7 +366,7 @@ pub(crate) fn protect(address: usize, length: usize, writable: bool) -> Result<(
     let access = libc::PROT_READ | if writable { libc::PROT_WRITE } else { 0 };
     // SAFETY: callers pass the pages of an image that nothing refers to yet, or of their own reservation, which had no access
     // and hence no references into it, or is writable already.
-    let result = unsafe { libc::mprotect(ptr::without_provenance_mut(address), length, access) };
+    let result = unsafe { kernel::mprotect(ptr::without_provenance_mut(address), length, access) };
     if result == 0 { Ok(()) } else { Err(errno()) }
 }
 
@@ -408,8 +387,8 @@ impl Descriptor {
     /// The `errno`.
     pub(crate) fn open(folder: Option<&Self>, path: &CStr, flags: c_int) -> Result<Self, i32> {
         let folder = folder.map_or(libc::AT_FDCWD, |folder| folder.0);
-        // SAFETY: `path` is a C string. Without `O_CREAT` there is no further argument.
-        let number = unsafe { libc::openat(folder, path.as_ptr(), flags | libc::O_CLOEXEC) };
+        // SAFETY: `path` is a C string.
+        let number = unsafe { kernel::openat(folder, path.as_ptr(), flags | libc::O_CLOEXEC, 0) };
         if number < 0 { Err(errno()) } else { Ok(Self(number)) }
     }
 
@@ -422,7 +401,7 @@ impl Descriptor {
         let flags = libc::O_RDWR | libc::O_CREAT | libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NOCTTY;
         let mode: libc::c_uint = 0o600;
         // SAFETY: `name` is a C string, and `O_CREAT` has the mode it asks for.
-        let number = unsafe { libc::openat(folder.0, name.as_ptr(), flags, mode) };
+        let number = unsafe { kernel::openat(folder.0, name.as_ptr(), flags, mode) };
         if number < 0 { Err(errno()) } else { Ok(Self(number)) }
     }
 
@@ -486,7 +465,7 @@ impl Descriptor {
     pub(crate) fn status(&self) -> Result<libc::stat, i32> {
         let mut status = core::mem::MaybeUninit::<libc::stat>::uninit();
         // SAFETY: `status` is writable.
-        let result = unsafe { libc::fstat(self.0, status.as_mut_ptr()) };
+        let result = unsafe { kernel::fstat(self.0, status.as_mut_ptr()) };
         // SAFETY: filled in by a call that succeeded.
         if result == 0 { Ok(unsafe { status.assume_init() }) } else { Err(errno()) }
     }
@@ -521,7 +500,7 @@ impl Descriptor {
     /// The `errno`.
     pub(crate) fn read_at(&self, to: &mut [u8], offset: u64) -> Result<usize, i32> {
         // SAFETY: `to` is writable and as long as said.
-        let read = unsafe { libc::pread(self.0, to.as_mut_ptr().cast(), to.len(), offset as libc::off_t) };
+        let read = unsafe { kernel::pread(self.0, to.as_mut_ptr().cast(), to.len(), offset as libc::off_t) };
         usize::try_from(read).map_err(|_| errno())
     }
 }
@@ -612,6 +591,15 @@ pub(crate) unsafe fn start_detached(
     }
 }
 
+/// Executes this executable anew in this process, in the same environment. Returns if that fails. Only before `main`.
+pub(crate) fn execute_itself(arguments: &[&CStr]) {
+    let arguments: Vec<_> = arguments.iter().map(|argument| argument.as_ptr()).chain([ptr::null()]).collect();
+    let environment: Vec<_> = environment().chain([ptr::null()]).collect();
+    // SAFETY: a path and arrays of C strings that end with a null pointer, all alive. On success nothing of this process
+    // remains.
+    unsafe { kernel::execve(c"/proc/self/exe".as_ptr(), arguments.as_ptr(), environment.as_ptr()) };
+}
+
 /// Takes the standard input as a file of its own, closed for child processes, and leaves `/dev/null` in its place.
 pub(crate) fn take_stdin() -> Option<Descriptor> {
     // SAFETY: numbers of descriptors; nobody else uses standard input, because `main` does not run.
@@ -680,7 +668,14 @@ pub(crate) fn map_private(
     // where MAP_FIXED_NOREPLACE would need a second one then.
     // SAFETY: a new mapping that replaces none.
     let got = unsafe {
-        libc::mmap(ptr::without_provenance_mut(home), length, access, libc::MAP_PRIVATE, file.0, offset as libc::off_t)
+        kernel::mmap(
+            ptr::without_provenance_mut(home),
+            length,
+            access,
+            libc::MAP_PRIVATE,
+            file.0,
+            offset as libc::off_t,
+        )
     };
     if got == libc::MAP_FAILED { Err(errno()) } else { Ok(got.expose_provenance()) }
 }
@@ -690,7 +685,7 @@ pub(crate) fn map_shared(file: &std::fs::File, length: usize) -> Option<*mut u8>
     use std::os::fd::AsRawFd;
     // SAFETY: a new mapping wherever the kernel likes; it replaces none.
     let got = unsafe {
-        libc::mmap(ptr::null_mut(), length, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED, file.as_raw_fd(), 0)
+        kernel::mmap(ptr::null_mut(), length, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED, file.as_raw_fd(), 0)
     };
     (got != libc::MAP_FAILED).then_some(got.cast())
 }
@@ -702,7 +697,7 @@ pub(crate) fn map_shared(file: &std::fs::File, length: usize) -> Option<*mut u8>
 pub(crate) fn map_anonymous(length: usize) -> Result<*mut u8, i32> {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
     // SAFETY: a new mapping that replaces none.
-    let got = unsafe { libc::mmap(ptr::null_mut(), length, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
+    let got = unsafe { kernel::mmap(ptr::null_mut(), length, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
     if got == libc::MAP_FAILED { Err(errno()) } else { Ok(got.cast()) }
 }
 
@@ -711,7 +706,7 @@ pub(crate) fn map_file(file: &std::fs::File) -> Option<&'static [u8]> {
     use std::os::fd::AsRawFd;
     let length = usize::try_from(file.metadata().ok()?.len()).ok()?;
     // SAFETY: a new mapping wherever the kernel likes; it replaces none.
-    let got = unsafe { libc::mmap(ptr::null_mut(), length, libc::PROT_READ, libc::MAP_PRIVATE, file.as_raw_fd(), 0) };
+    let got = unsafe { kernel::mmap(ptr::null_mut(), length, libc::PROT_READ, libc::MAP_PRIVATE, file.as_raw_fd(), 0) };
     if got == libc::MAP_FAILED {
         return None;
     }
@@ -742,14 +737,14 @@ pub(crate) fn opened_path(descriptor: c_int, to: &mut [u8]) -> Option<usize> {
 pub(crate) fn forget_pages(address: usize, length: usize) {
     // SAFETY: callers pass pages of a slot that was just freed, which nobody reads before writing; or pages of a private
     // mapping that are still those of the file, so that nothing is lost.
-    unsafe { libc::madvise(ptr::with_exposed_provenance_mut(address), length, libc::MADV_DONTNEED) };
+    unsafe { kernel::madvise(ptr::with_exposed_provenance_mut(address), length, libc::MADV_DONTNEED) };
 }
 
 /// Advises the kernel that mapped pages will be accessed at random. What matters is that it keeps them in a mapping apart
 /// from pages of other advice; that it refuses is not an error.
 pub(crate) fn expect_random_access(address: usize, length: usize) {
     // SAFETY: changes neither contents nor permissions.
-    unsafe { libc::madvise(ptr::with_exposed_provenance_mut(address), length, libc::MADV_RANDOM) };
+    unsafe { kernel::madvise(ptr::with_exposed_provenance_mut(address), length, libc::MADV_RANDOM) };
 }
 
 /// Has a function called when the program returns from `main` or calls `exit`, after all that register later.
@@ -761,7 +756,7 @@ pub(crate) fn at_exit(function: extern "C" fn()) {
 /// Lets another thread run.
 pub(crate) fn yield_now() {
     // SAFETY: may be called at any time.
-    unsafe { libc::sched_yield() };
+    unsafe { kernel::sched_yield() };
 }
 
 /// The executable's writable segments, where they are mapped: what holds its statics. Without what the loader made
@@ -795,19 +790,19 @@ pub(crate) fn set_randomization(on: bool) -> bool {
     const ASK: libc::c_ulong = 0xffff_ffff;
     // SAFETY: `personality` changes how later mappings are placed, nothing that is there.
     unsafe {
-        let now = libc::personality(ASK);
+        let now = kernel::personality(ASK);
         let wanted = if on { now & !libc::ADDR_NO_RANDOMIZE } else { now | libc::ADDR_NO_RANDOMIZE };
         now != -1
             && now != wanted
-            && libc::personality(wanted as libc::c_ulong) != -1
-            && libc::personality(ASK) == wanted
+            && kernel::personality(wanted as libc::c_ulong) != -1
+            && kernel::personality(ASK) == wanted
     }
 }
 
 /// Has the kernel kill this process when its parent dies: a freeze run nobody waits for is of no use.
 pub(crate) fn die_with_parent() {
     // SAFETY: sets an attribute of this process.
-    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+    unsafe { kernel::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong) };
 }
 
 /// The attributes for a new thread, but with a stack at the end of `place`, of the size they ask for. `None` if they have

@@ -290,8 +290,10 @@ fn look_at_files(outcome: &mut Outcome, program: &Program, with_cache: Option<&I
             return;
         }
     }
-    if let Some(cache) = with_cache.zip(identity).and_then(|(installed, identity)| installed.cache(identity)) {
-        outcome.take(Source::Cache, from_file(Source::Cache, cache.image(&Home::of_start()), identity));
+    if let Some((installed, own)) = with_cache.zip(identity)
+        && let Some(first_run) = installed.config.first_run
+    {
+        outcome.take(Source::Cache, from_file(Source::Cache, (first_run.look)(installed, own), identity));
     }
 }
 

@@ -13,6 +13,7 @@ use crate::path::Path as StackPath;
 use crate::relocate::Mapped;
 use crate::roots::{self, RootRecord};
 use crate::section::Program;
+use crate::start::{Call, run_later_constructors};
 use crate::statics::{Dump, is_code, references, words};
 use crate::sys::{self, Descriptor, Line};
 use crate::thaw::Reason;
@@ -40,7 +41,7 @@ const CHUNK: usize = 64 << 10;
 static FREEZER: OnceLock<Freezer> = OnceLock::new();
 
 /// A freeze for the cache.
-pub(crate) struct Freezer {
+struct Freezer {
     program: Program,
     cache: Cache,
     /// The tables of the cold binary.
@@ -52,12 +53,15 @@ pub(crate) struct Freezer {
     _lock: Descriptor,
 }
 
-/// Makes this process one that freezes, as `how` says. What comes back is to be run when the program's constructors have
-/// been.
-pub(crate) fn prepare(installed: &Installed, how: &CStr) -> &'static Freezer {
+/// Makes this process one that freezes, as `how` says, and freezes.
+pub(crate) fn run(installed: &Installed, how: &CStr, call: Call) -> ! {
     sys::remove_variable(VARIABLE);
     match Freezer::new(installed, how == FOREGROUND) {
-        Ok(freezer) => FREEZER.get_or_init(|| freezer),
+        Ok(freezer) => {
+            let freezer = FREEZER.get_or_init(|| freezer);
+            run_later_constructors(call);
+            freezer.run()
+        }
         Err(reason) => {
             let mut line = Line::new();
             // What does not fit is cut.
@@ -99,7 +103,7 @@ impl Freezer {
     }
 
     /// Freezes. Called before `main`, when there is one thread.
-    pub(crate) fn run(&'static self) -> ! {
+    fn run(&'static self) -> ! {
         cache::remove_leftovers(&self.folder);
         let request = Request { mode: Mode::Verbatim, limit: spare_memory(), ..Request::default() };
         let Err(reason) = freeze::evaluate(&request, Path::new(""), &self.program, self);
