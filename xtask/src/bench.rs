@@ -60,8 +60,13 @@ pub(crate) enum Size {
 const PROCESSES: usize = 50;
 /// A program that takes longer than this, in microseconds, is not counted and not started that often in a quick run.
 const SLOW: f64 = 20_000.0;
-/// How many instructions of a program are counted one by one, at most.
-const MOST_INSTRUCTIONS: u64 = 1_000_000;
+/// How many instructions of a program are counted one by one, at most, where the processor does not count them.
+fn most_instructions(size: Size) -> u64 {
+    match size {
+        Size::Quick => 0,
+        Size::Full => 1_000_000,
+    }
+}
 
 /// What the command line asks for.
 struct Options {
@@ -167,7 +172,7 @@ fn row(case: &Case, samples: &Samples, base: &Samples, size: Size) -> Result<Mea
         }),
         faults: rounds::middle(samples, |sample| sample.faults),
         system_calls: count::system_calls(case),
-        instructions: (!slow).then(|| count::instructions(case, MOST_INSTRUCTIONS)).flatten(),
+        instructions: (!slow).then(|| count::instructions(case, most_instructions(size))).flatten(),
         memory: waits.then(|| memory::memory(case, processes)).transpose()?,
         binary_bytes: case.made.binary_bytes,
         data_bytes: case.made.data_bytes,

@@ -47,7 +47,7 @@ pub(crate) type Samples = Vec<Option<Sample>>;
 /// How many rounds, and how many seconds a slow program may take of them all.
 fn effort(size: Size) -> (usize, f64) {
     match size {
-        Size::Quick => (100, 1.0),
+        Size::Quick => (200, 0.5),
         Size::Full => (300, 6.0),
     }
 }
