@@ -307,6 +307,7 @@ impl Capture {
                 self.threads.push(Thread { key, handle, fingerprints: words(bytes.get(16..)?) });
             }
             Tag::Blocks => {
+                self.blocks.reserve(bytes.len() / BLOCK_LEN);
                 for block in bytes.as_chunks::<BLOCK_LEN>().0 {
                     let mut fields = Payload::new(block);
                     self.blocks.push(Block {

@@ -20,7 +20,7 @@ use crate::objects::{Kinship, Layout, Objects, Origin};
 use crate::plan::{Allocation, Plan};
 use crate::prove::{self, Known, Proof, Region, Run, Unclear};
 use crate::report::{Facts, Report};
-use crate::run::{Purpose, run};
+use crate::run::{Purpose, run, spare_memory};
 use crate::shell::Shell;
 use crate::statics::Choices;
 use crate::strip;
@@ -43,6 +43,14 @@ const MOST_PROOFS: usize = 4;
 /// How often an image is planned at most. What an object's unused parts hold is what was there before it, and where that is
 /// the address of something that is alive, it has to be kept; but which address it is can differ between the two runs.
 const MOST_PLANS: usize = 4;
+
+/// An image is small if it takes no more than one in so many bytes of the memory that there is. Then what run 1 left is
+/// kept while run 2 is made, and run 3 is made while both are examined: that holds the image twice beside what the
+/// expressions need, which nobody knows.
+const SMALL: u64 = 16;
+
+/// The folder of run 3.
+const PROVE: &str = "prove";
 
 /// A finding that can be made an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -190,11 +198,12 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
             let inputs = Inputs::of(&capture.inputs, options, &path);
             let mut statics = Statics::find(&binary, &capture, &options.choices)?;
             statics.lay_out(capture.memory_len());
-            Frozen { data: image_data(&capture, &statics)?, capture, inputs, statics, plan: None, kinship: None }
+            let data = image_data(&capture, &statics)?;
+            Frozen { capture, inputs, statics, data, plan: None, kinship: None, second: None }
         }
     };
     let told = || format!("cannot freeze {}", path.display());
-    let mut proof = freezing.prove(&frozen).with_context(told)?;
+    let mut proof = freezing.prove(&mut frozen).with_context(told)?;
     frozen.statics.drop_those_that_reach_outside(&mut proof);
     let statics = &frozen.statics;
     let places = statics.places();
@@ -273,6 +282,8 @@ struct Planned<'a> {
     path: PathBuf,
     /// What marking began with.
     origins: Vec<Origin>,
+    /// What the blocks hold, if there is memory for it until the next run has ended.
+    bytes: Option<MmapMut>,
 }
 
 /// Image data, not yet proved.
@@ -284,6 +295,18 @@ struct Frozen {
     /// The plan and the file with it; `None` for a verbatim freeze.
     plan: Option<(Plan, PathBuf)>,
     /// With a plan: where its objects come from.
+    kinship: Option<Kinship>,
+    /// Run 3, if it was made already.
+    second: Option<Capture>,
+}
+
+/// What the captures of runs 1 and 2 come to.
+struct Examined {
+    statics: Statics,
+    data: MmapMut,
+    /// How many words refer to what has no place, and to which allocations.
+    references: u64,
+    missing: HashSet<Allocation>,
     kinship: Option<Kinship>,
 }
 
@@ -314,6 +337,10 @@ fn planned_heap<'a>(planned: &'a Capture, bytes: &'a [u8]) -> Result<Heap<'a>> {
     Heap::new(&planned.blocks, bytes).context("the capture of the plan run is damaged")
 }
 
+fn is_small(plan: &Plan) -> bool {
+    plan.end <= spare_memory() / SMALL
+}
+
 /// The captured memory from behind the header page on, and behind it the bytes of the carried statics.
 fn image_data(capture: &Capture, statics: &Statics) -> Result<MmapMut> {
     let memory = capture.memory_len();
@@ -321,6 +348,42 @@ fn image_data(capture: &Capture, statics: &Statics) -> Result<MmapMut> {
     capture.read_memory(&mut data)?;
     statics.copy(capture, &mut data[memory.next_multiple_of(8) as usize..])?;
     Ok(data)
+}
+
+impl Examined {
+    /// Looks at the capture of run 1, what the blocks in it hold (if that was kept), the plan that was made of it, and the
+    /// capture of run 2.
+    fn of(
+        binary: &Binary,
+        choices: &Choices,
+        run: &Capture,
+        bytes: Option<MmapMut>,
+        plan: &Plan,
+        origins: Vec<Origin>,
+        capture: &Capture,
+    ) -> Result<Self> {
+        let mut statics = Statics::find(binary, capture, choices)?;
+        statics.lay_out(capture.memory_len());
+        let data = image_data(capture, &statics)?;
+        let address = capture.data_address();
+        let image = capture.process.home..address + data.len() as u64;
+        let threads = capture.thread_keys();
+        let (mut references, mut missing) = (0, HashSet::new());
+        mark::for_each_reference(&data, &capture.blocks, &image, |_, block| {
+            references += 1;
+            missing.extend(block.allocation(&threads));
+        });
+        let kinship = if references > 0 {
+            None
+        } else {
+            let bytes = bytes.map_or_else(|| run.read_blocks(), Ok)?;
+            let heap = planned_heap(run, &bytes)?;
+            let (placements, roots, statics) = (&plan.placements, &capture.roots, &statics.places());
+            let layout = Layout { data: &data, address, placements, roots, statics };
+            Some(Kinship::find(layout, &heap, origins, Makers::find(binary, run)?))
+        };
+        Ok(Self { statics, data, references, missing, kinship })
+    }
 }
 
 impl Freezing<'_> {
@@ -393,13 +456,14 @@ impl Freezing<'_> {
         let plan = Plan::new(&run.blocks, &marked, threads);
         let path = self.folder.join(format!("plan-{attempt}.plan"));
         plan.save(run, &path).with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(Planned { run, plan, path, origins })
+        let bytes = is_small(&plan).then_some(bytes);
+        Ok(Planned { run, plan, path, origins, bytes })
     }
 
     /// Run 2. `None` as in [`Freezing::plan_and_place`].
     fn place(
         &self,
-        Planned { run, plan, path, origins }: Planned<'_>,
+        Planned { run, plan, path, origins, bytes }: Planned<'_>,
         inputs: Inputs,
         also: &mut HashSet<Allocation>,
         attempt: usize,
@@ -414,46 +478,49 @@ impl Freezing<'_> {
             plan.end - PAGE as u64,
             plan.cold
         ));
-        let mut statics = Statics::find(self.binary, &capture, &self.options.choices)?;
-        statics.lay_out(capture.memory_len());
-        let data = image_data(&capture, &statics)?;
-        let address = capture.data_address();
-        let image = capture.process.home..address + data.len() as u64;
-        let threads = capture.thread_keys();
-        let mut references = 0u64;
-        mark::for_each_reference(&data, &capture.blocks, &image, |_, block| {
-            references += 1;
-            also.extend(block.allocation(&threads));
-        });
+        let (binary, choices) = (self.binary, &self.options.choices);
+        let small = bytes.is_some();
+        let examine = || Examined::of(binary, choices, run, bytes, &plan, origins, &capture);
+        let (examined, second) = if small {
+            std::thread::scope(|scope| {
+                let examined = scope.spawn(examine);
+                let second = self.run(Purpose::Place(&path), Some(&capture), PROVE);
+                let examined = examined.join().map_err(|_| anyhow!("the captures could not be looked at"))?;
+                anyhow::Ok((examined?, Some(second)))
+            })?
+        } else {
+            (examine()?, None)
+        };
+        let Examined { statics, data, references, missing, kinship } = examined;
         if references > 0 {
             self.shell
                 .verbose(format_args!("{references} words of the image data refer to what was not planned to live on"));
+            also.extend(missing);
+            let _ = std::fs::remove_dir_all(self.folder.join(PROVE));
             return Ok(None);
         }
-        let kinship = {
-            let bytes = run.read_blocks()?;
-            let heap = planned_heap(run, &bytes)?;
-            let (placements, roots, statics) = (&plan.placements, &capture.roots, &statics.places());
-            let layout = Layout { data: &data, address, placements, roots, statics };
-            Kinship::find(layout, &heap, origins, Makers::find(self.binary, run)?)
-        };
-        Ok(Some(Frozen { capture, inputs, data, statics, plan: Some((plan, path)), kinship: Some(kinship) }))
+        let second = second.transpose()?;
+        Ok(Some(Frozen { capture, inputs, data, statics, plan: Some((plan, path)), kinship, second }))
     }
 
     /// Run 3, and the comparison.
-    fn prove(&self, frozen: &Frozen) -> Result<Proof> {
+    fn prove(&self, frozen: &mut Frozen) -> Result<Proof> {
+        let second = frozen.second.take();
+        let frozen = &*frozen;
         let purpose = match &frozen.plan {
             Some((_, path)) => Purpose::Place(path),
             None => Purpose::Verbatim,
         };
-        let mut proof = self.prove_once(frozen, purpose, "prove")?;
+        let second = second.map_or_else(|| self.run(purpose, Some(&frozen.capture), PROVE), Ok)?;
+        let mut proof = self.compare(frozen, &second)?;
         for attempt in 1..MOST_PROOFS {
             if !(self.binary.pie && proof.unclear_in(Region::Executable).is_some()) {
                 break;
             }
             let words = proof.unclear.len();
             self.shell.verbose(format_args!("{words} words that may be addresses are unclear: proving again"));
-            proof.settle(&self.prove_once(frozen, purpose, &format!("prove-{attempt}"))?);
+            let another = self.run(purpose, Some(&frozen.capture), &format!("{PROVE}-{attempt}"))?;
+            proof.settle(&self.compare(frozen, &another)?);
         }
         if self.binary.pie
             && let Some(unclear) = proof.unclear_in(Region::Executable)
@@ -476,9 +543,8 @@ impl Freezing<'_> {
         Ok(proof)
     }
 
-    fn prove_once(&self, frozen: &Frozen, purpose: Purpose<'_>, name: &str) -> Result<Proof> {
-        let second = self.run(purpose, Some(&frozen.capture), name)?;
-        let data = image_data(&second, &frozen.statics)?;
+    fn compare(&self, frozen: &Frozen, second: &Capture) -> Result<Proof> {
+        let data = image_data(second, &frozen.statics)?;
         // Handles of threads that ended are garbage at most.
         let running = frozen.capture.left_behind.iter().any(|(_, kind, _)| *kind == Leftover::Thread);
         let threads =
@@ -491,7 +557,7 @@ impl Freezing<'_> {
         };
         prove::compare(
             Run::new(&frozen.capture, &frozen.data, &known, 0),
-            Run::new(&second, &data, &Known::default(), 1),
+            Run::new(second, &data, &Known::default(), 1),
             self.binary.pie,
         )
     }

@@ -8,6 +8,7 @@
 
 use crate::capture::Block;
 use fastboot_rt::capture::COLD_MARK;
+use memchr::memmem::Finder;
 use std::ops::Range;
 
 /// Blocks of a scratch heap and what they hold.
@@ -17,8 +18,41 @@ pub(crate) struct Heap<'a> {
     /// Where in `bytes` each block begins.
     offsets: Vec<usize>,
     bytes: &'a [u8],
+    index: Index,
+}
+
+/// Finds blocks by their addresses, without a search through all of them.
+struct Index {
     /// All addresses that may mean a block.
-    span: Range<u64>,
+    addresses: Addresses,
+    /// Their span is divided into parts of two to this power of bytes.
+    shift: u32,
+    /// For each part, how many blocks begin before it; and one more.
+    before: Vec<u32>,
+}
+
+impl Index {
+    /// Parts as long as the blocks lie apart, on average.
+    fn new(blocks: &[Block]) -> Self {
+        let span = span(blocks);
+        let length = span.end - span.start;
+        let shift = (length / (blocks.len() as u64).max(1)).max(1).ilog2();
+        let mut before = Vec::with_capacity((length >> shift) as usize + 2);
+        for (number, block) in blocks.iter().enumerate() {
+            let part = ((block.address - span.start) >> shift) as usize;
+            before.resize((part + 1).max(before.len()), number as u32);
+        }
+        before.resize((length >> shift) as usize + 2, blocks.len() as u32);
+        Self { addresses: Addresses::new(span), shift, before }
+    }
+
+    /// The last block that begins at an address or before it.
+    fn last_before(&self, blocks: &[Block], address: u64) -> Option<u32> {
+        let part = (address.checked_sub(self.addresses.span.start)? >> self.shift) as usize;
+        let (first, behind) = (*self.before.get(part)?, *self.before.get(part + 1)?);
+        let within = blocks[first as usize..behind as usize].partition_point(|block| block.address <= address);
+        (first + within as u32).checked_sub(1)
+    }
 }
 
 /// The result: what is alive.
@@ -36,30 +70,50 @@ pub(crate) struct Marked {
 /// Addresses are 48 bits wide; what stands above is a tag, or sign extension.
 const ADDRESS_LEN: usize = 6;
 
-/// The words in `bytes` that may be addresses in `span`, each with its position; from `start` on.
-fn addresses<'a>(bytes: &'a [u8], span: &'a Range<u64>, start: usize) -> impl Iterator<Item = (usize, u64)> + 'a {
-    // The top bytes of all addresses in the span that are the same: what to look for first.
-    let top = (span.start >> 40) as u8;
-    let uniform = span.end.saturating_sub(1) >> 40 == span.start >> 40;
-    let last = ADDRESS_LEN - 1;
-    let mut at = start + last;
-    std::iter::from_fn(move || {
-        loop {
-            let rest = bytes.get(at..)?;
-            at += if uniform { rest.iter().position(|byte| *byte == top)? } else { 0 };
-            if at >= bytes.len() {
-                return None;
-            }
-            let begin = at - last;
-            at += 1;
-            let mut word = [0; 8];
-            word[..ADDRESS_LEN].copy_from_slice(&bytes[begin..begin + ADDRESS_LEN]);
-            let address = u64::from_le_bytes(word);
-            if span.contains(&address) {
-                return Some((begin, address));
-            }
+/// How many bytes are few.
+const SHORT: usize = 4096;
+
+/// Finds words that may be addresses in a span.
+struct Addresses {
+    span: Range<u64>,
+    /// Looks for the top bytes that all of them have.
+    top: Finder<'static>,
+}
+
+impl Addresses {
+    fn new(span: Range<u64>) -> Self {
+        let [first, last] = [span.start, span.end.saturating_sub(1)].map(u64::to_le_bytes);
+        let differ = (0..ADDRESS_LEN).rev().find(|byte| first[*byte] != last[*byte]);
+        let top = &first[differ.map_or(0, |byte| byte + 1)..ADDRESS_LEN];
+        Self { span, top: Finder::new(top).into_owned() }
+    }
+
+    /// Where the top bytes may stand first.
+    fn find_top(&self, bytes: &[u8]) -> Option<usize> {
+        match self.top.needle() {
+            // To begin a search for several bytes takes longer than this one does.
+            [before @ .., highest] if bytes.len() < SHORT => memchr::memchr(*highest, bytes.get(before.len()..)?),
+            _ => self.top.find(bytes),
         }
-    })
+    }
+
+    /// Those in `bytes`, each with its position; from `start` on.
+    fn of<'a>(&'a self, bytes: &'a [u8], start: usize) -> impl Iterator<Item = (usize, u64)> + 'a {
+        let below = ADDRESS_LEN - self.top.needle().len();
+        let mut at = start + below;
+        std::iter::from_fn(move || {
+            loop {
+                let begin = at + self.find_top(bytes.get(at..)?)? - below;
+                at = begin + below + 1;
+                let mut word = [0; 8];
+                word[..ADDRESS_LEN].copy_from_slice(bytes.get(begin..begin + ADDRESS_LEN)?);
+                let address = u64::from_le_bytes(word);
+                if self.span.contains(&address) {
+                    return Some((begin, address));
+                }
+            }
+        })
+    }
 }
 
 fn ascending(blocks: &[Block]) -> bool {
@@ -87,12 +141,12 @@ pub(crate) fn for_each_reference(
     if !ascending(blocks) {
         return;
     }
-    let heap = Heap { blocks, offsets: Vec::new(), bytes: &[], span: span(blocks) };
+    let heap = Heap { blocks, offsets: Vec::new(), bytes: &[], index: Index::new(blocks) };
     let in_pointer = |at: usize| {
         let word = bytes.get((at + ADDRESS_LEN - 1) & !7..).and_then(|rest| rest.first_chunk());
         word.is_some_and(|word| image.contains(&u64::from_le_bytes(*word)))
     };
-    for (at, address) in addresses(bytes, &heap.span, 0).filter(|(at, _)| !in_pointer(*at)) {
+    for (at, address) in heap.index.addresses.of(bytes, 0).filter(|(at, _)| !in_pointer(*at)) {
         if let Some(block) = heap.block_at(address) {
             each(at, &blocks[block as usize]);
         }
@@ -111,7 +165,7 @@ impl<'a> Heap<'a> {
         if end != bytes.len() || !ascending(blocks) {
             return None;
         }
-        Some(Self { blocks, offsets, bytes, span: span(blocks) })
+        Some(Self { blocks, offsets, bytes, index: Index::new(blocks) })
     }
 
     /// Where a block begins.
@@ -135,17 +189,17 @@ impl<'a> Heap<'a> {
     /// of which an over-aligned block has more than three to spare.
     pub(crate) fn block_at(&self, address: u64) -> Option<u32> {
         let find = |address: u64| {
-            let after = self.blocks.partition_point(|block| block.address <= address);
-            let block = &self.blocks[after.checked_sub(1)?];
+            let number = self.index.last_before(self.blocks, address)?;
+            let block = &self.blocks[number as usize];
             let last = block.address + block.size.max(block.align - 1);
-            (address <= last).then_some(after as u32 - 1)
+            (address <= last).then_some(number)
         };
         find(address).or_else(|| find(address & !7))
     }
 
     /// The blocks that `bytes` may refer to, in order.
     pub(crate) fn references(&self, bytes: &'a [u8], from: usize) -> impl Iterator<Item = (usize, u32)> + '_ {
-        addresses(bytes, &self.span, from).filter_map(|(at, address)| Some((at, self.block_at(address)?)))
+        self.index.addresses.of(bytes, from).filter_map(|(at, address)| Some((at, self.block_at(address)?)))
     }
 
     /// Everything that can be reached from the seeds, seed by seed, depth first, the references in a block in their
@@ -466,5 +520,49 @@ mod tests {
         let marked = heap.mark(&[Seed::Address(at(3)), Seed::Address(at(0)), Seed::Address(at(2))]);
         assert_eq!(marked.order, [3, 0, 1, 2]);
         assert_eq!(marked.seeds, [Some(1), Some(1), Some(1), Some(0), None]);
+    }
+
+    #[test]
+    fn the_index_finds_what_a_search_finds() {
+        // Gaps from one block to the next: near, far, and across the bytes that addresses have in common.
+        for gaps in [&[24, 40, 8][..], &[16, 1 << 33, 24, 1 << 20], &[1 << 41, 32, 1 << 12], &[24]] {
+            let mut blocks = Vec::new();
+            let mut address = BASE;
+            for index in 0..200 {
+                blocks.push(Block { address, size: 8, align: 8, thread: 0, index });
+                address += 16 + gaps[index as usize % gaps.len()];
+            }
+            let index = Index::new(&blocks);
+            let near = blocks.iter().flat_map(|block| (0..40).map(|more| block.address - 8 + more));
+            for address in near.filter(|address| index.addresses.span.contains(address)) {
+                let searched = blocks.partition_point(|block| block.address <= address).checked_sub(1);
+                assert_eq!(index.last_before(&blocks, address), searched.map(|number| number as u32), "{address:#x}");
+            }
+        }
+    }
+
+    #[test]
+    fn addresses_are_found_wherever_they_stand() {
+        let spans = [
+            0x5530_0000_0030..0x5530_0000_4000,
+            0x5530_0000_0000..0x5531_0000_0000,
+            0x54ff_ffff_0000..0x5530_0000_0000,
+        ];
+        for (span, length) in spans.into_iter().flat_map(|span| [(span.clone(), 500), (span, SHORT + 500)]) {
+            let mut bytes = vec![0x55u8; length];
+            let mut random = 1u64;
+            for at in (0..length - 8).step_by(7) {
+                random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+                // Inside, outside, and neither: the end of one may be the beginning of another.
+                let address = span.start - 16 + (random >> 33) % (span.end - span.start + 32);
+                bytes[at..at + 8].copy_from_slice(&(address | random << 56).to_le_bytes());
+            }
+            let word = |at: usize| u64::from_le_bytes(*bytes[at..].first_chunk().unwrap()) & ((1 << 48) - 1);
+            let naive: Vec<usize> = (0..length - 8).filter(|at| span.contains(&word(*at))).collect();
+            let found = Addresses::new(span.clone());
+            let found: Vec<usize> = found.of(&bytes, 0).map(|(at, _)| at).filter(|at| *at < length - 8).collect();
+            assert_eq!(found, naive, "{span:x?}");
+            assert!(naive.len() > 50, "{}", naive.len());
+        }
     }
 }

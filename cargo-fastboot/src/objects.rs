@@ -189,13 +189,18 @@ impl<'a> Layout<'a> {
         index: &'i Index,
         range: Range<u64>,
     ) -> impl Iterator<Item = (u64, Number, u64)> + use<'a, 'i> {
+        let layout = *self;
+        self.words(range).filter_map(move |(at, word)| {
+            let (object, within) = layout.target(index, word)?;
+            Some((at, object, within))
+        })
+    }
+
+    /// The aligned words in a range of the image data, each with where it stands.
+    fn words(&self, range: Range<u64>) -> impl Iterator<Item = (u64, u64)> + use<'a> {
         let start = range.start.next_multiple_of(WORD).min(range.end);
         let words = self.data.get(start as usize..range.end as usize).unwrap_or_default().as_chunks::<8>().0;
-        let layout = *self;
-        words.iter().enumerate().filter_map(move |(number, word)| {
-            let (object, within) = layout.target(index, u64::from_le_bytes(*word))?;
-            Some((start + number as u64 * WORD, object, within))
-        })
+        (start..).step_by(WORD as usize).zip(words).map(|(at, word)| (at, u64::from_le_bytes(*word)))
     }
 }
 
@@ -417,8 +422,13 @@ impl<'a> Objects<'a> {
 
     /// How far into a range of the image data the first word stands that leads to an object.
     fn first_pointer(&self, range: Range<u64>, object: Number) -> Option<u64> {
-        let mut pointers = self.layout.pointers(&self.kinship.index, range.clone());
-        pointers.find(|(_, found, _)| *found == object).map(|(at, ..)| at - range.start)
+        let Self { layout, kinship } = self;
+        let own = layout.range(object);
+        let addresses = layout.address + own.start..=layout.address + own.end;
+        // Most words are seen to be something else without a search.
+        let mut words = layout.words(range.clone()).filter(|(_, word)| addresses.contains(&(word & ADDRESS)));
+        let is_it = |word| layout.target(&kinship.index, word).is_some_and(|(found, _)| found == object);
+        words.find(|(_, word)| is_it(*word)).map(|(at, _)| at - range.start)
     }
 
     /// Where the way to the first of its objects begins.

@@ -113,13 +113,15 @@ fn pointers(data: &[u8], address: u64) -> u64 {
 fn contents(objects: &Objects<'_>, facts: &Facts<'_>) -> Contents {
     let Objects { layout, kinship } = *objects;
     let makers = kinship.makers();
-    let owned = || kinship.owners().iter().copied().zip(layout.placements);
     let (mut sizes, mut made) = (HashMap::<Owner, Size>::new(), HashMap::<(Owner, Option<u32>), Size>::new());
-    for (owner, placement) in owned() {
-        sizes.entry(owner).or_default().add(placement.reserved);
-        if makers.are_known() {
-            made.entry((owner, makers.of(placement.block))).or_default().add(placement.reserved);
-        }
+    let owned: Vec<_> = kinship.owners().iter().zip(layout.placements).collect();
+    // Neighbours have the same owner more often than not.
+    for neighbours in owned.chunk_by(|(one, _), (other, _)| one == other) {
+        let size = sizes.entry(*neighbours[0].0).or_default();
+        neighbours.iter().for_each(|(_, placement)| size.add(placement.reserved));
+    }
+    for (owner, placement) in owned.iter().filter(|_| makers.are_known()) {
+        made.entry((**owner, makers.of(placement.block))).or_default().add(placement.reserved);
     }
     let mut made_of = HashMap::<Owner, Vec<(Option<u32>, Size)>>::new();
     for ((owner, function), size) in made {
