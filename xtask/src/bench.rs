@@ -57,7 +57,7 @@ pub(crate) enum Size {
 }
 
 /// How many processes are alive at once when their memory is looked at.
-const PROCESSES: usize = 50;
+const PROCESSES: usize = 20;
 /// A program that takes longer than this, in microseconds, is not counted and not started that often in a quick run.
 const SLOW: f64 = 20_000.0;
 /// How many instructions of a program are counted one by one, at most, where the processor does not count them.
@@ -100,20 +100,21 @@ pub(crate) fn bench(flags: &[String]) -> Result<()> {
     if let Some(warning) = machine.warning() {
         eprintln!("xtask: {warning}");
     }
-    let mut workshop = Workshop::open(options.size)?;
+    let size = options.size;
+    let mut workshop = Workshop::open(size)?;
     let mut tables = Vec::new();
     for table in &options.tables {
-        tables.push(measure(*table, &mut workshop, options.size)?);
+        tables.push(measure(*table, &mut workshop, size)?);
     }
     let has_strings = options.tables.contains(&Table::Strings);
-    let scan = has_strings.then(|| scan::scan(&mut workshop, options.size)).transpose()?;
+    let scan = has_strings.then(|| scan::scan(&mut workshop, size)).transpose()?;
     let page_cache = has_strings.then(|| page_cache::page_cache(&mut workshop)).transpose()?.unwrap_or_default();
     let refused = has_strings.then(|| refused::refused(&mut workshop)).transpose()?.unwrap_or_default();
-    let scaling = options.scaling.then(|| scaling::scaling(&mut workshop, options.size)).transpose()?;
-    let freeze = options.freeze.then(|| freeze::freeze(&mut workshop, options.size)).transpose()?.unwrap_or_default();
-    let allocator = options.allocator.then(|| allocator::allocator(&mut workshop)).transpose()?.unwrap_or_default();
+    let scaling = options.scaling.then(|| scaling::scaling(&mut workshop, size)).transpose()?;
+    let freeze = options.freeze.then(|| freeze::freeze(&mut workshop, size)).transpose()?.unwrap_or_default();
+    let allocator =
+        options.allocator.then(|| allocator::allocator(&mut workshop, size)).transpose()?.unwrap_or_default();
     machine.look_again()?;
-    let size = options.size;
     let results = Results { machine, size, tables, scan, page_cache, refused, scaling, freeze, allocator };
     write(&workshop.folder, &results)?;
     if options.readme {

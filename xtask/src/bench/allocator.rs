@@ -1,5 +1,6 @@
 //! What `FastbootAlloc` costs a program that is not being frozen: instructions, against the system's allocator.
 
+use super::Size;
 use super::count::instructions;
 use super::programs::Workshop;
 use super::rounds::Case;
@@ -8,8 +9,13 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 /// The same program twice: to take away what it does before and after, it is counted with few and with many look-ups.
-const FEW: usize = 2;
-const MANY: usize = 6;
+fn look_ups(size: Size) -> (usize, usize) {
+    match size {
+        Size::Quick => (1, 3),
+        Size::Full => (2, 6),
+    }
+}
+
 /// More instructions than the program has.
 const MOST: u64 = 5_000_000;
 /// A PIE, as those of plain cargo are: in another one calls of the C library are other instructions.
@@ -26,7 +32,8 @@ pub(crate) struct Allocator {
 }
 
 /// Counts the instructions of the program, with either allocator.
-pub(crate) fn allocator(workshop: &mut Workshop) -> Result<Vec<Allocator>> {
+pub(crate) fn allocator(workshop: &mut Workshop, size: Size) -> Result<Vec<Allocator>> {
+    let (few, many) = look_ups(size);
     let programs = [
         ("the system's", Program::Plain("churn-system")),
         ("`FastbootAlloc`, no image", Program::Cold { binary: "churn", flags: FLAGS }),
@@ -40,7 +47,7 @@ pub(crate) fn allocator(workshop: &mut Workshop) -> Result<Vec<Allocator>> {
             let case = Case { made: made.clone(), row: Row::new(name, "churn", program, look_ups) };
             instructions(&case, MOST).with_context(|| format!("cannot count the instructions of `{name}`"))
         };
-        let instructions = count(MANY)?.saturating_sub(count(FEW)?) as f64 / (MANY - FEW) as f64;
+        let instructions = count(many)?.saturating_sub(count(few)?) as f64 / (many - few) as f64;
         let system = found.first().map_or(instructions, |system| system.instructions);
         found.push(Allocator { name, instructions, ratio: instructions / system });
     }

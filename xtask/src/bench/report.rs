@@ -6,7 +6,7 @@ use super::results::{Measured, MeasuredRow, Results};
 use super::rows::{BINCODE, EMPTY, EMPTY_STATIC, FASTBOOT_COLD, RKYV, TEXT};
 use super::scaling::Curve;
 use super::statistics::Spread;
-use super::{Size, targets};
+use super::{PROCESSES, Size, targets};
 
 /// Nothing to say.
 const BLANK: &str = "";
@@ -107,10 +107,10 @@ fn times(table: &Measured) -> String {
 }
 
 fn costs(table: &Measured) -> String {
-    let mut text =
-        "| program | task | page faults | system calls | instructions | private | share of 50 | binary | data \
-                    | build | thaw |\n|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n"
-            .to_owned();
+    let mut text = format!(
+        "| program | task | page faults | system calls | instructions | private | share of {PROCESSES} | binary | data \
+         | build | thaw |\n|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n"
+    );
     for row in &table.rows {
         let memory = row.memory.map(|memory| [memory.private, memory.share].map(bytes)).unwrap_or_default();
         text += &format!(

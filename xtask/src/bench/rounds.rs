@@ -44,11 +44,11 @@ const TELLING: usize = 5;
 /// What the runs of a case came to, by round: not every case is run in every round.
 pub(crate) type Samples = Vec<Option<Sample>>;
 
-/// How many rounds, and how many seconds a slow program may take of them all.
-fn effort(size: Size) -> (usize, f64) {
+/// How many rounds, how many seconds a slow program may take of them all, and in how many it runs at least.
+fn effort(size: Size) -> (usize, f64, usize) {
     match size {
-        Size::Quick => (200, 0.5),
-        Size::Full => (300, 6.0),
+        Size::Quick => (200, 0.5, 3),
+        Size::Full => (300, 6.0, 5),
     }
 }
 
@@ -58,7 +58,7 @@ fn effort(size: Size) -> (usize, f64) {
 /// # Errors
 /// If a program fails, or its answer is not that of the others of its workload.
 pub(crate) fn run(cases: &[Case], references: &[Case], size: Size) -> Result<Vec<Samples>> {
-    let (rounds, seconds) = effort(size);
+    let (rounds, seconds, least) = effort(size);
     let mut answers = HashMap::new();
     for case in references {
         one(case, &mut answers)?;
@@ -67,7 +67,7 @@ pub(crate) fn run(cases: &[Case], references: &[Case], size: Size) -> Result<Vec
     for case in cases {
         let sample = one(case, &mut answers)?;
         let affordable = (seconds * 1e6 / sample.wall) as usize;
-        strides.push(rounds / affordable.clamp(5, rounds));
+        strides.push(rounds / affordable.clamp(least, rounds));
     }
     let mut samples = vec![Samples::new(); cases.len()];
     let mut order: Vec<usize> = (0..cases.len()).collect();
