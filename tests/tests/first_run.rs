@@ -343,6 +343,7 @@ fn what_a_snapshot_cannot_hold_stays_cold() -> Result<()> {
         ("child", "failed: root `first_run::TROUBLE` left the child process ", ""),
         ("malloc", "failed: root `first_run::TROUBLE` holds memory of C code", ""),
         ("memory", "failed: root `first_run::TROUBLE` needs more memory than there is", ""),
+        ("stdout", "failed: the image refers to the static at ", ""),
         ("unequal", "failed: root `first_run::TROUBLE`, thawed, is not equal to a fresh one", ""),
     ];
     for (trouble, begins, says) in cases {

@@ -70,6 +70,8 @@ fn trouble() -> usize {
         // SAFETY: may be called with any length.
         Ok("malloc") => unsafe { libc::malloc(100) }.addr(),
         Ok("memory") => vec![1u8; 1 << 45].len(),
+        // Holds the address of a static of the standard library, which is not carried.
+        Ok("stdout") => Box::leak(Box::new(std::io::stdout())) as *const std::io::Stdout as usize,
         Ok("unequal") => std::process::id() as usize,
         Ok("slow") => {
             std::thread::sleep(Duration::from_millis(300));

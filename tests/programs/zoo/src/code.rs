@@ -1,6 +1,7 @@
 //! Values that hold code: closures, function pointers, trait objects, thunks.
 
 use crate::answer;
+use fastboot_rt::Frozen;
 use std::fmt;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,6 +17,9 @@ fastboot_rt::frozen! {
 
     /// Plain functions, by name.
     static FUNCTIONS: Vec<Named> = evaluated("FUNCTIONS", functions);
+
+    /// The static of another root, by reference.
+    static ANOTHER: (&'static Frozen<Vec<Named>>, Vec<u64>) = evaluated("ANOTHER", || (&FUNCTIONS, vec![2, 3]));
 
     /// Objects of different types behind one trait.
     static SHAPES: Vec<Box<dyn Shape>> = evaluated("SHAPES", shapes);
@@ -104,6 +108,9 @@ pub(crate) fn run() {
     // By value, not by address: whether the linker merges functions is its own business.
     answer("FUNCTIONS, calls counted", CALLS.load(Ordering::Relaxed));
 
+    let (functions, numbers) = &*ANOTHER;
+    answer("ANOTHER", format_args!("{} {}", functions.len(), functions[0].1(numbers[1])));
+
     let areas: Vec<_> = SHAPES.iter().map(|shape| shape.area()).collect();
     answer("SHAPES", format_args!("{:?} {areas:?}", *SHAPES));
 
@@ -111,5 +118,5 @@ pub(crate) fn run() {
     answer("PUT_OFF, forced again", format_args!("{}", PUT_OFF.len()));
     answer("PUT_OFF_WITH", format_args!("{:?}", **PUT_OFF_WITH));
 
-    witness::sources!(CLOSURES, FUNCTIONS, SHAPES, PUT_OFF, PUT_OFF_WITH);
+    witness::sources!(CLOSURES, FUNCTIONS, ANOTHER, SHAPES, PUT_OFF, PUT_OFF_WITH);
 }
