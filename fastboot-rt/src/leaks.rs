@@ -24,8 +24,8 @@ pub(crate) fn look_into(address: usize, length: usize) {
     }
 }
 
-/// A segment was moved away. All segments that the program headers name are looked through, this one too: so if it left a
-/// hole, there have to be pages, of zeros, that are never written to.
+/// A segment was moved away. All segments that the program headers name are looked through, this one too: so there have
+/// to be pages, of zeros, that are never written to.
 #[inline]
 pub(crate) fn refill(hole: Range<usize>) {
     if register_root_region().is_some() && sys::reserve(hole.start, hole.len()).is_ok() {

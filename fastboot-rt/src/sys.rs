@@ -304,8 +304,7 @@ pub(crate) fn make_writable(address: usize, length: usize) -> Result<(), i32> {
     protect(address, length, true)
 }
 
-/// Moves what is mapped at `from` to `to`, if nothing is there. `from` is left without pages, to be filled from its file
-/// again, or as a hole.
+/// Moves the pages of `from` to `to`, if nothing is there.
 ///
 /// # Safety
 /// Nothing refers to the memory at `from`, now or later, and nobody wrote to it. Both are page-aligned.
@@ -315,11 +314,14 @@ pub(crate) fn make_writable(address: usize, length: usize) -> Result<(), i32> {
 #[inline]
 pub(crate) unsafe fn move_pages(from: Range<usize>, to: usize) -> Result<(), i32> {
     // mremap(2), MREMAP_DONTUNMAP: the new address is a hint, taken if there is room enough, and the old mapping stays,
-    // without pages. All in one call, which takes half as long as to reserve the place first. The old mapping is where the
-    // program headers say that the segment is, for whoever goes by them; it costs addresses, and a call to be rid of it.
+    // without pages. All in one call, which takes half as long as to reserve the place first. It is removed, because it
+    // would count against limits, and `mlockall` would fill it.
     // SAFETY: a new mapping that replaces none. What is at `from` is read from its file again, where it was not changed.
     match unsafe { remap(&from, to, libc::MREMAP_MAYMOVE | libc::MREMAP_DONTUNMAP) } {
-        Ok(got) if got == to => return Ok(()),
+        Ok(got) if got == to => {
+            release(from.start, from.len());
+            return Ok(());
+        }
         Ok(elsewhere) => release(elsewhere, from.len()),
         Err(_) => {}
     }
@@ -591,7 +593,8 @@ pub(crate) unsafe fn start_detached(
     }
 }
 
-/// Executes this executable anew in this process, in the same environment. Returns if that fails. Only before `main`.
+/// Executes this executable anew in this process, in the same environment. Returns if that fails. Only before `main`, and
+/// as long as no constructor has left a thread that changes the environment.
 pub(crate) fn execute_itself(arguments: &[&CStr]) {
     let arguments: Vec<_> = arguments.iter().map(|argument| argument.as_ptr()).chain([ptr::null()]).collect();
     let environment: Vec<_> = environment().chain([ptr::null()]).collect();
