@@ -2,17 +2,16 @@
 //!
 //! Some are declared, others were seen being opened. Both count: whoever changes one gets another image.
 
-use crate::binary::hex;
 use crate::capture;
 use crate::freeze::FreezeOptions;
 use crate::run;
+use blake3::Hasher;
 use fastboot_rt::capture::InputKind;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -182,7 +181,7 @@ fn shown<'a>(path: &'a Path, options: &FreezeOptions) -> &'a Path {
 fn state(kind: Kind, name: &str, options: &FreezeOptions) -> String {
     match kind {
         Kind::Variable => match options.variable(OsStr::new(name)) {
-            Some(value) => format!("value {}", hex(&Sha256::digest(value.as_bytes()).into())),
+            Some(value) => format!("value {}", blake3::hash(value.as_bytes())),
             None => ABSENT.to_owned(),
         },
         Kind::File | Kind::Tree => match file_state(Path::new(name), kind == Kind::Tree) {
@@ -198,57 +197,46 @@ fn state(kind: Kind, name: &str, options: &FreezeOptions) -> String {
 fn file_state(path: &Path, tree: bool) -> io::Result<String> {
     let found = fs::metadata(path)?;
     if found.is_file() {
-        return Ok(format!("file {}", hex(&hash_file(path)?)));
+        return Ok(format!("file {}", hash_file(path)?));
     }
     if !found.is_dir() {
         // A pipe or a socket, say: to read it would be to wait for somebody.
         return Ok("special".to_owned());
     }
-    let mut hash = Sha256::new();
+    let mut hash = Hasher::new();
     hash_folder(path, tree, &mut hash)?;
-    Ok(format!("folder {}", hex(&hash.finalize().into())))
+    Ok(format!("folder {}", hash.finalize()))
 }
 
 /// Names and types of the entries, in order; with `tree` what they hold as well. Links to folders are not followed, so
 /// there is an end.
-fn hash_folder(path: &Path, tree: bool, hash: &mut Sha256) -> io::Result<()> {
+fn hash_folder(path: &Path, tree: bool, hash: &mut Hasher) -> io::Result<()> {
     let mut entries = fs::read_dir(path)?.collect::<io::Result<Vec<_>>>()?;
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
         let kind = entry.file_type()?;
         hash.update(entry.file_name().as_bytes());
-        hash.update([0, u8::from(kind.is_dir()), u8::from(kind.is_symlink())]);
+        hash.update(&[0, u8::from(kind.is_dir()), u8::from(kind.is_symlink())]);
         if !tree {
             continue;
         }
         if kind.is_dir() {
             hash_folder(&entry.path(), tree, hash)?;
             // The end of its entries.
-            hash.update([0]);
+            hash.update(&[0]);
         } else if fs::metadata(entry.path()).is_ok_and(|found| found.is_file()) {
-            hash.update(hash_file(&entry.path())?);
+            hash.update(hash_file(&entry.path())?.as_bytes());
         } else if kind.is_symlink() {
             hash.update(fs::read_link(entry.path())?.as_os_str().as_bytes());
-            hash.update([0]);
+            hash.update(&[0]);
         }
     }
     Ok(())
 }
 
-fn hash_file(path: &Path) -> io::Result<[u8; 32]> {
-    struct Hash(Sha256);
-    impl Write for Hash {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.update(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut hash = Hash(Sha256::new());
-    io::copy(&mut File::open(path)?, &mut hash)?;
-    Ok(hash.0.finalize().into())
+/// By BLAKE3 rather than SHA-256: files may be large, and processors without instructions for it take ten times as long.
+fn hash_file(path: &Path) -> io::Result<blake3::Hash> {
+    Ok(Hasher::new().update_reader(File::open(path)?)?.finalize())
 }
 
 #[cfg(test)]

@@ -138,7 +138,7 @@ pub(crate) fn for_each_reference(
     image: &Range<u64>,
     mut each: impl FnMut(usize, &Block),
 ) {
-    if !ascending(blocks) {
+    if blocks.is_empty() || !ascending(blocks) {
         return;
     }
     let heap = Heap { blocks, offsets: Vec::new(), bytes: &[], index: Index::new(blocks) };

@@ -38,6 +38,7 @@ static LIMIT: AtomicUsize = AtomicUsize::new(0);
 pub(crate) fn reserve(home: usize, before: usize, limit: usize) -> Result<(), i32> {
     let length = (before + limit).next_multiple_of(STEP);
     sys::reserve(home, length)?;
+    sys::expect_dense_use(home..home + length);
     let start = home + before;
     HOME.store(home, Ordering::Relaxed);
     CURSOR.store(start, Ordering::Relaxed);

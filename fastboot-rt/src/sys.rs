@@ -750,6 +750,13 @@ pub(crate) fn expect_random_access(address: usize, length: usize) {
     unsafe { kernel::madvise(ptr::with_exposed_provenance_mut(address), length, libc::MADV_RANDOM) };
 }
 
+/// Advises the kernel that memory will be used from end to end, so that it comes in large pages, with fewer page faults.
+/// That it refuses is not an error.
+pub(crate) fn expect_dense_use(range: Range<usize>) {
+    // SAFETY: changes neither contents nor permissions.
+    unsafe { kernel::madvise(ptr::without_provenance_mut(range.start), range.len(), libc::MADV_HUGEPAGE) };
+}
+
 /// Has a function called when the program returns from `main` or calls `exit`, after all that register later.
 pub(crate) fn at_exit(function: extern "C" fn()) {
     // SAFETY: the function is of this program, which is not unloaded before it exits.
