@@ -44,10 +44,12 @@ const MOST_PROOFS: usize = 4;
 /// the address of something that is alive, it has to be kept; but which address it is can differ between the two runs.
 const MOST_PLANS: usize = 4;
 
-/// An image is small if it takes no more than one in so many bytes of the memory that there is. Then what run 1 left is
-/// kept while run 2 is made, and run 3 is made while both are examined: that holds the image twice beside what the
-/// expressions need, which nobody knows.
-const SMALL: u64 = 16;
+/// What run 1 left is small if all that is held to examine it takes no more than one in so many bytes of the memory that
+/// there is. Then it is kept while run 2 is made, and run 3 is made while both are examined, beside what the expressions
+/// need, which nobody knows.
+const SMALL: u64 = 8;
+/// A block, its placement, where it is, its owner and its parent.
+const BYTES_FOR_BLOCK: u64 = 128;
 
 /// The folder of run 3.
 const PROVE: &str = "prove";
@@ -337,8 +339,9 @@ fn planned_heap<'a>(planned: &'a Capture, bytes: &'a [u8]) -> Result<Heap<'a>> {
     Heap::new(&planned.blocks, bytes).context("the capture of the plan run is damaged")
 }
 
-fn is_small(plan: &Plan) -> bool {
-    plan.end <= spare_memory() / SMALL
+/// Whether there is memory to spare for so many bytes, and for what is known of each of a run's blocks.
+fn is_small(run: &Capture, bytes: u64) -> bool {
+    bytes + run.blocks.len() as u64 * BYTES_FOR_BLOCK <= spare_memory() / SMALL
 }
 
 /// The captured memory from behind the header page on, and behind it the bytes of the carried statics.
@@ -456,7 +459,7 @@ impl Freezing<'_> {
         let plan = Plan::new(&run.blocks, &marked, threads);
         let path = self.folder.join(format!("plan-{attempt}.plan"));
         plan.save(run, &path).with_context(|| format!("cannot write {}", path.display()))?;
-        let bytes = is_small(&plan).then_some(bytes);
+        let bytes = is_small(run, bytes.len() as u64 + plan.end).then_some(bytes);
         Ok(Planned { run, plan, path, origins, bytes })
     }
 
@@ -484,7 +487,7 @@ impl Freezing<'_> {
         let (examined, second) = if small {
             std::thread::scope(|scope| {
                 let examined = scope.spawn(examine);
-                let second = self.run(Purpose::Place(&path), Some(&capture), PROVE);
+                let second = self.run(Purpose::Place(&path), Some(&capture), &format!("{PROVE}-of-{attempt}"));
                 let examined = examined.join().map_err(|_| anyhow!("the captures could not be looked at"))?;
                 anyhow::Ok((examined?, Some(second)))
             })?
@@ -496,7 +499,6 @@ impl Freezing<'_> {
             self.shell
                 .verbose(format_args!("{references} words of the image data refer to what was not planned to live on"));
             also.extend(missing);
-            let _ = std::fs::remove_dir_all(self.folder.join(PROVE));
             return Ok(None);
         }
         let second = second.transpose()?;
@@ -513,6 +515,7 @@ impl Freezing<'_> {
         };
         let second = second.map_or_else(|| self.run(purpose, Some(&frozen.capture), PROVE), Ok)?;
         let mut proof = self.compare(frozen, &second)?;
+        drop(second);
         for attempt in 1..MOST_PROOFS {
             if !(self.binary.pie && proof.unclear_in(Region::Executable).is_some()) {
                 break;

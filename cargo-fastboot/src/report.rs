@@ -114,14 +114,17 @@ fn contents(objects: &Objects<'_>, facts: &Facts<'_>) -> Contents {
     let Objects { layout, kinship } = *objects;
     let makers = kinship.makers();
     let (mut sizes, mut made) = (HashMap::<Owner, Size>::new(), HashMap::<(Owner, Option<u32>), Size>::new());
-    let owned: Vec<_> = kinship.owners().iter().zip(layout.placements).collect();
+    let mut placements = layout.placements.iter();
     // Neighbours have the same owner more often than not.
-    for neighbours in owned.chunk_by(|(one, _), (other, _)| one == other) {
-        let size = sizes.entry(*neighbours[0].0).or_default();
-        neighbours.iter().for_each(|(_, placement)| size.add(placement.reserved));
-    }
-    for (owner, placement) in owned.iter().filter(|_| makers.are_known()) {
-        made.entry((**owner, makers.of(placement.block))).or_default().add(placement.reserved);
+    for neighbours in kinship.owners().chunk_by(Owner::eq) {
+        let owner = neighbours[0];
+        let size = sizes.entry(owner).or_default();
+        for placement in placements.by_ref().take(neighbours.len()) {
+            size.add(placement.reserved);
+            if makers.are_known() {
+                made.entry((owner, makers.of(placement.block))).or_default().add(placement.reserved);
+            }
+        }
     }
     let mut made_of = HashMap::<Owner, Vec<(Option<u32>, Size)>>::new();
     for ((owner, function), size) in made {

@@ -13,8 +13,14 @@ const RIP: usize = std::mem::offset_of!(libc::user_regs_struct, rip);
 /// How many instructions a program takes, outside of the kernel; nothing if there are more than `most`.
 pub(crate) fn instructions(command: &mut Command, most: u64) -> Result<Option<u64>> {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    // SAFETY: the closure runs in the child between fork and exec and makes one system call, which allocates nothing.
-    unsafe { command.pre_exec(|| request(libc::PTRACE_TRACEME, 0, 0, 0).map(drop)) };
+    // Addresses are not random, because what is done with them may take an instruction more or less.
+    // SAFETY: the closure runs in the child between fork and exec and makes two system calls, which allocate nothing.
+    unsafe {
+        command.pre_exec(|| {
+            libc::personality(libc::ADDR_NO_RANDOMIZE as libc::c_ulong);
+            request(libc::PTRACE_TRACEME, 0, 0, 0).map(drop)
+        })
+    };
     let mut child = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
     let process = libc::pid_t::try_from(child.id()).context("a process id out of range")?;
     let counted = step_through(process, most).with_context(|| format!("cannot step through {command:?}"));

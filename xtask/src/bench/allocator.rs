@@ -3,10 +3,11 @@
 use super::Size;
 use super::count::instructions;
 use super::programs::Workshop;
-use super::rounds::Case;
+use super::rounds::{Case, one};
 use super::rows::{Program, Row};
 use anyhow::{Context, Result};
 use serde::Serialize;
+use std::collections::HashMap;
 
 /// The same program twice: to take away what it does before and after, it is counted with few and with many look-ups.
 fn look_ups(size: Size) -> (usize, usize) {
@@ -40,9 +41,10 @@ pub(crate) fn allocator(workshop: &mut Workshop, size: Size) -> Result<Vec<Alloc
         ("`FastbootAlloc`, thawed", Program::Fastboot { binary: "churn", flags: FLAGS }),
     ];
     eprintln!("xtask: counting instructions of allocators");
-    let mut found: Vec<Allocator> = Vec::new();
+    let (mut found, mut answers) = (Vec::<Allocator>::new(), HashMap::new());
     for (name, program) in programs {
         let made = workshop.make(program, "churn")?;
+        one(&Case { made: made.clone(), row: Row::new(name, "churn", program, few) }, &mut answers)?;
         let count = |look_ups| {
             let case = Case { made: made.clone(), row: Row::new(name, "churn", program, look_ups) };
             instructions(&case, MOST).with_context(|| format!("cannot count the instructions of `{name}`"))

@@ -52,8 +52,8 @@ fn effort(size: Size) -> (usize, f64, usize) {
     }
 }
 
-/// Runs all cases, silently, because telling takes time too. Not counted: a first run, which brings the files into the page cache, and `references`, which are run
-/// once for their answers.
+/// Runs all cases, silently, because telling takes time too. Not counted: two runs, the first of which brings the files into
+/// the page cache, and `references`, which are run once for their answers.
 ///
 /// # Errors
 /// If a program fails, or its answer is not that of the others of its workload.
@@ -65,9 +65,9 @@ pub(crate) fn run(cases: &[Case], references: &[Case], size: Size) -> Result<Vec
     }
     let mut strides = Vec::new();
     for case in cases {
-        let sample = one(case, &mut answers)?;
-        let affordable = (seconds * 1e6 / sample.wall) as usize;
-        strides.push(rounds / affordable.clamp(least, rounds));
+        let wall = one(case, &mut answers)?.wall.min(silently(case)?.wall);
+        let affordable = (seconds * 1e6 / wall) as usize;
+        strides.push(rounds.div_ceil(affordable.clamp(least, rounds)));
     }
     let mut samples = vec![Samples::new(); cases.len()];
     let mut order: Vec<usize> = (0..cases.len()).collect();
