@@ -111,7 +111,12 @@ impl<'a> Elf<'a> {
         let own = |segment: &ProgramHeader64<LE>| {
             segment.p_type(LE) == elf::PT_LOAD && segment.p_vaddr(LE) == address && segment.p_offset(LE) == offset
         };
-        let segment = self.segments.iter().position(own).filter(|index| self.segments[*index].p_filesz(LE) == size);
+        // Not if something else is in it, with contents or without.
+        let alone = |index: &usize| {
+            let segment = &self.segments[*index];
+            segment.p_filesz(LE) == size && segment.p_memsz(LE) == size
+        };
+        let segment = self.segments.iter().position(own).filter(alone);
         let higher = |other: &ProgramHeader64<LE>| other.p_type(LE) == elf::PT_LOAD && other.p_vaddr(LE) > address;
         if segment.is_some() && self.segments.iter().any(higher) {
             bail!(

@@ -37,7 +37,7 @@ mod statistics;
 mod targets;
 mod thaw;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use machine::Machine;
 use programs::Workshop;
 use results::{Measured, MeasuredRow, Parts, Results};
@@ -98,6 +98,7 @@ pub(crate) fn bench(flags: &[String]) -> Result<()> {
     let options = Options::parse(flags);
     let mut machine = Machine::look()?;
     if let Some(warning) = machine.warning() {
+        ensure!(!options.readme, "not for README.md: {warning}");
         eprintln!("xtask: {warning}");
     }
     let size = options.size;
