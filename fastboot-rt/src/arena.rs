@@ -38,8 +38,7 @@ static LIMIT: AtomicUsize = AtomicUsize::new(0);
 pub(crate) fn reserve(home: usize, before: usize, limit: usize) -> Result<(), i32> {
     let length = (before + limit).next_multiple_of(STEP);
     sys::reserve(home, length)?;
-    // Not the arena: what is freed in it is given back page by page, and what is sparse would take all of it.
-    sys::expect_dense_use(home..home + before);
+    sys::expect_dense_use(home..home + length);
     let start = home + before;
     HOME.store(home, Ordering::Relaxed);
     CURSOR.store(start, Ordering::Relaxed);

@@ -144,6 +144,8 @@ pub(crate) fn reserve(range: Range<usize>, limit: usize) -> Result<(), i32> {
     END.store(range.end, Ordering::Relaxed);
     LIMIT.store(limit, Ordering::Relaxed);
     PARTS.store(parts.cast(), Ordering::Release);
+    // Not the lanes: a thread may need little, and there may be many.
+    sys::expect_dense_use(range_of(0));
     Ok(())
 }
 
