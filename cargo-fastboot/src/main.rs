@@ -44,6 +44,7 @@ mod doctor;
 mod man;
 mod new;
 
+mod buckets;
 mod output;
 mod shell;
 mod statics;

@@ -6,6 +6,7 @@
 //!
 //! What deferred fields hold is rarely needed. Their bodies carry a mark; they, and what only they lead to, come last.
 
+use crate::buckets::Buckets;
 use crate::capture::Block;
 use fastboot_rt::capture::COLD_MARK;
 use memchr::memmem::Finder;
@@ -25,33 +26,23 @@ pub(crate) struct Heap<'a> {
 struct Index {
     /// All addresses that may mean a block.
     addresses: Addresses,
-    /// Their span is divided into parts of two to this power of bytes.
-    shift: u32,
-    /// For each part, how many blocks begin before it; and one more.
-    before: Vec<u32>,
+    /// Of their span, which is divided into buckets as long as the blocks lie apart, on average.
+    parts: Buckets,
 }
 
 impl Index {
-    /// Parts as long as the blocks lie apart, on average.
     fn new(blocks: &[Block]) -> Self {
         let span = span(blocks);
         let length = span.end - span.start;
         let shift = (length / (blocks.len() as u64).max(1)).max(1).ilog2();
-        let mut before = Vec::with_capacity((length >> shift) as usize + 2);
-        for (number, block) in blocks.iter().enumerate() {
-            let part = ((block.address - span.start) >> shift) as usize;
-            before.resize((part + 1).max(before.len()), number as u32);
-        }
-        before.resize((length >> shift) as usize + 2, blocks.len() as u32);
-        Self { addresses: Addresses::new(span), shift, before }
+        let starts = blocks.iter().map(|block| block.address - span.start);
+        Self { parts: Buckets::new(starts, length, shift), addresses: Addresses::new(span) }
     }
 
     /// The last block that begins at an address or before it.
     fn last_before(&self, blocks: &[Block], address: u64) -> Option<u32> {
-        let part = (address.checked_sub(self.addresses.span.start)? >> self.shift) as usize;
-        let (first, behind) = (*self.before.get(part)?, *self.before.get(part + 1)?);
-        let within = blocks[first as usize..behind as usize].partition_point(|block| block.address <= address);
-        (first + within as u32).checked_sub(1)
+        let at = address.checked_sub(self.addresses.span.start)?;
+        self.parts.last_before(blocks, at, |block| block.address <= address)
     }
 }
 
@@ -99,6 +90,8 @@ impl Addresses {
 
     /// Those in `bytes`, each with its position; from `start` on.
     fn of<'a>(&'a self, bytes: &'a [u8], start: usize) -> impl Iterator<Item = (usize, u64)> + 'a {
+        // Where there is no address, zeros are not to be looked for.
+        let bytes = if self.span.is_empty() { &[] } else { bytes };
         let below = ADDRESS_LEN - self.top.needle().len();
         let mut at = start + below;
         std::iter::from_fn(move || {
@@ -138,7 +131,7 @@ pub(crate) fn for_each_reference(
     image: &Range<u64>,
     mut each: impl FnMut(usize, &Block),
 ) {
-    if blocks.is_empty() || !ascending(blocks) {
+    if !ascending(blocks) {
         return;
     }
     let heap = Heap { blocks, offsets: Vec::new(), bytes: &[], index: Index::new(blocks) };

@@ -15,6 +15,7 @@
 //!
 //! Images have millions of objects, so there is nothing here for each pointer, and only a few words for each object.
 
+use crate::buckets::Buckets;
 use crate::capture::Root;
 use crate::makers::Makers;
 use crate::mark::Heap;
@@ -128,33 +129,23 @@ const MOST_SHARED: u64 = 1 << 28;
 /// Finds objects by their offsets in the image data, without a search through all of them.
 #[derive(Debug)]
 struct Index {
-    /// For each page up to the last object, the number of the first object that begins in it or later; and one more.
-    pages: Vec<Number>,
+    pages: Buckets,
     /// For each object, where in its page it begins.
     starts: Vec<u16>,
 }
 
 impl Index {
     fn new(placements: &[Placement]) -> Self {
-        let (mut pages, mut starts) = (Vec::new(), Vec::with_capacity(placements.len()));
-        let mut end = 0;
-        for placement in placements {
-            let Range { start, end: behind } = range(placement);
-            pages.resize((start as usize / PAGE + 1).max(pages.len()), starts.len() as Number);
-            starts.push((start as usize % PAGE) as u16);
-            end = behind as usize;
-        }
-        pages.resize((end / PAGE + 2).max(pages.len()), starts.len() as Number);
-        Self { pages, starts }
+        let starts = || placements.iter().map(|placement| range(placement).start);
+        let end = placements.last().map_or(0, |placement| range(placement).end);
+        let within = |start| (start % PAGE as u64) as u16;
+        Self { pages: Buckets::new(starts(), end, PAGE.ilog2()), starts: starts().map(within).collect() }
     }
 
     /// The last object that begins at an offset in the image data, or before it.
     fn last_before(&self, offset: u64) -> Option<Number> {
-        let page = usize::try_from(offset).ok()? / PAGE;
-        let (first, behind) = (*self.pages.get(page)? as usize, *self.pages.get(page + 1)? as usize);
         let within = offset % PAGE as u64;
-        let before = self.starts[first..behind].partition_point(|start| u64::from(*start) <= within);
-        (first + before).checked_sub(1).map(|number| number as Number)
+        self.pages.last_before(&self.starts, offset, |start| u64::from(*start) <= within)
     }
 }
 
