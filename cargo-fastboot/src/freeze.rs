@@ -193,7 +193,7 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
             );
         }
     }
-    let mut frozen = match placed {
+    let (mut frozen, second) = match placed {
         Some(placed) => placed,
         None => {
             let capture = freezing.first(Purpose::Verbatim, "verbatim")?;
@@ -201,11 +201,11 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
             let mut statics = Statics::find(&binary, &capture, &options.choices)?;
             statics.lay_out(capture.memory_len());
             let data = image_data(&capture, &statics)?;
-            Frozen { capture, inputs, statics, data, plan: None, kinship: None, second: None }
+            (Frozen { capture, inputs, statics, data, plan: None, kinship: None }, None)
         }
     };
     let told = || format!("cannot freeze {}", path.display());
-    let mut proof = freezing.prove(&mut frozen).with_context(told)?;
+    let mut proof = freezing.prove(&frozen, second).with_context(told)?;
     frozen.statics.drop_those_that_reach_outside(&mut proof);
     let statics = &frozen.statics;
     let places = statics.places();
@@ -298,9 +298,10 @@ struct Frozen {
     plan: Option<(Plan, PathBuf)>,
     /// With a plan: where its objects come from.
     kinship: Option<Kinship>,
-    /// Run 3, if it was made already.
-    second: Option<Capture>,
 }
+
+/// Image data that came of a plan, and run 3, if it was made already.
+type Placed = (Frozen, Option<Capture>);
 
 /// What the captures of runs 1 and 2 come to.
 struct Examined {
@@ -421,7 +422,7 @@ impl Freezing<'_> {
 
     /// Runs 1 and 2, with the objects of `also` in the image, whatever leads to them. `None` when something that may be
     /// reachable did not come to lie in the image: it is in `also` then, for the next attempt.
-    fn plan_and_place(&self, also: &mut HashSet<Allocation>, attempt: usize) -> Result<Option<Frozen>> {
+    fn plan_and_place(&self, also: &mut HashSet<Allocation>, attempt: usize) -> Result<Option<Placed>> {
         let run = self.first(Purpose::Plan, &format!("plan-{attempt}"))?;
         let (planned, inputs) = std::thread::scope(|scope| {
             // Inputs are read to the end for it, which can take as long as planning.
@@ -470,7 +471,7 @@ impl Freezing<'_> {
         inputs: Inputs,
         also: &mut HashSet<Allocation>,
         attempt: usize,
-    ) -> Result<Option<Frozen>> {
+    ) -> Result<Option<Placed>> {
         let capture = self.run(Purpose::Place(&path), None, &format!("place-{attempt}"))?;
         let Counts { placed, strayed, overflowed, .. } = capture.counts;
         self.shell.verbose(format_args!(
@@ -502,13 +503,11 @@ impl Freezing<'_> {
             return Ok(None);
         }
         let second = second.transpose()?;
-        Ok(Some(Frozen { capture, inputs, data, statics, plan: Some((plan, path)), kinship, second }))
+        Ok(Some((Frozen { capture, inputs, data, statics, plan: Some((plan, path)), kinship }, second)))
     }
 
-    /// Run 3, and the comparison.
-    fn prove(&self, frozen: &mut Frozen) -> Result<Proof> {
-        let second = frozen.second.take();
-        let frozen = &*frozen;
+    /// Run 3, unless it was made already, and the comparison.
+    fn prove(&self, frozen: &Frozen, second: Option<Capture>) -> Result<Proof> {
         let purpose = match &frozen.plan {
             Some((_, path)) => Purpose::Place(path),
             None => Purpose::Verbatim,
