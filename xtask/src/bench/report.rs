@@ -187,9 +187,6 @@ pub(crate) fn summary(results: &Results) -> Option<String> {
          to the empty\nprogram of the same round. {}.\n",
         results.machine.line()
     );
-    if let Some(warning) = results.machine.warning() {
-        text += &format!("{warning}\n");
-    }
     Some(text)
 }
 
