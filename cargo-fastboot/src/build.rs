@@ -52,8 +52,7 @@ pub(crate) fn run(flags: &RunFlags, shell: &Shell) -> Result<Infallible> {
 
 /// `cargo fastboot freeze`.
 pub(crate) fn freeze_alone(flags: &FreezeFlags, shell: &Shell) -> Result<()> {
-    let platform = Platform::load_to_run(flags.target.as_deref())?;
-    let options = freeze_options(&flags.how, platform.runner);
+    let options = freeze_options(&flags.how, cargo::runner(flags.target.as_deref())?);
     let mut image = freeze(&flags.binary, &options, shell)?.image;
     flags.image.apply(&mut image);
     if flags.fs_verity {
@@ -67,8 +66,7 @@ pub(crate) fn freeze_alone(flags: &FreezeFlags, shell: &Shell) -> Result<()> {
 
 /// `cargo fastboot verify`.
 pub(crate) fn verify_alone(flags: &VerifyFlags, shell: &Shell) -> Result<()> {
-    let platform = Platform::load_to_run(flags.target.as_deref())?;
-    verify(&flags.path, &freeze_options(&flags.how, platform.runner), shell)
+    verify(&flags.path, &freeze_options(&flags.how, cargo::runner(flags.target.as_deref())?), shell)
 }
 
 /// Builds everything that was selected, then freezes and embeds each: all compile errors come before the first freeze.

@@ -41,6 +41,8 @@ pub(crate) struct Capture {
     pub(crate) thread_locals: ThreadLocals,
     /// What the roots' expressions read.
     pub(crate) inputs: Vec<Input>,
+    /// Files that they opened to write to.
+    pub(crate) outputs: Vec<OsString>,
     /// What was mapped at the end of the run.
     pub(crate) maps: Vec<Mapping>,
     /// How the plan fitted, and what came to lie in the image.
@@ -167,6 +169,10 @@ pub(crate) struct Process {
     pub(crate) warmed: u64,
     /// First address of the freeze thread's thread-locals, which end where its stack ends.
     pub(crate) thread_locals: u64,
+    /// Most bytes of memory that it ever had at once.
+    pub(crate) peak: u64,
+    /// Whether it waited for child processes.
+    pub(crate) had_children: bool,
 }
 
 /// A root, as it came out of the run.
@@ -228,6 +234,7 @@ impl Capture {
             c_blocks: Vec::new(),
             thread_locals: ThreadLocals::default(),
             inputs: Vec::new(),
+            outputs: Vec::new(),
             maps: Vec::new(),
             counts: Counts::default(),
         };
@@ -276,6 +283,8 @@ impl Capture {
                     home: fields.number()?,
                     warmed: fields.number()?,
                     thread_locals: fields.number()?,
+                    peak: fields.number()?,
+                    had_children: fields.number()? != 0,
                 };
             }
             Tag::Root => self.roots.push(Root {
@@ -320,7 +329,7 @@ impl Capture {
                 }
             }
             Tag::BlockBytes => self.block_bytes = Some(Memory { address: 0, offset: at, length }),
-            Tag::Traces => self.traces = words(bytes),
+            Tag::Traces => self.traces.extend(words(bytes)),
             Tag::TraceWords => self.trace_words = words(bytes),
             Tag::Maps => self.maps = fields.string()?.lines().filter_map(Mapping::parse).collect(),
             Tag::LeftBehind => {
@@ -356,6 +365,10 @@ impl Capture {
                 declared: fields.number()? != 0,
                 name: OsStr::from_bytes(fields.bytes()?).to_owned(),
             }),
+            Tag::Output => {
+                fields.string()?;
+                self.outputs.push(OsStr::from_bytes(fields.bytes()?).to_owned());
+            }
             Tag::Panic => {
                 *failure =
                     Failure::Panic { root: fields.string()?, message: fields.string()?, location: fields.string()? };

@@ -86,13 +86,27 @@ impl Platform {
     }
 }
 
-impl Platform {
-    /// As [`Platform::load`], for a binary that is there already. It may be on a machine without Rust, where it simply runs.
-    pub(crate) fn load_to_run(target: Option<&str>) -> Result<Self> {
-        let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-        let missing = Command::new(rustc).arg("-vV").output().is_err_and(|error| error.kind() == ErrorKind::NotFound);
-        if missing && target.is_none() { Ok(Self::default()) } else { Self::load(target) }
+/// The runner for a binary that is there already. Nobody is asked for the host unless it matters: that takes longer than many
+/// a freeze, and the machine may be one without Rust, where the binary simply runs.
+pub(crate) fn runner(target: Option<&str>) -> Result<Vec<OsString>> {
+    if target.is_none() && !names_targets()? {
+        return Ok(Vec::new());
     }
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let missing = Command::new(rustc).arg("-vV").output().is_err_and(|error| error.kind() == ErrorKind::NotFound);
+    if missing && target.is_none() { Ok(Vec::new()) } else { Ok(Platform::load(target)?.runner) }
+}
+
+/// Whether cargo's configuration says anything about targets, in a file or in the environment.
+fn names_targets() -> Result<bool> {
+    let folder = std::env::current_dir().context("cannot find the current folder")?;
+    let config = cargo_config2::de::Config::load_with_cwd(&folder)
+        .with_context(|| format!("cannot read cargo's configuration for {}", folder.display()))?;
+    let is_about_targets =
+        |name: &OsStr| name == "CARGO_BUILD_TARGET" || name.as_encoded_bytes().starts_with(b"CARGO_TARGET_");
+    Ok(!config.target.is_empty()
+        || config.build.target.is_some()
+        || std::env::vars_os().any(|(name, _)| is_about_targets(&name) && name != "CARGO_TARGET_DIR"))
 }
 
 /// Packages and targets of the workspace, as cargo sees them from here.

@@ -45,9 +45,11 @@ const MOST_PROOFS: usize = 4;
 const MOST_PLANS: usize = 4;
 
 /// What run 1 left is small if all that is held to examine it takes no more than one in so many bytes of the memory that
-/// there is. Then it is kept while run 2 is made, and run 3 is made while both are examined, beside what the expressions
-/// need, which nobody knows.
+/// there is. Then it is kept while runs 2 and 3 are made.
 const SMALL: u64 = 8;
+/// Runs 2 and 3 are made at once if what run 1 needed is no more than one in so many bytes of it: each of them may need
+/// twice as much.
+const SMALL_RUN: u64 = 4;
 /// A block, its placement, where it is, its owner and its parent.
 const BYTES_FOR_BLOCK: u64 = 128;
 
@@ -201,11 +203,11 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
             let mut statics = Statics::find(&binary, &capture, &options.choices)?;
             statics.lay_out(capture.memory_len());
             let data = image_data(&capture, &statics)?;
-            (Frozen { capture, inputs, statics, data, plan: None, kinship: None }, None)
+            (Frozen { capture, inputs, statics, data, planned: None, kinship: None }, None)
         }
     };
     let told = || format!("cannot freeze {}", path.display());
-    let mut proof = freezing.prove(&frozen, second).with_context(told)?;
+    let mut proof = freezing.prove_and_relate(&mut frozen, second).with_context(told)?;
     frozen.statics.drop_those_that_reach_outside(&mut proof);
     let statics = &frozen.statics;
     let places = statics.places();
@@ -244,7 +246,7 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
     let image_pointers = relocatable.then(|| in_image(&proof.image_pointers));
     let parts = Parts {
         data: &frozen.data,
-        verbatim: frozen.plan.is_none(),
+        verbatim: frozen.planned.is_none(),
         static_pointers: &in_image(&proof.static_pointers),
         image_pointers: image_pointers.as_deref(),
         carried: &carried,
@@ -253,7 +255,7 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
     };
     let image = Image::build(&binary, &frozen.capture, parts)
         .with_context(|| format!("cannot make an image for {}", path.display()))?;
-    Ok(Outcome { image, inputs: frozen.inputs, plan: frozen.plan.map(|(plan, _)| plan) })
+    Ok(Outcome { image, inputs: frozen.inputs, plan: frozen.planned.map(|planned| planned.plan) })
 }
 
 /// A folder for the files of the runs: beside the binary, because a capture is as big as the image and `/tmp` is often
@@ -276,15 +278,21 @@ struct Freezing<'a> {
     shell: &'a Shell,
 }
 
-/// A plan, and the run that it came from.
-struct Planned<'a> {
-    run: &'a Capture,
+/// A plan, and what it came from.
+struct Planned {
     plan: Plan,
     /// Where the plan is for the next run.
     path: PathBuf,
+    /// Until it is known whose the objects are.
+    first: Option<First>,
+}
+
+/// What is known from run 1.
+struct First {
+    capture: Capture,
     /// What marking began with.
     origins: Vec<Origin>,
-    /// What the blocks hold, if there is memory for it until the next run has ended.
+    /// What the blocks hold, if there is memory for it until all runs have ended.
     bytes: Option<MmapMut>,
 }
 
@@ -294,8 +302,8 @@ struct Frozen {
     inputs: Inputs,
     statics: Statics,
     data: MmapMut,
-    /// The plan and the file with it; `None` for a verbatim freeze.
-    plan: Option<(Plan, PathBuf)>,
+    /// `None` for a verbatim freeze.
+    planned: Option<Planned>,
     /// With a plan: where its objects come from.
     kinship: Option<Kinship>,
 }
@@ -303,28 +311,28 @@ struct Frozen {
 /// Image data that came of a plan, and run 3, if it was made already.
 type Placed = (Frozen, Option<Capture>);
 
-/// What the captures of runs 1 and 2 come to.
-struct Examined {
-    statics: Statics,
-    data: MmapMut,
-    /// How many words refer to what has no place, and to which allocations.
-    references: u64,
-    missing: HashSet<Allocation>,
-    kinship: Option<Kinship>,
+impl First {
+    /// Finds out whose each object of some image data is.
+    fn relate(self, binary: &Binary, frozen: &Frozen, plan: &Plan) -> Result<Kinship> {
+        let bytes = self.bytes.map_or_else(|| self.capture.read_blocks(), Ok)?;
+        let heap = planned_heap(&self.capture, &bytes)?;
+        let (placements, roots, statics) = (&plan.placements, &frozen.capture.roots, &frozen.statics.places());
+        let layout = Layout { data: &frozen.data, address: frozen.capture.data_address(), placements, roots, statics };
+        Ok(Kinship::find(layout, &heap, self.origins, Makers::find(binary, &self.capture)?))
+    }
 }
 
 impl Frozen {
     /// Where in the image data lies what was allocated against the plan.
     fn overflow(&self) -> Option<Range<u64>> {
-        let (plan, _) = self.plan.as_ref()?;
-        let start = plan.end - PAGE as u64;
+        let start = self.planned.as_ref()?.plan.end - PAGE as u64;
         Some(start..self.capture.memory_len().max(start))
     }
 
     /// The objects that were planned; `statics` is where the bytes of carried statics are.
     fn objects<'a>(&'a self, statics: &'a [(String, Range<u64>)]) -> Option<Objects<'a>> {
-        let ((plan, _), kinship) = (self.plan.as_ref()?, self.kinship.as_ref()?);
-        let (placements, roots) = (&plan.placements, &self.capture.roots);
+        let (planned, kinship) = (self.planned.as_ref()?, self.kinship.as_ref()?);
+        let (placements, roots) = (&planned.plan.placements, &self.capture.roots);
         let layout = Layout { data: &self.data, address: self.capture.data_address(), placements, roots, statics };
         Some(Objects { layout, kinship })
     }
@@ -354,46 +362,14 @@ fn image_data(capture: &Capture, statics: &Statics) -> Result<MmapMut> {
     Ok(data)
 }
 
-impl Examined {
-    /// Looks at the capture of run 1, what the blocks in it hold (if that was kept), the plan that was made of it, and the
-    /// capture of run 2.
-    fn of(
-        binary: &Binary,
-        choices: &Choices,
-        run: &Capture,
-        bytes: Option<MmapMut>,
-        plan: &Plan,
-        origins: Vec<Origin>,
-        capture: &Capture,
-    ) -> Result<Self> {
-        let mut statics = Statics::find(binary, capture, choices)?;
-        statics.lay_out(capture.memory_len());
-        let data = image_data(capture, &statics)?;
-        let address = capture.data_address();
-        let image = capture.process.home..address + data.len() as u64;
-        let threads = capture.thread_keys();
-        let (mut references, mut missing) = (0, HashSet::new());
-        mark::for_each_reference(&data, &capture.blocks, &image, |_, block| {
-            references += 1;
-            missing.extend(block.allocation(&threads));
-        });
-        let kinship = if references > 0 {
-            None
-        } else {
-            let bytes = bytes.map_or_else(|| run.read_blocks(), Ok)?;
-            let heap = planned_heap(run, &bytes)?;
-            let (placements, roots, statics) = (&plan.placements, &capture.roots, &statics.places());
-            let layout = Layout { data: &data, address, placements, roots, statics };
-            Some(Kinship::find(layout, &heap, origins, Makers::find(binary, run)?))
-        };
-        Ok(Self { statics, data, references, missing, kinship })
-    }
-}
-
 impl Freezing<'_> {
     fn run(&self, purpose: Purpose<'_>, other: Option<&Capture>, name: &str) -> Result<Capture> {
+        self.run_in(purpose, other, name, self.shell)
+    }
+
+    fn run_in(&self, purpose: Purpose<'_>, other: Option<&Capture>, name: &str, shell: &Shell) -> Result<Capture> {
         let folder = self.folder.join(name);
-        let capture = run(self.binary, self.options, purpose, other, &folder, self.shell)?;
+        let capture = run(self.binary, self.options, purpose, other, &folder, shell)?;
         // The capture is open; its folder is not needed any more, and may be large.
         let _ = std::fs::remove_dir_all(&folder);
         Ok(capture)
@@ -426,23 +402,49 @@ impl Freezing<'_> {
         let run = self.first(Purpose::Plan, &format!("plan-{attempt}"))?;
         let (planned, inputs) = std::thread::scope(|scope| {
             // Inputs are read to the end for it, which can take as long as planning.
-            let inputs = scope.spawn(|| Inputs::of(&run.inputs, self.options, &self.binary.path));
-            let planned = self.plan(&run, also, attempt)?;
+            let (seen, options, path) = (run.inputs.clone(), self.options, &self.binary.path);
+            let inputs = scope.spawn(move || Inputs::of(&seen, options, path));
+            let planned = self.plan(run, also, attempt)?;
             // Before the next run: what is changed while it reads must count as changed.
             let inputs = inputs.join().map_err(|_| anyhow!("the inputs could not be looked at"))?;
             anyhow::Ok((planned, inputs))
         })?;
-        self.place(planned, inputs, also, attempt)
+        let (capture, second) = self.place(&planned, attempt)?;
+        let Counts { placed, strayed, overflowed, .. } = capture.counts;
+        let plan = &planned.plan;
+        self.shell.verbose(format_args!(
+            "{placed} of {} objects placed as planned, {} bytes alive in {} bytes of placements, {} of them in the cold \
+             region; {strayed} threads left the plan, {overflowed} allocations overflowed",
+            plan.len(),
+            plan.live,
+            plan.end - PAGE as u64,
+            plan.cold
+        ));
+        let mut statics = Statics::find(self.binary, &capture, &self.options.choices)?;
+        statics.lay_out(capture.memory_len());
+        let data = image_data(&capture, &statics)?;
+        let image = capture.process.home..capture.data_address() + data.len() as u64;
+        let (mut references, threads) = (0, capture.thread_keys());
+        mark::for_each_reference(&data, &capture.blocks, &image, |_, block| {
+            references += 1;
+            also.extend(block.allocation(&threads));
+        });
+        if references > 0 {
+            self.shell
+                .verbose(format_args!("{references} words of the image data refer to what was not planned to live on"));
+            return Ok(None);
+        }
+        Ok(Some((Frozen { capture, inputs, statics, data, planned: Some(planned), kinship: None }, second)))
     }
 
     /// What the first run left, and where it shall be.
-    fn plan<'a>(&self, run: &'a Capture, also: &HashSet<Allocation>, attempt: usize) -> Result<Planned<'a>> {
+    fn plan(&self, run: Capture, also: &HashSet<Allocation>, attempt: usize) -> Result<Planned> {
         let threads = run.thread_keys();
         let bytes = run.read_blocks()?;
-        let heap = planned_heap(run, &bytes)?;
-        let statics = Statics::find(self.binary, run, &self.options.choices)?;
+        let heap = planned_heap(&run, &bytes)?;
+        let statics = Statics::find(self.binary, &run, &self.options.choices)?;
         let roots = run.roots.iter().map(|root| (Origin::Root(root.name.clone()), Seed::Address(root.value)));
-        let carried = statics.carried_as_left(run);
+        let carried = statics.carried_as_left(&run);
         let carried = carried.map(|(name, bytes)| (Origin::Static(name.to_owned()), Seed::Bytes(bytes)));
         let others = run.blocks.iter().filter(|block| block.is_one_of(also, &threads));
         let others = others.map(|block| (Origin::Remains, Seed::Address(block.address)));
@@ -459,57 +461,85 @@ impl Freezing<'_> {
         }
         let plan = Plan::new(&run.blocks, &marked, threads);
         let path = self.folder.join(format!("plan-{attempt}.plan"));
-        plan.save(run, &path).with_context(|| format!("cannot write {}", path.display()))?;
-        let bytes = is_small(run, bytes.len() as u64 + plan.end).then_some(bytes);
-        Ok(Planned { run, plan, path, origins, bytes })
+        plan.save(&run, &path).with_context(|| format!("cannot write {}", path.display()))?;
+        let bytes = is_small(&run, bytes.len() as u64 + plan.end).then_some(bytes);
+        Ok(Planned { plan, path, first: Some(First { capture: run, origins, bytes }) })
     }
 
-    /// Run 2. `None` as in [`Freezing::plan_and_place`].
-    fn place(
-        &self,
-        Planned { run, plan, path, origins, bytes }: Planned<'_>,
-        inputs: Inputs,
-        also: &mut HashSet<Allocation>,
-        attempt: usize,
-    ) -> Result<Option<Placed>> {
-        let capture = self.run(Purpose::Place(&path), None, &format!("place-{attempt}"))?;
-        let Counts { placed, strayed, overflowed, .. } = capture.counts;
-        self.shell.verbose(format_args!(
-            "{placed} of {} objects placed as planned, {} bytes alive in {} bytes of placements, {} of them in the cold \
-             region; {strayed} threads left the plan, {overflowed} allocations overflowed",
-            plan.len(),
-            plan.live,
-            plan.end - PAGE as u64,
-            plan.cold
-        ));
-        let (binary, choices) = (self.binary, &self.options.choices);
-        let small = bytes.is_some();
-        let examine = || Examined::of(binary, choices, run, bytes, &plan, origins, &capture);
-        let (examined, second) = if small {
+    /// Run 2, and run 3 if it was made at the same time.
+    fn place(&self, planned: &Planned, attempt: usize) -> Result<(Capture, Option<Capture>)> {
+        let purpose = Purpose::Place(&planned.path);
+        if attempt == 1
+            && let Some(first) = &planned.first
+            && self.may_be_at_once(first)
+        {
+            let shell = self.shell.quiet();
+            // As far as is known, run 2 will be where run 1 was.
+            let prove = || self.run_in(purpose, Some(&first.capture), &format!("{PROVE}-at-once"), &shell);
+            let (capture, second) = std::thread::scope(|scope| {
+                let second = scope.spawn(prove);
+                (self.run(purpose, None, "place-at-once"), second.join())
+            });
+            if let (Ok(capture), Ok(Ok(second))) = (capture, second)
+                && (!self.binary.pie || prove::are_comparable(&capture, &second))
+            {
+                return Ok((capture, Some(second)));
+            }
+            // Be it because one was in the way of the other, or because run 2 fails by itself.
+            self.shell.verbose("runs 2 and 3 cannot be made at once: one is made after the other");
+        }
+        Ok((self.run(purpose, None, &format!("place-{attempt}"))?, None))
+    }
+
+    /// Whether runs 2 and 3 may be made at once: where there is memory and a processor for both, and neither may be in the
+    /// way of the other.
+    fn may_be_at_once(&self, First { capture, bytes, .. }: &First) -> bool {
+        let acts = !capture.outputs.is_empty() || capture.process.had_children;
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        bytes.is_some()
+            && capture.process.peak <= spare_memory() / SMALL_RUN
+            && processors > 1
+            && !acts
+            && !self.options.keep_threads
+    }
+
+    /// The proof, and meanwhile, if what they need is small, the kinship of the objects.
+    fn prove_and_relate(&self, frozen: &mut Frozen, second: Option<Capture>) -> Result<Proof> {
+        let first = frozen.planned.as_mut().and_then(|planned| planned.first.take());
+        let is_small = first.as_ref().is_some_and(|first| first.bytes.is_some());
+        let relate = || {
+            let both = first.zip(frozen.planned.as_ref());
+            both.map(|(first, planned)| first.relate(self.binary, frozen, &planned.plan)).transpose()
+        };
+        let (kinship, proof) = if is_small {
             std::thread::scope(|scope| {
-                let examined = scope.spawn(examine);
-                let second = self.run(Purpose::Place(&path), Some(&capture), &format!("{PROVE}-of-{attempt}"));
-                let examined = examined.join().map_err(|_| anyhow!("the captures could not be looked at"))?;
-                anyhow::Ok((examined?, Some(second)))
+                let kinship = scope.spawn(relate);
+                let proof = self.prove(frozen, second);
+                let kinship = kinship.join().map_err(|_| anyhow!("the captures could not be looked at"))?;
+                anyhow::Ok((kinship?, proof?))
             })?
         } else {
-            (examine()?, None)
+            (relate()?, self.prove(frozen, second)?)
         };
-        let Examined { statics, data, references, missing, kinship } = examined;
-        if references > 0 {
-            self.shell
-                .verbose(format_args!("{references} words of the image data refer to what was not planned to live on"));
-            also.extend(missing);
-            return Ok(None);
+        frozen.kinship = kinship;
+        if self.binary.pie
+            && let Some(unclear) = proof.unclear_in(Region::Executable)
+        {
+            bail!(
+                "a word of the image (in {}) held an address of the executable in one freeze run and something else in \
+                 {MOST_PROOFS} others, so static pointers cannot be told from data. \
+                 Look for randomness in the roots' expressions (a randomly seeded map that holds `&'static` \
+                 references or functions), or build without --pie",
+                way(frozen.objects(&frozen.statics.places()).as_ref(), unclear.offset)
+            );
         }
-        let second = second.transpose()?;
-        Ok(Some((Frozen { capture, inputs, data, statics, plan: Some((plan, path)), kinship }, second)))
+        Ok(proof)
     }
 
     /// Run 3, unless it was made already, and the comparison.
     fn prove(&self, frozen: &Frozen, second: Option<Capture>) -> Result<Proof> {
-        let purpose = match &frozen.plan {
-            Some((_, path)) => Purpose::Place(path),
+        let purpose = match &frozen.planned {
+            Some(planned) => Purpose::Place(&planned.path),
             None => Purpose::Verbatim,
         };
         let second = second.map_or_else(|| self.run(purpose, Some(&frozen.capture), PROVE), Ok)?;
@@ -523,17 +553,6 @@ impl Freezing<'_> {
             self.shell.verbose(format_args!("{words} words that may be addresses are unclear: proving again"));
             let another = self.run(purpose, Some(&frozen.capture), &format!("{PROVE}-{attempt}"))?;
             proof.settle(&self.compare(frozen, &another)?);
-        }
-        if self.binary.pie
-            && let Some(unclear) = proof.unclear_in(Region::Executable)
-        {
-            bail!(
-                "a word of the image (in {}) held an address of the executable in one freeze run and something else in \
-                 {MOST_PROOFS} others, so static pointers cannot be told from data. \
-                 Look for randomness in the roots' expressions (a randomly seeded map that holds `&'static` \
-                 references or functions), or build without --pie",
-                way(frozen.objects(&frozen.statics.places()).as_ref(), unclear.offset)
-            );
         }
         self.shell.verbose(format_args!(
             "{} pointers into the image, {} into the executable, {} dead words, {} words that differ from run to run",
@@ -574,7 +593,7 @@ impl Freezing<'_> {
             }
             None if alignment > HOME_ALIGN => format!("something in it is aligned to {alignment} bytes"),
             // Only there may an address be stored in another form: every object is kept, not just those that are found.
-            None if frozen.plan.is_none() && !proof.differences.is_empty() => {
+            None if frozen.planned.is_none() && !proof.differences.is_empty() => {
                 "it is verbatim, and words in it that differ from run to run may be addresses in disguise".to_owned()
             }
             None => return true,

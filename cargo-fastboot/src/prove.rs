@@ -208,6 +208,11 @@ fn distances(first: Run<'_>, second: Run<'_>) -> [u64; 5] {
     std::array::from_fn(|region| second.regions[region].0.wrapping_sub(first.regions[region].0))
 }
 
+/// Whether the executable, if it is a PIE, lay far enough from where it lay in the other run.
+pub(crate) fn are_comparable(first: &Capture, second: &Capture) -> bool {
+    is_well_apart(second.process.exe_base.wrapping_sub(first.process.exe_base))
+}
+
 /// Compares two runs of one binary.
 ///
 /// # Errors

@@ -2,11 +2,10 @@
 //!
 //! Standard output is never written here: it belongs to cargo's messages and to `inspect`.
 
-use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
@@ -37,7 +36,7 @@ pub(crate) struct Shell {
     verbosity: Verbosity,
     color: ColorChoice,
     /// The warnings that were given: each is given once.
-    warnings: Rc<RefCell<HashSet<String>>>,
+    warnings: Arc<Mutex<HashSet<String>>>,
 }
 
 impl Shell {
@@ -48,12 +47,12 @@ impl Shell {
             ColorChoice::Auto => AutoStream::choice(&std::io::stderr()),
             chosen => chosen,
         };
-        Self { verbosity, color, warnings: Rc::default() }
+        Self { verbosity, color, warnings: Arc::default() }
     }
 
     /// A shell like this one that only gives warnings, and none that this one gave: for work that is done a second time.
     pub(crate) fn quiet(&self) -> Self {
-        Self { verbosity: Verbosity::Quiet, color: self.color, warnings: Rc::clone(&self.warnings) }
+        Self { verbosity: Verbosity::Quiet, color: self.color, warnings: Arc::clone(&self.warnings) }
     }
 
     /// A line with a green verb, such as `   Embedding 91.2 MB`; nothing when quiet.
@@ -73,7 +72,7 @@ impl Shell {
     /// A warning; said even when quiet.
     pub(crate) fn warn(&self, message: impl Display) {
         let message = message.to_string();
-        if self.warnings.borrow_mut().insert(message.clone()) {
+        if self.warnings.lock().unwrap_or_else(PoisonError::into_inner).insert(message.clone()) {
             self.line(format_args!("{WARNING}warning{WARNING:#}: {message}"));
         }
     }

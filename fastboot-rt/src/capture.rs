@@ -306,7 +306,8 @@ pub const RECORD_HEADER_LEN: usize = 16;
 pub enum Tag {
     /// `u64` load bias of the executable, its `u64` end, `u64` processor features, `u64` home address, `u64`
     /// number of expressions that were warmed, `u64` first address of the freeze thread's thread-locals, which end where
-    /// its stack ends.
+    /// its stack ends, `u64` most bytes of memory that the process ever had at once, `u64` 1 if
+    /// it waited for child processes, else 0.
     Process = 1,
     /// `u64` value address, `u64` size, `u64` alignment, `u64` first address of the root's static, `u64` its end, `u64`
     /// nanoseconds it took, name, type name.
@@ -323,7 +324,8 @@ pub enum Tag {
     Refused = 7,
     /// `u64` key of a thread, `u64` its `pthread_t` or 0, then a `u32` fingerprint for each of its allocations. In the order of thread numbers.
     Thread = 8,
-    /// Live blocks of the scratch heap, 40 bytes each: `u64` address, size, alignment, thread number, allocation number.
+    /// Live blocks of the scratch heap, 40 bytes each: `u64` address, size, alignment, thread number, allocation number. Any
+    /// number of records, in the order of addresses.
     Blocks = 9,
     /// What those blocks hold, one behind the other, each padded to eight bytes.
     BlockBytes = 10,
@@ -353,6 +355,8 @@ pub enum Tag {
     /// Something that the expressions read: the root, `u64` [`InputKind`], `u64` 1 if it was declared, else 0, its name: the
     /// absolute path of a file or folder, the name of a variable; a `u32` length and as many bytes.
     Input = 18,
+    /// A file that the expressions opened to write to: the root, the file's absolute path.
+    Output = 21,
 }
 
 /// A kind of thing that a root can leave open in the system.
@@ -411,7 +415,7 @@ impl InputKind {
 impl Tag {
     /// The tag with this number.
     pub fn from_number(number: u32) -> Option<Self> {
-        const ALL: [Tag; 20] = [
+        const ALL: [Tag; 21] = [
             Tag::Process,
             Tag::Root,
             Tag::Memory,
@@ -432,6 +436,7 @@ impl Tag {
             Tag::Input,
             Tag::Traces,
             Tag::TraceWords,
+            Tag::Output,
         ];
         ALL.into_iter().find(|tag| *tag as u32 == number)
     }

@@ -383,6 +383,8 @@ fn write_capture(&Evaluated { times, before, after, c_blocks }: &Evaluated<'_>) 
             &word(home as u64),
             &word(roots::warm_ups().count() as u64),
             &word(sys::thread_locals().start as u64),
+            &word(most_memory()),
+            &word(u64::from(had_children())),
         ],
     );
     for (record, time) in roots::all().zip(times) {
@@ -433,6 +435,22 @@ fn write_capture(&Evaluated { times, before, after, c_blocks }: &Evaluated<'_>) 
         written &= write_record(Tag::Memory, &[&word(memory.start as u64), bytes]);
     }
     written && write_record(Tag::End, &[])
+}
+
+/// Most bytes of memory that this process ever had at once; more than any machine has if that is not known.
+fn most_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let kilobytes =
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix("kB")?.trim().parse().ok());
+    kilobytes.map_or(u64::MAX, |kilobytes: u64| kilobytes.saturating_mul(1024))
+}
+
+/// Whether this process waited for child processes: then it has counted their page faults.
+fn had_children() -> bool {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // Behind the name of the executable, in parentheses: the state, and seven fields before this one, `cminflt`.
+    let faults = stat.rsplit_once(')').and_then(|(_, fields)| fields.split_whitespace().nth(8));
+    faults.is_none_or(|faults| faults != "0")
 }
 
 /// Writes the live blocks of the scratch heap, and what they hold if that is wanted.
@@ -527,6 +545,13 @@ fn current_name() -> &'static str {
 #[cold]
 pub(crate) fn out_of_memory(asked: usize) {
     listener().out_of_memory(current_name(), asked as u64, LIMIT.load(Ordering::Relaxed));
+}
+
+/// Records a file that is written to. Does not allocate.
+pub(crate) fn write_output(path: &[u8]) {
+    let root = current_name();
+    let lengths = [root.len(), path.len()].map(|length| (length as u32).to_le_bytes());
+    write_record(Tag::Output, &[&lengths[0], root.as_bytes(), &lengths[1], path]);
 }
 
 /// Records an input. Does not allocate.

@@ -1,4 +1,4 @@
-//! Watch: which files and environment variables a freeze run reads.
+//! Watch: which files and environment variables a freeze run reads, and which files it writes.
 //!
 //! These are the inputs of the image, declared ([`crate::input()`]) or not: while they stay as they are, there is nothing to
 //! freeze anew. `cargo fastboot` links with `--wrap=open64` and the like, so that whenever code of the executable calls
@@ -25,6 +25,10 @@ const NAME_LEN: usize = 4097;
 const SLOTS: usize = 1 << 20;
 /// How many slots are tried for one name.
 const TRIES: usize = 64;
+/// The kind of a name: the number of an [`InputKind`], with this bit if it is declared,
+const DECLARED: u8 = 0x80;
+/// or this for what is written to.
+const OUTPUT: u8 = 0x40;
 
 /// Digests of the names that were noted: `SLOTS` words, zero where there is none. Null before [`begin`].
 static SEEN: AtomicPtr<AtomicU64> = AtomicPtr::new(ptr::null_mut());
@@ -38,18 +42,22 @@ pub(crate) fn begin() {
 
 /// Notes an input that the expression declares: a file or folder.
 pub(crate) fn declare_file(path: &Path) {
-    watch(|name| name.file(libc::AT_FDCWD, path.as_os_str().as_bytes()) && name.note(InputKind::File, true));
+    watch(|name| {
+        if name.file(libc::AT_FDCWD, path.as_os_str().as_bytes()) {
+            name.note(InputKind::File, true);
+        }
+    });
 }
 
 /// The same for an environment variable.
 pub(crate) fn declare_variable(variable: &OsStr) {
-    watch(|name| name.push(variable.as_bytes()) && name.note(InputKind::Variable, true));
+    watch(|name| name.variable(variable.as_bytes(), true));
 }
 
 /// Calls `body` with an empty name, if this is a freeze run and not the runtime itself that reads.
-fn watch(body: impl FnOnce(&mut Name) -> bool) {
+fn watch(body: impl FnOnce(&mut Name)) {
     #[inline(never)]
-    fn on_a_frame_of_its_own(body: impl FnOnce(&mut Name) -> bool) {
+    fn on_a_frame_of_its_own(body: impl FnOnce(&mut Name)) {
         body(&mut Name { bytes: [0; NAME_LEN], length: 1 });
     }
     /// Overwrites what the calls above left on the stack.
@@ -96,9 +104,9 @@ impl Name {
         self.push(path)
     }
 
-    /// Whether the name is seen for the first time.
-    fn is_new(&mut self, kind: InputKind, declared: bool) -> bool {
-        self.bytes[0] = kind as u8 | u8::from(declared) << 7;
+    /// Whether the name is seen for the first time with this kind.
+    fn is_new(&mut self, kind: u8) -> bool {
+        self.bytes[0] = kind;
         let digest = digest(&self.bytes[..self.length]).max(1);
         let slots = SEEN.load(Ordering::Acquire);
         if slots.is_null() {
@@ -119,12 +127,24 @@ impl Name {
     }
 
     /// Writes the name to the capture, once.
-    fn note(&mut self, kind: InputKind, declared: bool) -> bool {
-        let new = self.is_new(kind, declared);
-        if new {
+    fn note(&mut self, kind: InputKind, declared: bool) {
+        if self.is_new(kind as u8 | if declared { DECLARED } else { 0 }) {
             freeze::write_input(kind, declared, &self.bytes[1..self.length]);
         }
-        new
+    }
+
+    /// The same for the name of a file that is written to.
+    fn note_output(&mut self) {
+        if self.is_new(OUTPUT) {
+            freeze::write_output(&self.bytes[1..self.length]);
+        }
+    }
+
+    /// The same for an environment variable of this name.
+    fn variable(&mut self, variable: &[u8], declared: bool) {
+        if self.push(variable) {
+            self.note(InputKind::Variable, declared);
+        }
     }
 }
 
@@ -139,13 +159,18 @@ unsafe fn opening(directory: c_int, path: *const c_char, access: Access) {
     watch(|name| {
         // SAFETY: not null, hence a C string, as the caller promises.
         let path = unsafe { CStr::from_ptr(path) };
-        name.file(directory, path.to_bytes())
-            && match access {
-                Access::Reads => name.note(InputKind::File, false),
-                // What it reads later is what it wrote itself.
-                Access::Makes => name.is_new(InputKind::File, false),
-                Access::Appends => false,
-            }
+        if !name.file(directory, path.to_bytes()) {
+            return;
+        }
+        match access {
+            Access::Reads | Access::Changes => name.note(InputKind::File, false),
+            // What it reads later is what it wrote itself.
+            Access::Makes => _ = name.is_new(InputKind::File as u8),
+            Access::Appends | Access::Looks => {}
+        }
+        if matches!(access, Access::Changes | Access::Makes | Access::Appends) {
+            name.note_output();
+        }
     });
 }
 
@@ -154,10 +179,14 @@ unsafe fn opening(directory: c_int, path: *const c_char, access: Access) {
 enum Access {
     /// To read what it holds.
     Reads,
+    /// To read what it holds and to write to it.
+    Changes,
     /// To write it anew.
     Makes,
     /// To write to it, without reading it.
     Appends,
+    /// For its name alone.
+    Looks,
 }
 
 impl Access {
@@ -167,12 +196,12 @@ impl Access {
         let makes = flags & libc::O_TRUNC != 0
             || flags & (libc::O_CREAT | libc::O_EXCL) == libc::O_CREAT | libc::O_EXCL
             || flags & libc::O_TMPFILE == libc::O_TMPFILE;
-        if writes && makes {
-            Self::Makes
-        } else if flags & libc::O_ACCMODE == libc::O_WRONLY || flags & libc::O_PATH != 0 {
-            Self::Appends
-        } else {
-            Self::Reads
+        match flags & libc::O_ACCMODE {
+            _ if flags & libc::O_PATH != 0 => Self::Looks,
+            _ if writes && makes => Self::Makes,
+            libc::O_WRONLY => Self::Appends,
+            libc::O_RDONLY => Self::Reads,
+            _ => Self::Changes,
         }
     }
 
@@ -181,6 +210,7 @@ impl Access {
         match mode.to_bytes().first() {
             Some(b'w') => Self::Makes,
             Some(b'a') => Self::Appends,
+            _ if mode.to_bytes().contains(&b'+') => Self::Changes,
             _ => Self::Reads,
         }
     }
@@ -243,7 +273,7 @@ stand_in!(__wrap_fopen64, "__real_fopen64": FOpen, (path: *const c_char, mode: *
 stand_in!(__wrap_opendir, "__real_opendir": OpenDir, (path: *const c_char) -> *mut c_void,
     before opening(libc::AT_FDCWD, path, Access::Reads), else ptr::null_mut());
 stand_in!(__wrap_getenv, "__real_getenv": GetEnv, (variable: *const c_char) -> *mut c_char,
-    before watch(|name| name.push(CStr::from_ptr(variable).to_bytes()) && name.note(InputKind::Variable, false)),
+    before watch(|name| name.variable(CStr::from_ptr(variable).to_bytes(), false)),
     else ptr::null_mut());
 
 #[cfg(test)]
@@ -255,13 +285,14 @@ mod tests {
         let flags = |flags| Access::from_flags(flags);
         assert!(matches!(flags(libc::O_RDONLY | libc::O_CLOEXEC), Access::Reads));
         assert!(matches!(flags(libc::O_RDONLY | libc::O_DIRECTORY), Access::Reads));
-        assert!(matches!(flags(libc::O_RDWR | libc::O_CREAT), Access::Reads));
+        assert!(matches!(flags(libc::O_RDWR | libc::O_CREAT), Access::Changes));
         assert!(matches!(flags(libc::O_RDWR | libc::O_TMPFILE), Access::Makes));
         assert!(matches!(flags(libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC), Access::Makes));
         assert!(matches!(flags(libc::O_RDWR | libc::O_CREAT | libc::O_EXCL), Access::Makes));
         assert!(matches!(flags(libc::O_WRONLY | libc::O_APPEND), Access::Appends));
-        assert!(matches!(flags(libc::O_PATH), Access::Appends));
-        assert!(matches!(Access::from_mode(c"r+"), Access::Reads));
+        assert!(matches!(flags(libc::O_PATH), Access::Looks));
+        assert!(matches!(Access::from_mode(c"r"), Access::Reads));
+        assert!(matches!(Access::from_mode(c"r+"), Access::Changes));
         assert!(matches!(Access::from_mode(c"wb"), Access::Makes));
         assert!(matches!(Access::from_mode(c"a"), Access::Appends));
     }
@@ -288,9 +319,10 @@ mod tests {
         begin();
         let mut name = Name { bytes: [0; NAME_LEN], length: 1 };
         assert!(name.push(b"/a name that no other test uses"));
-        for (kind, declared) in [(InputKind::File, false), (InputKind::File, true), (InputKind::Variable, false)] {
-            assert!(name.is_new(kind, declared));
-            assert!(!name.is_new(kind, declared));
+        let file = InputKind::File as u8;
+        for kind in [file, file | DECLARED, InputKind::Variable as u8, OUTPUT] {
+            assert!(name.is_new(kind));
+            assert!(!name.is_new(kind));
         }
     }
 }

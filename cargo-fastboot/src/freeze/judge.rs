@@ -69,7 +69,8 @@ impl Freezing<'_> {
         let is_foreign = |suspect: &&Suspect| !allowed(&self.options.allow_foreign, suspect.offset);
         let foreign: Vec<_> = proof.suspects.iter().filter(is_foreign).collect();
         // Verbatim images and the overflow are full of garbage, which proves nothing.
-        let placed = |offset: u64| frozen.plan.as_ref().is_some_and(|(plan, _)| offset + (PAGE as u64) < plan.end);
+        let placed =
+            |offset: u64| frozen.planned.as_ref().is_some_and(|planned| offset + (PAGE as u64) < planned.plan.end);
         // What a stack frame left behind lies in unused parts, but hardly at the very beginning of a root's value.
         let is_value = |offset: u64| {
             let address = frozen.capture.data_address() + offset;
@@ -97,7 +98,7 @@ impl Freezing<'_> {
             if certain.is_some() || self.options.deny.contains(&Deny::Foreign) {
                 bail!("{found}; keep it out of the root, or, {remedy}");
             }
-            if frozen.plan.is_some() {
+            if frozen.planned.is_some() {
                 self.shell.warn(format_args!("{found}; {remedy}"));
             } else {
                 self.shell.verbose(found);
