@@ -1,34 +1,35 @@
-//! Capture: what a freeze run left behind, read record by record. The captured memory stays in the file until an image
-//! is made of it.
+//! Capture: what a freeze run says, read record by record while it is being written. Large pieces of memory are put into a
+//! file until an image is made of them.
 
-use anyhow::{Context, Result, bail};
+use crate::image::ImageData;
+use crate::memory::Memory;
+use anyhow::{Context, Result, bail, ensure};
 use fastboot_rt::capture::{BLOCK_LEN, InputKind, Leftover, Payload, RECORD_HEADER_LEN, Tag};
 use fastboot_rt::format::write::DATA_OFFSET;
-use memmap2::MmapMut;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek};
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// A capture file, understood.
 #[derive(Debug)]
 pub(crate) struct Capture {
-    file: File,
     /// Where the freeze run's executable was, and on what processor it ran.
     pub(crate) process: Process,
     /// In the order of the registry.
     pub(crate) roots: Vec<Root>,
-    memory: Vec<Memory>,
+    /// How much memory was captured, in bytes, and that memory until it is taken out.
+    memory_len: u64,
+    memory: Option<Held<ImageData>>,
     /// Writable segments of the executable before the roots were evaluated, and after.
     pub(crate) statics: Vec<Statics>,
     /// In the order of [`Block::thread`].
     pub(crate) threads: Vec<Thread>,
     /// Live blocks of the scratch heap, by ascending address.
     pub(crate) blocks: Vec<Block>,
-    block_bytes: Option<Memory>,
+    block_bytes: Option<Held<Memory>>,
     /// For each block, where in `trace_words` its trace begins, or 0. Empty if nothing was traced.
     pub(crate) traces: Vec<u32>,
     /// As [`Tag::TraceWords`] has them.
@@ -173,6 +174,8 @@ pub(crate) struct Process {
     pub(crate) peak: u64,
     /// Whether it waited for child processes.
     pub(crate) had_children: bool,
+    /// Bytes that the live blocks of the scratch heap do not exceed.
+    pub(crate) blocks: u64,
 }
 
 /// A root, as it came out of the run.
@@ -188,12 +191,16 @@ pub(crate) struct Root {
     pub(crate) type_name: String,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Memory {
-    address: u64,
-    offset: u64,
-    length: u64,
+/// A piece of memory that was captured.
+#[derive(Debug)]
+enum Held<M> {
+    Here(M),
+    /// In a file of its own, which has no name.
+    Filed(File),
 }
+
+/// The least that the slot of a block has in the scratch heap, in bytes.
+const LEAST_SLOT: u64 = 64;
 
 /// How a freeze run came to an end, when it did not come to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -209,21 +216,14 @@ pub(crate) enum Failure {
 }
 
 impl Capture {
-    /// Reads what is there: a complete capture, or the reason why it is not complete.
-    pub(crate) fn read(path: &Path) -> Result<Result<Self, Failure>> {
-        let told = || format!("cannot read the capture {}", path.display());
-        let file = match File::open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Err(Failure::Unfinished)),
-            Err(error) => return Err(error).with_context(told),
-        };
-        let length = file.metadata().with_context(told)?.len();
-        let mut reader = BufReader::new(file.try_clone().with_context(told)?);
+    /// Reads a capture up to its end: a complete one, or the reason why it is not complete. Pieces of more than `most` bytes
+    /// are put into files in `folder`.
+    pub(crate) fn read(from: &mut impl Read, most: u64, folder: &Path) -> Result<Result<Self, Failure>> {
         let mut capture = Self {
-            file,
             process: Process::default(),
             roots: Vec::new(),
-            memory: Vec::new(),
+            memory_len: 0,
+            memory: None,
             statics: Vec::new(),
             threads: Vec::new(),
             blocks: Vec::new(),
@@ -239,40 +239,80 @@ impl Capture {
             counts: Counts::default(),
         };
         let mut failure = Failure::Unfinished;
-        let mut at = 0u64;
-        while at + RECORD_HEADER_LEN as u64 <= length {
+        match capture.read_records(from, most, folder, &mut failure) {
+            Ok(()) => Ok(Ok(capture)),
+            Err(error) => match error.downcast_ref::<io::Error>().map(io::Error::kind) {
+                Some(io::ErrorKind::UnexpectedEof) => Ok(Err(failure)),
+                _ => Err(error),
+            },
+        }
+    }
+
+    fn read_records(&mut self, from: &mut impl Read, most: u64, folder: &Path, failure: &mut Failure) -> Result<()> {
+        let mut bytes = Vec::new();
+        loop {
             let mut head = [0u8; RECORD_HEADER_LEN];
-            reader.read_exact(&mut head).with_context(told)?;
+            from.read_exact(&mut head)?;
             let mut fields = Payload::new(&head);
             let tag = fields.number().and_then(|tag| u32::try_from(tag).ok()).and_then(Tag::from_number);
-            let (Some(tag), Some(payload)) = (tag, fields.number()) else {
+            let (Some(tag), Some(length)) = (tag, fields.number()) else {
                 bail!(
                     "the capture has a record of an unknown kind: cargo-fastboot and fastboot-rt are of different versions"
                 )
             };
-            at += RECORD_HEADER_LEN as u64;
-            let next = payload.checked_next_multiple_of(8).and_then(|padded| at.checked_add(padded));
-            let Some(next) = next.filter(|next| *next <= length) else { break };
-            let small = match tag {
-                Tag::Memory => payload.min(8),
-                Tag::BlockBytes => 0,
-                _ => payload,
-            };
-            let mut bytes = vec![0; usize::try_from(small)?];
-            reader.read_exact(&mut bytes).with_context(told)?;
-            if capture.take(tag, &bytes, at, payload, &mut failure).is_none() {
-                bail!("a record of the capture is shorter than its fields");
+            match tag {
+                Tag::End => return Ok(()),
+                Tag::Memory => self.read_memory(from, length, most, folder)?,
+                Tag::BlockBytes => self.read_block_bytes(from, length, most, folder)?,
+                _ => {
+                    read_into(from, &mut bytes, length)?;
+                    if self.take(tag, &bytes, failure).is_none() {
+                        bail!("a record of the capture is shorter than its fields");
+                    }
+                }
             }
-            if tag == Tag::End {
-                return Ok(Ok(capture));
-            }
-            at = next;
-            reader.seek(SeekFrom::Start(at)).with_context(told)?;
+            let padding = length.next_multiple_of(8) - length;
+            from.read_exact(&mut [0; 8][..padding as usize])?;
         }
-        Ok(Err(failure))
     }
 
-    fn take(&mut self, tag: Tag, bytes: &[u8], at: u64, length: u64, failure: &mut Failure) -> Option<()> {
+    /// Reads the memory of a placed or verbatim image.
+    fn read_memory(&mut self, from: &mut impl Read, length: u64, most: u64, folder: &Path) -> Result<()> {
+        let mut address = [0; 8];
+        from.read_exact(&mut address)?;
+        let length = length.checked_sub(8).context("the capture's memory has no address")?;
+        ensure!(u64::from_le_bytes(address) == self.data_address(), "the capture holds memory outside of the image");
+        self.memory_len = length;
+        self.memory = Some(if length > most {
+            Held::Filed(filed(from, length, None, folder)?)
+        } else {
+            let mut data = ImageData::new(length)?;
+            from.read_exact(&mut data)?;
+            Held::Here(data)
+        });
+        Ok(())
+    }
+
+    /// Reads what some more blocks hold.
+    fn read_block_bytes(&mut self, from: &mut impl Read, length: u64, most: u64, folder: &Path) -> Result<()> {
+        self.block_bytes = Some(match self.block_bytes.take() {
+            None if self.process.blocks > most => Held::Filed(filed(from, length, None, folder)?),
+            Some(Held::Filed(file)) => Held::Filed(filed(from, length, Some(file), folder)?),
+            before => {
+                let mut memory = match before {
+                    Some(Held::Here(memory)) => memory,
+                    _ => Memory::with_room(0, self.process.blocks)?,
+                };
+                let start = memory.len();
+                memory.grow(start as u64 + length)?;
+                from.read_exact(&mut memory[start..])?;
+                Held::Here(memory)
+            }
+        });
+        Ok(())
+    }
+
+    fn take(&mut self, tag: Tag, bytes: &[u8], failure: &mut Failure) -> Option<()> {
         let mut fields = Payload::new(bytes);
         match tag {
             Tag::Process => {
@@ -285,6 +325,7 @@ impl Capture {
                     thread_locals: fields.number()?,
                     peak: fields.number()?,
                     had_children: fields.number()? != 0,
+                    blocks: fields.number()?,
                 };
             }
             Tag::Root => self.roots.push(Root {
@@ -296,10 +337,6 @@ impl Capture {
                 name: fields.string()?,
                 type_name: fields.string()?,
             }),
-            Tag::Memory => {
-                let address = fields.number()?;
-                self.memory.push(Memory { address, offset: at + 8, length: length - 8 });
-            }
             Tag::Before | Tag::After => {
                 let address = fields.number()?;
                 let bytes = bytes.get(8..)?.to_vec();
@@ -316,7 +353,10 @@ impl Capture {
                 self.threads.push(Thread { key, handle, fingerprints: words(bytes.get(16..)?) });
             }
             Tag::Blocks => {
-                self.blocks.reserve(bytes.len() / BLOCK_LEN);
+                if self.blocks.is_empty() {
+                    // More than there are: what is not used costs nothing.
+                    self.blocks.reserve(usize::try_from(self.process.blocks / LEAST_SLOT).ok()?);
+                }
                 for block in bytes.as_chunks::<BLOCK_LEN>().0 {
                     let mut fields = Payload::new(block);
                     self.blocks.push(Block {
@@ -328,7 +368,6 @@ impl Capture {
                     });
                 }
             }
-            Tag::BlockBytes => self.block_bytes = Some(Memory { address: 0, offset: at, length }),
             Tag::Traces => self.traces.extend(words(bytes)),
             Tag::TraceWords => self.trace_words = words(bytes),
             Tag::Maps => self.maps = fields.string()?.lines().filter_map(Mapping::parse).collect(),
@@ -378,7 +417,7 @@ impl Capture {
                     Failure::OutOfMemory { root: fields.string()?, asked: fields.number()?, limit: fields.number()? };
             }
             Tag::Refused => *failure = Failure::Refused { reason: fields.string()? },
-            Tag::End => {}
+            Tag::Memory | Tag::BlockBytes | Tag::End => {}
         }
         Some(())
     }
@@ -388,12 +427,23 @@ impl Capture {
         self.roots.iter().any(|root| root.name.split("::").next() == crate_name)
     }
 
-    /// What the blocks hold: one behind the other, each padded to eight bytes.
-    pub(crate) fn read_blocks(&self) -> Result<MmapMut> {
-        let Some(memory) = self.block_bytes else { bail!("the capture has no blocks") };
-        let mut bytes = crate::image::anonymous(memory.length)?;
-        self.file.read_exact_at(&mut bytes, memory.offset).context("cannot read the captured blocks")?;
-        Ok(bytes)
+    /// Whether what the blocks hold is in a file.
+    pub(crate) fn has_filed_blocks(&self) -> bool {
+        matches!(self.block_bytes, Some(Held::Filed(_)))
+    }
+
+    /// What the blocks hold: one behind the other, each padded to eight bytes. Unless it is in a file, it is taken out.
+    pub(crate) fn take_blocks(&mut self) -> Result<Memory> {
+        match self.block_bytes.take() {
+            None => Memory::new(0),
+            Some(Held::Here(memory)) => Ok(memory),
+            Some(Held::Filed(mut file)) => {
+                let mut memory = Memory::new(file.stream_position()?)?;
+                read_back(&mut file, &mut memory)?;
+                self.block_bytes = Some(Held::Filed(file));
+                Ok(memory)
+            }
+        }
     }
 
     /// The keys of the threads, by their numbers.
@@ -408,22 +458,47 @@ impl Capture {
 
     /// Length in bytes of the captured memory.
     pub(crate) fn memory_len(&self) -> u64 {
-        let start = self.data_address();
-        self.memory.iter().map(|memory| memory.address + memory.length - start).max().unwrap_or(0)
+        self.memory_len
     }
 
-    /// Copies the captured memory into `to`.
-    pub(crate) fn read_memory(&self, to: &mut [u8]) -> Result<()> {
-        for memory in &self.memory {
-            let from = usize::try_from(memory.address - self.data_address())?;
-            let length = usize::try_from(memory.length)?;
-            let Some(to) = to.get_mut(from..from + length) else {
-                bail!("the capture holds memory outside of the image")
-            };
-            self.file.read_exact_at(to, memory.offset).context("cannot read the captured memory")?;
+    /// Takes the captured memory out: it becomes image data.
+    pub(crate) fn take_memory(&mut self) -> Result<ImageData> {
+        match self.memory.take() {
+            Some(Held::Here(data)) => Ok(data),
+            Some(Held::Filed(mut file)) => {
+                let mut data = ImageData::new(self.memory_len)?;
+                read_back(&mut file, &mut data)?;
+                Ok(data)
+            }
+            None => bail!("the capture has no memory"),
         }
-        Ok(())
     }
+}
+
+/// Reads a record's bytes.
+fn read_into(from: &mut impl Read, bytes: &mut Vec<u8>, length: u64) -> Result<()> {
+    bytes.clear();
+    let read = from.by_ref().take(length).read_to_end(bytes)?;
+    if read as u64 != length {
+        return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+    }
+    Ok(())
+}
+
+/// Appends so many bytes to a file, or to a new one.
+fn filed(from: &mut impl Read, length: u64, file: Option<File>, folder: &Path) -> Result<File> {
+    let told = || format!("cannot write into {}", folder.display());
+    let mut file = file.map_or_else(|| tempfile::tempfile_in(folder), Ok).with_context(told)?;
+    let copied = io::copy(&mut from.by_ref().take(length), &mut file).with_context(told)?;
+    if copied != length {
+        return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+    }
+    Ok(file)
+}
+
+/// Reads a file from its beginning.
+fn read_back(file: &mut File, to: &mut [u8]) -> Result<()> {
+    file.rewind().and_then(|()| file.read_exact(to)).context("cannot read what was captured")
 }
 
 fn words(bytes: &[u8]) -> Vec<u32> {

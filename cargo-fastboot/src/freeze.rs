@@ -12,10 +12,11 @@ mod judge;
 use crate::binary::Binary;
 use crate::capture::{Capture, Counts};
 use crate::carry::Statics;
-use crate::image::{self, Image, Parts};
+use crate::image::{Image, ImageData, Parts};
 use crate::inputs::Inputs;
 use crate::makers::Makers;
 use crate::mark::{self, Heap, Seed};
+use crate::memory::Memory;
 use crate::objects::{Kinship, Layout, Objects, Origin};
 use crate::plan::{Allocation, Plan};
 use crate::prove::{self, Known, Proof, Region, Run, Unclear};
@@ -28,7 +29,6 @@ use crate::train::Arguments;
 use anyhow::{Context, Result, anyhow, bail};
 use fastboot_rt::capture::Leftover;
 use fastboot_rt::format::{HOME_ALIGN, PAGE};
-use memmap2::MmapMut;
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::ops::Range;
@@ -44,7 +44,7 @@ const MOST_PROOFS: usize = 4;
 /// the address of something that is alive, it has to be kept; but which address it is can differ between the two runs.
 const MOST_PLANS: usize = 4;
 
-/// What run 1 left is small if all that is held to examine it takes no more than one in so many bytes of the memory that
+/// What run 1 left is small if all that is held to examine it, later, takes no more than one in so many bytes of the memory that
 /// there is. Then it is kept while runs 2 and 3 are made.
 const SMALL: u64 = 8;
 /// Runs 2 and 3 are made at once if what run 1 needed is no more than one in so many bytes of it: each of them may need
@@ -198,11 +198,11 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
     let (mut frozen, second) = match placed {
         Some(placed) => placed,
         None => {
-            let capture = freezing.first(Purpose::Verbatim, "verbatim")?;
+            let mut capture = freezing.first(Purpose::Verbatim, "verbatim")?;
             let inputs = Inputs::of(&capture.inputs, options, &path);
             let mut statics = Statics::find(&binary, &capture, &options.choices)?;
             statics.lay_out(capture.memory_len());
-            let data = image_data(&capture, &statics)?;
+            let data = image_data(&mut capture, &statics)?;
             (Frozen { capture, inputs, statics, data, planned: None, kinship: None }, None)
         }
     };
@@ -245,7 +245,6 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
     let relocatable = freezing.is_relocatable(&frozen, &proof, objects.as_ref());
     let image_pointers = relocatable.then(|| in_image(&proof.image_pointers));
     let parts = Parts {
-        data: &frozen.data,
         verbatim: frozen.planned.is_none(),
         static_pointers: &in_image(&proof.static_pointers),
         image_pointers: image_pointers.as_deref(),
@@ -253,7 +252,7 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
         decisions: &statics.report().collect::<Vec<_>>(),
         report: &Report::new(facts),
     };
-    let image = Image::build(&binary, &frozen.capture, parts)
+    let image = Image::build(&binary, &frozen.capture, frozen.data, parts)
         .with_context(|| format!("cannot make an image for {}", path.display()))?;
     Ok(Outcome { image, inputs: frozen.inputs, plan: frozen.planned.map(|planned| planned.plan) })
 }
@@ -292,8 +291,10 @@ struct First {
     capture: Capture,
     /// What marking began with.
     origins: Vec<Origin>,
-    /// What the blocks hold, if there is memory for it until all runs have ended.
-    bytes: Option<MmapMut>,
+    /// What the blocks hold, unless it is in a file.
+    bytes: Option<Memory>,
+    /// Whether there is memory for all this until all runs have ended.
+    is_small: bool,
 }
 
 /// Image data, not yet proved.
@@ -301,7 +302,7 @@ struct Frozen {
     capture: Capture,
     inputs: Inputs,
     statics: Statics,
-    data: MmapMut,
+    data: ImageData,
     /// `None` for a verbatim freeze.
     planned: Option<Planned>,
     /// With a plan: where its objects come from.
@@ -313,8 +314,8 @@ type Placed = (Frozen, Option<Capture>);
 
 impl First {
     /// Finds out whose each object of some image data is.
-    fn relate(self, binary: &Binary, frozen: &Frozen, plan: &Plan) -> Result<Kinship> {
-        let bytes = self.bytes.map_or_else(|| self.capture.read_blocks(), Ok)?;
+    fn relate(mut self, binary: &Binary, frozen: &Frozen, plan: &Plan) -> Result<Kinship> {
+        let bytes = self.bytes.map_or_else(|| self.capture.take_blocks(), Ok)?;
         let heap = planned_heap(&self.capture, &bytes)?;
         let (placements, roots, statics) = (&plan.placements, &frozen.capture.roots, &frozen.statics.places());
         let layout = Layout { data: &frozen.data, address: frozen.capture.data_address(), placements, roots, statics };
@@ -354,11 +355,11 @@ fn is_small(run: &Capture, bytes: u64) -> bool {
 }
 
 /// The captured memory from behind the header page on, and behind it the bytes of the carried statics.
-fn image_data(capture: &Capture, statics: &Statics) -> Result<MmapMut> {
-    let memory = capture.memory_len();
-    let mut data = image::anonymous((memory.next_multiple_of(8) + statics.carried_len()).max(8))?;
-    capture.read_memory(&mut data)?;
-    statics.copy(capture, &mut data[memory.next_multiple_of(8) as usize..])?;
+fn image_data(capture: &mut Capture, statics: &Statics) -> Result<ImageData> {
+    let memory = capture.memory_len().next_multiple_of(8);
+    let mut data = capture.take_memory()?;
+    data.grow((memory + statics.carried_len()).max(8))?;
+    statics.copy(capture, &mut data[memory as usize..])?;
     Ok(data)
 }
 
@@ -409,7 +410,7 @@ impl Freezing<'_> {
             let inputs = inputs.join().map_err(|_| anyhow!("the inputs could not be looked at"))?;
             anyhow::Ok((planned, inputs))
         })?;
-        let (capture, second) = self.place(&planned, attempt)?;
+        let (mut capture, second) = self.place(&planned, attempt)?;
         let Counts { placed, strayed, overflowed, .. } = capture.counts;
         let plan = &planned.plan;
         self.shell.verbose(format_args!(
@@ -422,7 +423,7 @@ impl Freezing<'_> {
         ));
         let mut statics = Statics::find(self.binary, &capture, &self.options.choices)?;
         statics.lay_out(capture.memory_len());
-        let data = image_data(&capture, &statics)?;
+        let data = image_data(&mut capture, &statics)?;
         let image = capture.process.home..capture.data_address() + data.len() as u64;
         let (mut references, threads) = (0, capture.thread_keys());
         mark::for_each_reference(&data, &capture.blocks, &image, |_, block| {
@@ -438,9 +439,9 @@ impl Freezing<'_> {
     }
 
     /// What the first run left, and where it shall be.
-    fn plan(&self, run: Capture, also: &HashSet<Allocation>, attempt: usize) -> Result<Planned> {
+    fn plan(&self, mut run: Capture, also: &HashSet<Allocation>, attempt: usize) -> Result<Planned> {
         let threads = run.thread_keys();
-        let bytes = run.read_blocks()?;
+        let bytes = run.take_blocks()?;
         let heap = planned_heap(&run, &bytes)?;
         let statics = Statics::find(self.binary, &run, &self.options.choices)?;
         let roots = run.roots.iter().map(|root| (Origin::Root(root.name.clone()), Seed::Address(root.value)));
@@ -462,8 +463,9 @@ impl Freezing<'_> {
         let plan = Plan::new(&run.blocks, &marked, threads);
         let path = self.folder.join(format!("plan-{attempt}.plan"));
         plan.save(&run, &path).with_context(|| format!("cannot write {}", path.display()))?;
-        let bytes = is_small(&run, bytes.len() as u64 + plan.end).then_some(bytes);
-        Ok(Planned { plan, path, first: Some(First { capture: run, origins, bytes }) })
+        let is_small = is_small(&run, bytes.len() as u64 + plan.end);
+        let bytes = (is_small || !run.has_filed_blocks()).then_some(bytes);
+        Ok(Planned { plan, path, first: Some(First { capture: run, origins, bytes, is_small }) })
     }
 
     /// Run 2, and run 3 if it was made at the same time.
@@ -493,10 +495,10 @@ impl Freezing<'_> {
 
     /// Whether runs 2 and 3 may be made at once: where there is memory and a processor for both, and neither may be in the
     /// way of the other.
-    fn may_be_at_once(&self, First { capture, bytes, .. }: &First) -> bool {
+    fn may_be_at_once(&self, First { capture, is_small, .. }: &First) -> bool {
         let acts = !capture.outputs.is_empty() || capture.process.had_children;
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        bytes.is_some()
+        *is_small
             && capture.process.peak <= spare_memory() / SMALL_RUN
             && processors > 1
             && !acts
@@ -506,7 +508,7 @@ impl Freezing<'_> {
     /// The proof, and meanwhile, if what they need is small, the kinship of the objects.
     fn prove_and_relate(&self, frozen: &mut Frozen, second: Option<Capture>) -> Result<Proof> {
         let first = frozen.planned.as_mut().and_then(|planned| planned.first.take());
-        let is_small = first.as_ref().is_some_and(|first| first.bytes.is_some());
+        let is_small = first.as_ref().is_some_and(|first| first.is_small);
         let relate = || {
             let both = first.zip(frozen.planned.as_ref());
             both.map(|(first, planned)| first.relate(self.binary, frozen, &planned.plan)).transpose()
@@ -543,8 +545,7 @@ impl Freezing<'_> {
             None => Purpose::Verbatim,
         };
         let second = second.map_or_else(|| self.run(purpose, Some(&frozen.capture), PROVE), Ok)?;
-        let mut proof = self.compare(frozen, &second)?;
-        drop(second);
+        let mut proof = self.compare(frozen, second)?;
         for attempt in 1..MOST_PROOFS {
             if !(self.binary.pie && proof.unclear_in(Region::Executable).is_some()) {
                 break;
@@ -552,7 +553,7 @@ impl Freezing<'_> {
             let words = proof.unclear.len();
             self.shell.verbose(format_args!("{words} words that may be addresses are unclear: proving again"));
             let another = self.run(purpose, Some(&frozen.capture), &format!("{PROVE}-{attempt}"))?;
-            proof.settle(&self.compare(frozen, &another)?);
+            proof.settle(&self.compare(frozen, another)?);
         }
         self.shell.verbose(format_args!(
             "{} pointers into the image, {} into the executable, {} dead words, {} words that differ from run to run",
@@ -564,8 +565,8 @@ impl Freezing<'_> {
         Ok(proof)
     }
 
-    fn compare(&self, frozen: &Frozen, second: &Capture) -> Result<Proof> {
-        let data = image_data(second, &frozen.statics)?;
+    fn compare(&self, frozen: &Frozen, mut second: Capture) -> Result<Proof> {
+        let data = image_data(&mut second, &frozen.statics)?;
         // Handles of threads that ended are garbage at most.
         let running = frozen.capture.left_behind.iter().any(|(_, kind, _)| *kind == Leftover::Thread);
         let threads =
@@ -578,7 +579,7 @@ impl Freezing<'_> {
         };
         prove::compare(
             Run::new(&frozen.capture, &frozen.data, &known, 0),
-            Run::new(second, &data, &Known::default(), 1),
+            Run::new(&second, &data, &Known::default(), 1),
             self.binary.pie,
         )
     }

@@ -2,6 +2,7 @@
 
 use crate::binary::Binary;
 use crate::capture::Capture;
+use crate::memory::Memory;
 use crate::output;
 use crate::report::Report;
 use anyhow::{Context, Result, bail, ensure};
@@ -10,25 +11,54 @@ use fastboot_rt::format::{
     self, Carried, DEFAULT_HOME, FLAG_COLD, FLAG_PIE, FLAG_READ_ONLY, FLAG_RELOCATABLE, FLAG_VERBATIM, FLAG_VERITY,
     HEADER_LEN, Header, HeaderPage, PAGE, Root, Static, TABLE_LEN, Table, TableKind,
 };
-use memmap2::{Advice, MmapMut};
 use std::fs::File;
 use std::io::{Read, Write};
+use std::ops::{Deref, DerefMut};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// An image: its bytes, and its header decoded from them.
 #[derive(Debug)]
 pub(crate) struct Image {
-    bytes: MmapMut,
+    bytes: Memory,
     header: Header,
     tables: Vec<Table>,
 }
 
-/// What an image is made of, besides the capture.
+/// Image data in the making, with room for the header page before it and for tables behind it.
+#[derive(Debug)]
+pub(crate) struct ImageData(Memory);
+
+impl ImageData {
+    /// So many bytes of it; room is left for as much as most tables take.
+    pub(crate) fn new(length: u64) -> Result<Self> {
+        let length = DATA_OFFSET + length;
+        Memory::with_room(length, length + length / 4 + (1 << 20)).map(Self)
+    }
+
+    /// Makes it longer, by zeros.
+    pub(crate) fn grow(&mut self, length: u64) -> Result<()> {
+        self.0.grow(DATA_OFFSET + length)
+    }
+}
+
+impl Deref for ImageData {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0[DATA_OFFSET as usize..]
+    }
+}
+
+impl DerefMut for ImageData {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.0[DATA_OFFSET as usize..]
+    }
+}
+
+/// What an image is made of, besides the capture and the image data.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Parts<'a> {
-    /// The image data.
-    pub(crate) data: &'a [u8],
     /// Whether it holds dead objects too.
     pub(crate) verbatim: bool,
     /// Offsets in the image of the words that move with the executable, from the proof.
@@ -45,7 +75,7 @@ pub(crate) struct Parts<'a> {
 
 impl Image {
     /// Lays out an image: header page, captured memory, and the tables, in the header page as far as they fit.
-    pub(crate) fn build(binary: &Binary, capture: &Capture, parts: Parts<'_>) -> Result<Self> {
+    pub(crate) fn build(binary: &Binary, capture: &Capture, data: ImageData, parts: Parts<'_>) -> Result<Self> {
         let [roots, strings] = write::root_tables(capture.roots.iter().map(|root| NamedRoot {
             value: root.value,
             size: root.size,
@@ -75,7 +105,7 @@ impl Image {
             cpu: capture.process.cpu,
             root_count: u32::try_from(capture.roots.len())?,
             identity: binary.identity,
-            data_length: parts.data.len() as u64,
+            data_length: data.len() as u64,
             ..Header::default()
         };
         // In this order: what the thaw reads comes first and so lies in the page that it touches anyway.
@@ -87,32 +117,32 @@ impl Image {
                 (TableKind::StaticPointers, relocations(parts.static_pointers)),
                 strings,
                 (TableKind::CarryReport, decisions),
-                write::page_digests(parts.data),
+                write::page_digests(&data),
                 (TableKind::Report, serde_json::to_vec(parts.report)?),
                 (TableKind::ImagePointers, relocations(parts.image_pointers.unwrap_or_default())),
             ],
         );
-        Self::assemble(&layout, parts.data)
+        Self::assemble(&layout, data)
     }
 
     /// What a cold binary has in place of an image: the statics that a freeze on the user's machine has to know.
     pub(crate) fn cold(binary: &Binary, statics: &[Static]) -> Result<Self> {
         let header = Header { flags: FLAG_COLD, home: DEFAULT_HOME, identity: binary.identity, ..Header::default() };
         let table = statics.iter().flat_map(Static::encode).collect();
-        Self::assemble(&Layout::new(header, [(TableKind::Statics, table)]), &[])
+        Self::assemble(&Layout::new(header, [(TableKind::Statics, table)]), ImageData::new(0)?)
     }
 
-    /// Puts the pieces of an image together.
-    fn assemble(layout: &Layout, data: &[u8]) -> Result<Self> {
-        let mut bytes = anonymous(layout.header.length)?;
-        for (offset, piece) in [(DATA_OFFSET, data)].into_iter().chain(layout.pieces()) {
+    /// Puts the pieces of an image together, around its data.
+    fn assemble(layout: &Layout, ImageData(mut bytes): ImageData) -> Result<Self> {
+        bytes.grow(layout.header.length)?;
+        for (offset, piece) in layout.pieces() {
             bytes[offset as usize..][..piece.len()].copy_from_slice(piece);
         }
         Self::check(bytes).context("the image just made does not read back; this is a bug of cargo-fastboot")
     }
 
     /// Decodes header and tables and checks all digests.
-    fn check(bytes: MmapMut) -> Result<Self> {
+    fn check(bytes: Memory) -> Result<Self> {
         let page = HeaderPage::decode(&bytes)?;
         if page.header.length != bytes.len() as u64 {
             bail!("image truncated or followed by something: {} bytes, {} expected", bytes.len(), page.header.length);
@@ -156,7 +186,7 @@ impl Image {
         if length < HEADER_LEN as u64 {
             bail!("it is not a fastboot image: only {length} bytes");
         }
-        let mut bytes = anonymous(length)?;
+        let mut bytes = Memory::new(length)?;
         from.read_exact(&mut bytes)?;
         Self::check(bytes)
     }
@@ -200,7 +230,7 @@ impl Image {
 
     /// Reads a file back, and requires that the image stands at an offset in it.
     pub(crate) fn require_in(&self, file: &File, offset: u64) -> Result<()> {
-        let mut written = anonymous(self.len())?;
+        let mut written = Memory::new(self.len())?;
         file.read_exact_at(&mut written, offset)?;
         ensure!(written[..] == self.bytes[..], "the image was not written whole");
         Ok(())
@@ -280,13 +310,4 @@ impl Image {
         let Some((name, type_name)) = found else { bail!("image damaged: root {index} has no name") };
         Ok((root, name, type_name))
     }
-}
-
-/// Zeroed memory from the system: an image may be gigabytes, and what nobody writes to costs little.
-pub(crate) fn anonymous(length: u64) -> Result<MmapMut> {
-    let map = MmapMut::map_anon(usize::try_from(length)?);
-    let map = map.with_context(|| format!("not enough memory for {length} bytes"))?;
-    // Most of it is filled from end to end. Where there are no huge pages, there are small ones.
-    let _ = map.advise(Advice::HugePage);
-    Ok(map)
 }

@@ -45,6 +45,8 @@ mod man;
 mod new;
 
 mod buckets;
+mod incoming;
+mod memory;
 mod output;
 mod shell;
 mod statics;

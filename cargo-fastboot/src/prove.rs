@@ -136,6 +136,8 @@ pub(crate) enum Region {
 
 const REGIONS: [Region; 5] = [Region::Image, Region::Executable, Region::Scratch, Region::ThreadLocals, Region::Stack];
 const WORD: usize = 8;
+/// How many words are compared at once.
+const STRETCH: usize = 512;
 /// How many words that differ are kept.
 const MOST_DIFFERENCES: usize = 1 << 20;
 /// How far from a word what belongs to the same stack frame is looked for, in bytes.
@@ -255,9 +257,7 @@ pub(crate) fn compare(first: Run<'_>, second: Run<'_>, pie: bool) -> Result<Proo
 
     let mut libraries = Libraries::default();
     let mut unexplained = Vec::new();
-    let pairs = first.data.chunks(WORD).zip(second.data.chunks(WORD));
-    for (index, _) in pairs.enumerate().filter(|(_, (a, b))| a != b) {
-        let at = index * WORD;
+    for at in words_that_differ(first.data, second.data) {
         match moved_with(at) {
             Some(region) => proof.take(region, at as u64, first),
             None => unexplained.push(at),
@@ -294,6 +294,20 @@ pub(crate) fn compare(first: Run<'_>, second: Run<'_>, pie: bool) -> Result<Proo
         !first.word(suspect.offset as usize).is_some_and(|word| first.known.handles.contains(&word))
     });
     Ok(proof)
+}
+
+/// Where both have words that differ. The last one may be cut short. Most are the same, so many are compared at once first.
+fn words_that_differ<'a>(first: &'a [u8], second: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
+    let (words, others) = (first.as_chunks::<WORD>().0, second.as_chunks::<WORD>().0);
+    let end = words.len().min(others.len());
+    let stretches = words[..end].chunks(STRETCH).zip(others[..end].chunks(STRETCH)).zip((0..).step_by(STRETCH));
+    let differing = stretches.filter(|((a, b), _)| a != b).flat_map(|((a, b), start)| {
+        let pairs = a.iter().zip(b).zip(start..);
+        pairs.filter(|((a, b), _)| a != b).map(|(_, index)| index * WORD)
+    });
+    let last = |bytes: &'a [u8]| bytes.get(end * WORD..).map(|rest| &rest[..rest.len().min(WORD)]);
+    let (a, b) = (last(first).unwrap_or_default(), last(second).unwrap_or_default());
+    differing.chain((!a.is_empty() && !b.is_empty() && a != b).then_some(end * WORD))
 }
 
 /// A word that differs and moved with nothing.
@@ -398,9 +412,15 @@ fn is_overwritten(a: u64, b: u64, slide: u64) -> bool {
     if a == b || slide == 0 {
         return false;
     }
-    let same = |byte: usize| (a ^ b) >> (8 * byte) & 0xff == 0;
-    // With or without a carry from below, this byte of a pointer would have changed.
-    let would_change = |byte: usize| !matches!(slide >> (8 * byte) & 0xff, 0 | 0xff);
+    // Of these bytes the highest bits.
+    let changed = not_zero(a ^ b);
+    // With or without a carry from below, these bytes of a pointer would have changed.
+    let would_change = not_zero(slide) & not_zero(!slide);
+    // Something of it is gone, and something moved: one more, by a carry alone, is what a counter is too.
+    if would_change & changed == 0 || would_change & !changed == 0 {
+        return false;
+    }
+    let same = |byte: usize| changed >> (8 * byte) & 0x80 == 0;
     let mut byte = 0;
     while byte < WORD {
         let end = (byte..WORD).find(|byte| same(*byte)).unwrap_or(WORD);
@@ -415,9 +435,13 @@ fn is_overwritten(a: u64, b: u64, slide: u64) -> bool {
         }
         byte = end.max(byte + 1);
     }
-    // Something of it is gone, and something moved: one more, by a carry alone, is what a counter is too.
-    let seen = |changed: bool| (0..WORD).any(|byte| same(byte) != changed && would_change(byte));
-    seen(false) && seen(true)
+    true
+}
+
+/// The highest bits of the bytes of a word that are not zero.
+fn not_zero(word: u64) -> u64 {
+    const LOW: u64 = u64::from_ne_bytes([0x7f; WORD]);
+    (((word & LOW) + LOW) | word) & !LOW
 }
 
 /// Whether the upper half of a word moved by `slide`, and so far that this is no accident.

@@ -3,6 +3,7 @@
 use crate::binary::Binary;
 use crate::capture::{Capture, Failure};
 use crate::freeze::FreezeOptions;
+use crate::incoming::Incoming;
 use crate::shell::{Shell, megabytes};
 use anyhow::{Context, Result, anyhow, bail};
 use fastboot_rt::capture::{
@@ -10,14 +11,20 @@ use fastboot_rt::capture::{
     STACK_TOP, STATUS_FILE, STATUS_LEN, Status, TUNABLES_VARIABLE, available_memory, tunables,
 };
 use std::fs::File;
+use std::io::BufReader;
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+/// How many bytes of small records are read at once.
+const BUFFER: usize = 64 << 10;
 /// How often the status of a run is looked at.
 const POLL: Duration = Duration::from_millis(20);
+/// A piece of memory in a capture is large if it is more than one in so many bytes of the memory that there is.
+const LARGE_PIECE: u64 = 8;
 /// How long a run must take before it is worth a progress line.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// How often a run may ask to be loaded elsewhere. One in six does.
@@ -109,67 +116,100 @@ pub(crate) fn run(
     } else {
         command.stdout(Stdio::null()).stderr(Stdio::null());
     }
-    let mut exit = wait(&mut command, binary, options, &status, shell)?;
     for _ in 0..MOST_LOADS {
-        if exit.code() != Some(AGAIN) {
-            break;
+        let (captured, exit) = wait(&mut command, binary, options, &status, folder, shell)?;
+        match (captured, exit) {
+            (Ok(capture), _) => return Ok(capture),
+            (Err(_), Some(exit)) if exit.code() == Some(AGAIN) => {}
+            (Err(failure), exit) => {
+                let told = format!("cannot freeze {}", binary.path.display());
+                return Err(explain(&failure, exit.unwrap_or_default(), read_status(&status)).context(told));
+            }
         }
-        exit = wait(&mut command, binary, options, &status, shell)?;
     }
-    let capture = Capture::read(&folder.join(CAPTURE_FILE))?;
-    let status = read_status(&status);
-    capture
-        .map_err(|failure| explain(&failure, exit, status).context(format!("cannot freeze {}", binary.path.display())))
+    bail!(
+        "the system loads {} at addresses too close to each other, however often it is asked; build without --pie",
+        binary.path.display()
+    )
 }
 
-/// Starts the run and waits for its end, showing how far it is.
+/// Starts the run, reads its capture, and waits for the end of one of them, showing how far it is: with a complete capture
+/// nothing is of interest that the run does afterwards.
 fn wait(
     command: &mut Command,
     binary: &Binary,
     options: &FreezeOptions,
     status: &File,
+    folder: &Path,
     shell: &Shell,
-) -> Result<ExitStatus> {
+) -> Result<(Result<Capture, Failure>, Option<ExitStatus>)> {
+    let most = spare_memory() / LARGE_PIECE;
+    let incoming = Incoming::open(&folder.join(CAPTURE_FILE))?;
     let began = Instant::now();
     let mut child = command.spawn().with_context(|| {
         format!("cannot run {} to freeze it: {}", binary.path.display(), Path::new(command.get_program()).display())
     })?;
-
-    let progress = shell.progress("Freezing");
-    let exit = loop {
-        if let Some(exit) = child.try_wait().context("cannot wait for the freeze run")? {
-            break exit;
+    std::thread::scope(|scope| {
+        let (sender, receiver) = mpsc::channel();
+        let mut stream = BufReader::with_capacity(BUFFER, incoming.stream());
+        scope.spawn(move || {
+            let told = || format!("cannot read the capture in {}", folder.display());
+            // Nobody is left to hear it if there was an error meanwhile.
+            let _ = sender.send(Capture::read(&mut stream, most, folder).with_context(told));
+        });
+        let progress = shell.progress("Freezing");
+        let ended = loop {
+            let elapsed = began.elapsed();
+            if let Ok(captured) = receiver.recv_timeout(POLL.min(elapsed / 8 + Duration::from_micros(200))) {
+                break Ok(captured);
+            }
+            if let Some(exit) = child.try_wait().context("cannot wait for the freeze run").transpose() {
+                break Err(exit);
+            }
+            if options.timeout.is_some_and(|timeout| elapsed > timeout) {
+                let root = read_status(status).map_or_else(String::new, |status| status.root);
+                break Err(Err(anyhow!(
+                    "freezing {} took longer than {} s: root `{root}` was still being evaluated; \
+                     give it more time with --freeze-timeout",
+                    binary.path.display(),
+                    elapsed.as_secs()
+                )));
+            }
+            if elapsed > PATIENCE
+                && let Some(now) = read_status(status)
+            {
+                progress.update(&format!(
+                    "{} ({}/{}) {} s, {}",
+                    if now.phase == Phase::Writing { "writing the capture" } else { &now.root },
+                    (now.done + 1).min(now.total),
+                    now.total,
+                    elapsed.as_secs(),
+                    megabytes(now.bytes)
+                ));
+            }
+        };
+        progress.clear();
+        match ended {
+            Ok(Ok(Ok(capture))) => {
+                // To take a process apart that had much memory takes time.
+                std::thread::spawn(move || child.wait());
+                Ok((Ok(capture), None))
+            }
+            Ok(captured) => {
+                // Errors are only possible if it has just ended by itself.
+                let _ = child.kill();
+                let exit = child.wait().ok();
+                Ok((captured?, exit))
+            }
+            Err(exit) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                incoming.end();
+                let captured = receiver.recv().context("the capture could not be read")?;
+                Ok((captured?, Some(exit?)))
+            }
         }
-        let elapsed = began.elapsed();
-        if options.timeout.is_some_and(|timeout| elapsed > timeout) {
-            progress.clear();
-            // Errors are only possible if it has just ended by itself.
-            let _ = child.kill();
-            let _ = child.wait();
-            let root = read_status(status).map_or_else(String::new, |status| status.root);
-            bail!(
-                "freezing {} took longer than {} s: root `{root}` was still being evaluated; \
-                 give it more time with --freeze-timeout",
-                binary.path.display(),
-                elapsed.as_secs()
-            );
-        }
-        if elapsed > PATIENCE
-            && let Some(now) = read_status(status)
-        {
-            progress.update(&format!(
-                "{} ({}/{}) {} s, {}",
-                if now.phase == Phase::Writing { "writing the capture" } else { &now.root },
-                (now.done + 1).min(now.total),
-                now.total,
-                elapsed.as_secs(),
-                megabytes(now.bytes)
-            ));
-        }
-        std::thread::sleep(POLL.min(elapsed / 8 + Duration::from_micros(200)));
-    };
-    progress.clear();
-    Ok(exit)
+    })
 }
 
 fn read_status(file: &File) -> Option<Status> {

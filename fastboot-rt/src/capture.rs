@@ -4,7 +4,7 @@
 //! request   tool → runtime   what to do, lines of text
 //! plan      tool → runtime   for a place run: where each allocation belongs
 //! status    runtime → tool   one page, mapped shared: the root being evaluated, bytes captured so far
-//! capture   runtime → tool   records: roots, memory, how it ended
+//! capture   runtime → tool   records: roots, memory, how it ended; a FIFO where the file system has such files
 //! ```
 //!
 //! Like [`crate::format`], this module does no I/O and has no `unsafe`. The tool makes images out of captures; the
@@ -307,7 +307,7 @@ pub enum Tag {
     /// `u64` load bias of the executable, its `u64` end, `u64` processor features, `u64` home address, `u64`
     /// number of expressions that were warmed, `u64` first address of the freeze thread's thread-locals, which end where
     /// its stack ends, `u64` most bytes of memory that the process ever had at once, `u64` 1 if
-    /// it waited for child processes, else 0.
+    /// it waited for child processes, else 0, `u64` bytes that the live blocks of the scratch heap do not exceed.
     Process = 1,
     /// `u64` value address, `u64` size, `u64` alignment, `u64` first address of the root's static, `u64` its end, `u64`
     /// nanoseconds it took, name, type name.
@@ -325,9 +325,9 @@ pub enum Tag {
     /// `u64` key of a thread, `u64` its `pthread_t` or 0, then a `u32` fingerprint for each of its allocations. In the order of thread numbers.
     Thread = 8,
     /// Live blocks of the scratch heap, 40 bytes each: `u64` address, size, alignment, thread number, allocation number. Any
-    /// number of records, in the order of addresses.
+    /// number of records; all blocks come in the order of their addresses.
     Blocks = 9,
-    /// What those blocks hold, one behind the other, each padded to eight bytes.
+    /// Plan run: what the blocks of the record before hold, one behind the other, each padded to eight bytes.
     BlockBytes = 10,
     /// `u64` address of a writable segment of the executable; what it held before the roots were evaluated.
     Before = 11,
@@ -344,8 +344,8 @@ pub enum Tag {
     /// A block of C's heap that came to be while a root was evaluated, and was in use at the end: the root, `u64` address,
     /// `u64` size in bytes.
     CBlock = 17,
-    /// Plan run with traces: for each block of [`Tag::Blocks`] a `u32`, where in [`Tag::TraceWords`] its trace begins,
-    /// or 0.
+    /// Plan run with traces: for each block of the [`Tag::Blocks`] before a `u32`, where in [`Tag::TraceWords`] its trace
+    /// begins, or 0.
     Traces = 19,
     /// Traces, as `u32` words: for each the number of its return addresses, and these, innermost first, as in the ELF
     /// file, that is, without the load bias.

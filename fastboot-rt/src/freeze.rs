@@ -11,12 +11,13 @@
 //! freezes itself ([`crate::first_run`]) has its roots evaluated here too, and makes of them what it needs.
 
 use crate::capture::{
-    AGAIN, CAPTURE_FILE, HOME_SHIFT, InputKind, Leftover, Mode, PLAN_FILE, Phase, REQUEST_FILE, Request, SCRATCH_LEN,
-    STACK_LEN, STACK_TOP, STACKS_LEN, STATUS_BYTES, STATUS_DONE, STATUS_FILE, STATUS_LEN, STATUS_NAME, STATUS_PHASE,
-    STATUS_TOTAL, Tag, is_well_apart,
+    AGAIN, BLOCK_LEN, CAPTURE_FILE, HOME_SHIFT, InputKind, Leftover, Mode, PLAN_FILE, Payload, Phase, REQUEST_FILE,
+    Request, SCRATCH_LEN, STACK_LEN, STACK_TOP, STACKS_LEN, STATUS_BYTES, STATUS_DONE, STATUS_FILE, STATUS_LEN,
+    STATUS_NAME, STATUS_PHASE, STATUS_TOTAL, Tag, is_well_apart,
 };
 use crate::format::{HOME_WINDOW, PAGE};
 use crate::left::Open;
+use crate::lock::Lock;
 use crate::roots::RootRecord;
 use crate::section::Program;
 use crate::start::Placeholder;
@@ -113,9 +114,13 @@ impl Listener for CaptureFile {
     }
 }
 
-/// The capture file. Written to by the freeze thread, and by whichever thread panics or runs out of memory; each record
-/// is a single `write`, so records never mix.
+/// The capture.
 static CAPTURE: OnceLock<File> = OnceLock::new();
+/// Held while a record is written, so that records never mix: the freeze thread writes them, and whichever thread opens a
+/// file, panics or runs out of memory.
+static RECORD: Lock<()> = Lock::new(());
+/// The process that writes it. A child that was forked is another one.
+static OWNER: AtomicU32 = AtomicU32::new(0);
 /// The status page, or null.
 static STATUS: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
 /// The home address of this run.
@@ -161,6 +166,7 @@ fn begin(folder: &Path, placeholder: &'static Placeholder) -> Result<Infallible,
     let path = folder.join(CAPTURE_FILE);
     let capture = File::options().append(true).create(true).open(&path);
     let _ = CAPTURE.set(capture.map_err(|error| format!("{}: {error}", path.display()))?);
+    OWNER.store(std::process::id(), Ordering::Relaxed);
     let path = folder.join(STATUS_FILE);
     if let Ok(file) = File::options().read(true).write(true).open(&path)
         && file.metadata().is_ok_and(|meta| meta.len() >= STATUS_LEN as u64)
@@ -385,6 +391,7 @@ fn write_capture(&Evaluated { times, before, after, c_blocks }: &Evaluated<'_>) 
             &word(sys::thread_locals().start as u64),
             &word(most_memory()),
             &word(u64::from(had_children())),
+            &word(scratch::live() as u64),
         ],
     );
     for (record, time) in roots::all().zip(times) {
@@ -426,9 +433,8 @@ fn write_capture(&Evaluated { times, before, after, c_blocks }: &Evaluated<'_>) 
     } else {
         written &= write_blocks(false);
         let memory = home + PAGE..arena::end();
-        // SAFETY: from the header page on to the arena's cursor everything is writable. Another thread that a root left
-        // running could write while this is read; what is read is then one of the two, as bytes that the kernel copies,
-        // never as a value.
+        // SAFETY: from the header page on to the arena's cursor everything is writable. What is said of other threads in
+        // `write_block_bytes` holds here too, and here it is the kernel that copies.
         let bytes = unsafe {
             core::slice::from_raw_parts(core::ptr::with_exposed_provenance::<u8>(memory.start), memory.len())
         };
@@ -453,43 +459,62 @@ fn had_children() -> bool {
     faults.is_none_or(|faults| faults != "0")
 }
 
+/// How many blocks are written at once.
+const BLOCKS_AT_ONCE: usize = 16 << 10;
+
 /// Writes the live blocks of the scratch heap, and what they hold if that is wanted.
 fn write_blocks(with_bytes: bool) -> bool {
-    let (mut blocks, mut traces, mut total) = (Vec::new(), Vec::new(), 0u64);
     let tracing = TRACING.load(Ordering::Relaxed);
+    let mut blocks = Vec::with_capacity(BLOCKS_AT_ONCE * BLOCK_LEN);
+    let (mut traces, mut written) = (Vec::new(), true);
+    let mut write = |blocks: &mut Vec<u8>, traces: &mut Vec<u8>| {
+        written &= write_record(Tag::Blocks, &[blocks])
+            && (!with_bytes || write_block_bytes(blocks))
+            && (traces.is_empty() || write_record(Tag::Traces, &[traces]));
+        blocks.clear();
+        traces.clear();
+    };
     scratch::for_each_live(|block| {
-        total += block.size.next_multiple_of(8);
         let number = block.number;
-        for word in [block.address as u64, block.size, u64::from(block.align), u64::from(number.thread), number.index] {
-            blocks.extend_from_slice(&word.to_le_bytes());
-        }
+        let fields = [block.address as u64, block.size, u64::from(block.align), u64::from(number.thread), number.index];
+        blocks.extend_from_slice(fields.map(u64::to_le_bytes).as_flattened());
         if tracing {
             traces.extend_from_slice(&number.trace.to_le_bytes());
         }
+        if blocks.len() == BLOCKS_AT_ONCE * BLOCK_LEN {
+            write(&mut blocks, &mut traces);
+        }
     });
-    let mut written = write_record(Tag::Blocks, &[&blocks]);
+    write(&mut blocks, &mut traces);
     if tracing {
         let words: Vec<u8> = trace::words().iter().flat_map(|word| word.to_le_bytes()).collect();
-        written &= write_record(Tag::Traces, &[&traces]) && write_record(Tag::TraceWords, &[&words]);
+        written &= write_record(Tag::TraceWords, &[&words]);
     }
-    if !with_bytes {
-        return written;
-    }
-    let Some(file) = CAPTURE.get() else { return false };
-    let mut out = BufWriter::with_capacity(1 << 20, file);
-    written &= out.write_all(&record_head(Tag::BlockBytes, total as usize)).is_ok();
-    for block in blocks.as_chunks::<{ crate::capture::BLOCK_LEN }>().0 {
-        let mut fields = crate::capture::Payload::new(block);
-        let (Some(address), Some(size)) = (fields.number(), fields.number()) else { return false };
-        // SAFETY: a live block of the scratch heap, of this size; what was said of other threads above holds here too.
-        let bytes = unsafe {
-            core::slice::from_raw_parts(core::ptr::with_exposed_provenance::<u8>(address as usize), size as usize)
-        };
-        let padding = [0u8; 8];
-        written &= out.write_all(bytes).is_ok();
-        written &= out.write_all(&padding[..(size.next_multiple_of(8) - size) as usize]).is_ok();
-    }
-    written && out.flush().is_ok()
+    written
+}
+
+/// Writes what these blocks hold, given as they were written.
+fn write_block_bytes(blocks: &[u8]) -> bool {
+    let blocks = || {
+        blocks.as_chunks::<BLOCK_LEN>().0.iter().filter_map(|block| {
+            let mut fields = Payload::new(block);
+            Some((fields.number()? as usize, fields.number()? as usize))
+        })
+    };
+    let total = blocks().map(|(_, size)| size.next_multiple_of(8)).sum();
+    let write = |file: &File| {
+        let mut out = BufWriter::with_capacity(64 << 10, file);
+        out.write_all(&record_head(Tag::BlockBytes, total))?;
+        for (address, size) in blocks() {
+            // SAFETY: a live block of the scratch heap, of this size. Another thread that a root left running could write
+            // while this is read; what is read is then one of the two, as bytes that are copied, never as a value.
+            let bytes = unsafe { core::slice::from_raw_parts(core::ptr::with_exposed_provenance::<u8>(address), size) };
+            out.write_all(bytes)?;
+            out.write_all(&[0; 8][..size.next_multiple_of(8) - size])?;
+        }
+        out.flush()
+    };
+    write_to_capture(write)
 }
 
 fn word(word: u64) -> [u8; 8] {
@@ -509,29 +534,36 @@ fn record_head(tag: Tag, length: usize) -> [u8; 16] {
     head
 }
 
-/// Length in bytes below which a record is put together on the stack and written at once, so that it stays whole when
-/// several threads write: a path and the name of a root fit.
+/// Length in bytes below which a record is put together on the stack and written at once: a path and the name of a root fit.
 const SMALL: usize = 8192;
 
-/// Writes one record made of the `fields`; `false` when the file cannot be written (the tool then finds no end).
+/// Writes one record made of the `fields`; `false` when the capture cannot be written (the tool then finds no end).
 fn write_record(tag: Tag, fields: &[&[u8]]) -> bool {
-    let Some(mut file) = CAPTURE.get() else { return false };
     let length: usize = fields.iter().map(|field| field.len()).sum();
     let head = record_head(tag, length);
     let padding = [0u8; 8];
     let padding = &padding[..length.next_multiple_of(8) - length];
+    let parts = || [&head[..]].into_iter().chain(fields.iter().copied()).chain([padding]);
     if length < SMALL {
         let mut record = [0u8; 16 + SMALL];
         let mut at = 0;
-        for part in [&head[..]].into_iter().chain(fields.iter().copied()).chain([padding]) {
+        for part in parts() {
             record[at..at + part.len()].copy_from_slice(part);
             at += part.len();
         }
-        return file.write_all(&record[..at]).is_ok();
+        return write_to_capture(|mut file| file.write_all(&record[..at]));
     }
-    file.write_all(&head).is_ok()
-        && fields.iter().all(|field| file.write_all(field).is_ok())
-        && file.write_all(padding).is_ok()
+    write_to_capture(|mut file| parts().try_for_each(|part| file.write_all(part)))
+}
+
+/// Has `write` write a whole record. Not in a child process.
+fn write_to_capture(write: impl FnOnce(&File) -> io::Result<()>) -> bool {
+    let Some(file) = CAPTURE.get() else { return false };
+    if std::process::id() != OWNER.load(Ordering::Relaxed) {
+        return false;
+    }
+    // SAFETY: what callers pass writes to the file and returns its errors: it writes no other record and does not unwind.
+    unsafe { RECORD.with(|()| write(file).is_ok()) }
 }
 
 /// The name of the root being evaluated.

@@ -149,6 +149,11 @@ pub(crate) fn reserve(range: Range<usize>, limit: usize) -> Result<(), i32> {
     Ok(())
 }
 
+/// Bytes in live slots: more than those blocks have.
+pub(crate) fn live() -> usize {
+    LIVE.load(Ordering::Relaxed)
+}
+
 /// Whether `address` lies in the heap.
 pub(crate) fn contains(address: *const u8) -> bool {
     let start = START.load(Ordering::Relaxed);

@@ -1,0 +1,74 @@
+//! Memory: large pieces of it from the system, in which what nobody writes to costs little.
+
+use anyhow::{Context, Result};
+use memmap2::{Advice, MmapMut};
+use std::ops::{Deref, DerefMut};
+
+/// Zeroed bytes, and room for more behind them.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    map: MmapMut,
+    length: usize,
+}
+
+impl Memory {
+    /// So many bytes.
+    pub(crate) fn new(length: u64) -> Result<Self> {
+        Self::with_room(length, length)
+    }
+
+    /// So many bytes, and room for `most` without moving.
+    pub(crate) fn with_room(length: u64, most: u64) -> Result<Self> {
+        let map = MmapMut::map_anon(usize::try_from(most.max(length).max(1))?);
+        let map = map.with_context(|| format!("not enough memory for {most} bytes"))?;
+        // Most of it is filled from end to end. Where there are no huge pages, there are small ones.
+        let _ = map.advise(Advice::HugePage);
+        Ok(Self { map, length: usize::try_from(length)? })
+    }
+
+    /// Makes it longer, by zeros.
+    pub(crate) fn grow(&mut self, length: u64) -> Result<()> {
+        if length > self.map.len() as u64 {
+            let mut other = Self::with_room(length, length.saturating_mul(2))?;
+            other[..self.length].copy_from_slice(self);
+            *self = other;
+        }
+        self.length = self.length.max(usize::try_from(length)?);
+        Ok(())
+    }
+}
+
+impl Deref for Memory {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.map[..self.length]
+    }
+}
+
+impl DerefMut for Memory {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.map[..self.length]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_grows_into_its_room_and_beyond() {
+        let mut memory = Memory::with_room(3, 10).unwrap();
+        memory.copy_from_slice(b"abc");
+        for length in [3, 10, 11, 100_000] {
+            memory.grow(length).unwrap();
+            assert_eq!(
+                (memory.len() as u64, &memory[..4.min(memory.len())]),
+                (length, &b"abc\0"[..4.min(length as usize)])
+            );
+        }
+        memory.grow(5).unwrap();
+        assert_eq!(memory.len(), 100_000);
+        assert!(Memory::new(0).unwrap().is_empty());
+    }
+}
