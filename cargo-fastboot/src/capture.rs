@@ -4,7 +4,7 @@
 use crate::image::ImageData;
 use crate::memory::Memory;
 use anyhow::{Context, Result, bail, ensure};
-use fastboot_rt::capture::{BLOCK_LEN, InputKind, Leftover, Payload, RECORD_HEADER_LEN, Tag};
+use fastboot_rt::capture::{BLOCK_LEN, HELD, InputKind, Leftover, Payload, RECORD_HEADER_LEN, Tag};
 use fastboot_rt::format::write::DATA_OFFSET;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -114,6 +114,8 @@ pub(crate) struct Block {
     pub(crate) thread: u64,
     /// Which of that thread's allocations it was.
     pub(crate) index: u64,
+    /// Whether what it holds was captured. It leads nowhere if not.
+    pub(crate) held: bool,
 }
 
 /// Something that was read while roots were evaluated.
@@ -200,7 +202,7 @@ enum Held<M> {
 }
 
 /// The least that the slot of a block has in the scratch heap, in bytes.
-const LEAST_SLOT: u64 = 64;
+const LEAST_SLOT: u64 = 48;
 
 /// How a freeze run came to an end, when it did not come to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -359,13 +361,10 @@ impl Capture {
                 }
                 for block in bytes.as_chunks::<BLOCK_LEN>().0 {
                     let mut fields = Payload::new(block);
-                    self.blocks.push(Block {
-                        address: fields.number()?,
-                        size: fields.number()?,
-                        align: fields.number()?,
-                        thread: fields.number()?,
-                        index: fields.number()?,
-                    });
+                    let (address, size, align) = (fields.number()?, fields.number()?, fields.number()?);
+                    let (thread, index) = (fields.number()?, fields.number()?);
+                    let held = thread & HELD != 0;
+                    self.blocks.push(Block { address, size, align, thread: thread & !HELD, index, held });
                 }
             }
             Tag::Traces => self.traces.extend(words(bytes)),

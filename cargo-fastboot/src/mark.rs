@@ -147,13 +147,15 @@ pub(crate) fn for_each_reference(
 }
 
 impl<'a> Heap<'a> {
-    /// `bytes` are the contents of the blocks, one behind the other, each padded to eight bytes.
+    /// `bytes` are the contents of those blocks that are held, one behind the other, each padded to eight bytes.
     pub(crate) fn new(blocks: &'a [Block], bytes: &'a [u8]) -> Option<Self> {
         let mut offsets = Vec::with_capacity(blocks.len());
         let mut end = 0usize;
         for block in blocks {
             offsets.push(end);
-            end = end.checked_add(usize::try_from(block.size).ok()?.checked_next_multiple_of(8)?)?;
+            if block.held {
+                end = end.checked_add(usize::try_from(block.size).ok()?.checked_next_multiple_of(8)?)?;
+            }
         }
         if end != bytes.len() || !ascending(blocks) {
             return None;
@@ -166,10 +168,11 @@ impl<'a> Heap<'a> {
         self.blocks[block as usize].address
     }
 
-    /// What a block holds.
+    /// What a block holds; nothing if that leads nowhere.
     pub(crate) fn contents(&self, block: u32) -> &'a [u8] {
+        let Block { size, held, .. } = self.blocks[block as usize];
         let start = self.offsets[block as usize];
-        &self.bytes[start..start + self.blocks[block as usize].size as usize]
+        if held { &self.bytes[start..start + size as usize] } else { &[] }
     }
 
     /// Whether an aligned word of a block is, or looks like, an address in a range, whatever its tag.
@@ -308,7 +311,14 @@ mod tests {
         let mut blocks = Vec::new();
         for (index, content) in contents.iter().enumerate() {
             let address = BASE + index as u64 * 0x100_0000;
-            blocks.push(Block { address, size: content.len() as u64, align: 8, thread: 0, index: index as u64 });
+            blocks.push(Block {
+                address,
+                size: content.len() as u64,
+                align: 8,
+                thread: 0,
+                index: index as u64,
+                held: true,
+            });
             bytes.extend_from_slice(content);
             bytes.resize(bytes.len().next_multiple_of(8), 0);
         }
@@ -522,7 +532,7 @@ mod tests {
             let mut blocks = Vec::new();
             let mut address = BASE;
             for index in 0..200 {
-                blocks.push(Block { address, size: 8, align: 8, thread: 0, index });
+                blocks.push(Block { address, size: 8, align: 8, thread: 0, index, held: true });
                 address += 16 + gaps[index as usize % gaps.len()];
             }
             let index = Index::new(&blocks);

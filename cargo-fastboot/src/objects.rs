@@ -484,7 +484,7 @@ mod tests {
                     Placement { offset: offset_at_home, reserved: *size, block: block as u32, ..Placement::default() };
                 model.placements.push(placement);
                 model.data.resize((offset + size) as usize, 0);
-                model.blocks.push(Block { address, size: *size, align: 8, thread: 0, index: block as u64 });
+                model.blocks.push(Block { address, size: *size, align: 8, thread: 0, index: block as u64, held: true });
                 model.offsets.push(model.bytes.len());
                 model.bytes.resize(model.bytes.len() + size.next_multiple_of(8) as usize, 0);
                 address += size.next_multiple_of(16) + 64;

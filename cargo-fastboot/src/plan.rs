@@ -8,7 +8,7 @@
 use crate::capture::{Block, Capture};
 use crate::mark::Marked;
 use anyhow::{Result, ensure};
-use fastboot_rt::capture::{PLAN_ENTRY_LEN, PLAN_PLACEMENT_LEN, PLAN_THREAD_LEN, PlanHeader};
+use fastboot_rt::capture::{PLAN_ENTRY_LEN, PLAN_PAGE_LEN, PLAN_PLACEMENT_LEN, PLAN_THREAD_LEN, PlanHeader};
 use fastboot_rt::format::PAGE;
 use std::collections::HashSet;
 use std::io::Write;
@@ -150,6 +150,14 @@ impl Plan {
             debug_assert_eq!(fields.as_flattened().len(), PLAN_PLACEMENT_LEN);
             out.write_all(fields.as_flattened())?;
         }
+        let (mut before, mut rest) = (0u32, self.placements.iter().peekable());
+        for page in 0..=self.end / PAGE as u64 {
+            while rest.next_if(|placement| placement.offset < page * PAGE as u64).is_some() {
+                before += 1;
+            }
+            debug_assert_eq!(size_of_val(&before), PLAN_PAGE_LEN);
+            out.write_all(&before.to_le_bytes())?;
+        }
         Ok(out.flush()?)
     }
 }
@@ -162,7 +170,7 @@ mod tests {
     use super::*;
 
     fn block(size: u64, align: u64, thread: u64, index: u64) -> Block {
-        Block { address: 0, size, align, thread, index }
+        Block { address: 0, size, align, thread, index, held: true }
     }
 
     #[test]

@@ -10,6 +10,8 @@
 //! Like [`crate::format`], this module does no I/O and has no `unsafe`. The tool makes images out of captures; the
 //! runtime only captures.
 
+use core::ops::Range;
+
 /// Name of the environment variable that holds the path of the folder and puts the runtime into freeze mode.
 pub const FREEZE_VARIABLE: &str = "FASTBOOT_FREEZE";
 /// Name of the environment variable that holds the path of a report and puts the runtime into check mode.
@@ -324,10 +326,11 @@ pub enum Tag {
     Refused = 7,
     /// `u64` key of a thread, `u64` its `pthread_t` or 0, then a `u32` fingerprint for each of its allocations. In the order of thread numbers.
     Thread = 8,
-    /// Live blocks of the scratch heap, 40 bytes each: `u64` address, size, alignment, thread number, allocation number. Any
-    /// number of records; all blocks come in the order of their addresses.
+    /// Live blocks of the scratch heap, 40 bytes each: `u64` address, size, alignment, thread number and perhaps [`HELD`],
+    /// allocation number. Any number of records; all blocks come in the order of their addresses.
     Blocks = 9,
-    /// Plan run: what the blocks of the record before hold, one behind the other, each padded to eight bytes.
+    /// Plan run: what those blocks of the record before hold that are [`HELD`], one behind the other, each padded to eight
+    /// bytes.
     BlockBytes = 10,
     /// `u64` address of a writable segment of the executable; what it held before the roots were evaluated.
     Before = 11,
@@ -476,7 +479,7 @@ impl<'a> Payload<'a> {
 }
 
 /// First eight bytes of a plan.
-pub const PLAN_MAGIC: [u8; 8] = *b"fb-plan1";
+pub const PLAN_MAGIC: [u8; 8] = *b"fb-plan2";
 /// Size in bytes of the header of a plan.
 pub const PLAN_HEADER_LEN: usize = 40;
 /// Size in bytes of what a plan says of a thread: `u64` key, `u64` number of its first entry, `u64` number of entries.
@@ -485,10 +488,35 @@ pub const PLAN_THREAD_LEN: usize = 24;
 pub const PLAN_ENTRY_LEN: usize = 8;
 /// Size in bytes of a placement: `u64` offset from the home address, `u64` reserved bytes. Offsets ascend.
 pub const PLAN_PLACEMENT_LEN: usize = 16;
+/// Size in bytes of what it says of a page, from the home address to where placements end: the `u32` number of placements
+/// that begin before it. There is one more.
+pub const PLAN_PAGE_LEN: usize = 4;
 /// Size in bytes of what a capture says of a live block.
 pub const BLOCK_LEN: usize = 40;
+/// In the thread number of a block: the capture has what it holds.
+pub const HELD: u64 = 1 << 32;
 
-/// The header of a plan. Behind it come the threads, the entries and the placements.
+/// Whether what a block holds, aligned to `align` bytes, is worth a place in the capture of a plan run of an executable that
+/// is not a PIE: whether an address in `scratch` may be in it, wherever it stands, or it is a body of a deferred field.
+pub fn may_lead_somewhere(block: &[u8], align: usize, scratch: &Range<u64>) -> bool {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    let [first, last] = [scratch.start, scratch.end - 1].map(|address| (address >> 32) as u16);
+    let ([low, top], [high, _]) = (first.to_le_bytes(), last.to_le_bytes());
+    debug_assert!(first >> 8 == last >> 8, "the highest byte of all its addresses is the same");
+    // Addresses have six bytes.
+    let ends = |at: usize| at >= 5 && block[at] == top && (low..=high).contains(&block[at - 1]);
+    let (words, rest) = block.as_chunks::<8>();
+    let mut within = words.iter().enumerate().filter(|(_, word)| {
+        let other = u64::from_ne_bytes(**word) ^ (ONES * u64::from(top));
+        // Not zero if a byte of it is.
+        other.wrapping_sub(ONES) & !other & ONES << 7 != 0
+    });
+    within.any(|(index, _)| (8 * index..8 * index + 8).any(ends))
+        || (block.len() - rest.len()..block.len()).any(ends)
+        || block.get(align.max(16)..).is_some_and(|value| value.starts_with(&COLD_MARK))
+}
+
+/// The header of a plan. Behind it come the threads, the entries, the placements and the pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlanHeader {
     /// Number of threads.
@@ -528,6 +556,23 @@ impl PlanHeader {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_may_lead_somewhere_is_captured() {
+        let scratch = SCRATCH[0]..SCRATCH[0] + SCRATCH_LEN;
+        let leads = |block: &[u8]| may_lead_somewhere(block, 8, &scratch);
+        let inside = scratch.start + 0x1234_5678;
+        for shift in 0..10 {
+            for address in [scratch.start, inside, scratch.end - 1] {
+                let block = [&vec![0x55; shift][..], &address.to_le_bytes()[..6]].concat();
+                assert!(leads(&block), "{address:#x} at {shift}");
+                assert!(!leads(&block[..block.len() - 1]), "five bytes of {address:#x} at {shift}");
+            }
+        }
+        assert!(!leads(&(scratch.start - 1).to_le_bytes()) && !leads(&scratch.end.to_le_bytes()) && !leads(&[]));
+        assert!(!leads("a text with a U in it, and UUU".as_bytes()) && leads(b"UUUUUUUUU 1234:U"));
+        assert!(leads(&[&[0; 16][..], &COLD_MARK].concat()) && !leads(&[&[0; 17][..], &COLD_MARK].concat()));
+    }
 
     #[test]
     fn what_is_moved_is_well_apart() {

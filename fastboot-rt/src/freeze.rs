@@ -11,9 +11,9 @@
 //! freezes itself ([`crate::first_run`]) has its roots evaluated here too, and makes of them what it needs.
 
 use crate::capture::{
-    AGAIN, BLOCK_LEN, CAPTURE_FILE, HOME_SHIFT, InputKind, Leftover, Mode, PLAN_FILE, Payload, Phase, REQUEST_FILE,
-    Request, SCRATCH_LEN, STACK_LEN, STACK_TOP, STACKS_LEN, STATUS_BYTES, STATUS_DONE, STATUS_FILE, STATUS_LEN,
-    STATUS_NAME, STATUS_PHASE, STATUS_TOTAL, Tag, is_well_apart,
+    AGAIN, BLOCK_LEN, CAPTURE_FILE, HELD, HOME_SHIFT, InputKind, Leftover, Mode, PLAN_FILE, Payload, Phase,
+    REQUEST_FILE, Request, SCRATCH_LEN, STACK_LEN, STACK_TOP, STACKS_LEN, STATUS_BYTES, STATUS_DONE, STATUS_FILE,
+    STATUS_LEN, STATUS_NAME, STATUS_PHASE, STATUS_TOTAL, Tag, is_well_apart, may_lead_somewhere,
 };
 use crate::format::{HOME_WINDOW, PAGE};
 use crate::left::Open;
@@ -432,13 +432,7 @@ fn write_capture(&Evaluated { times, before, after, c_blocks }: &Evaluated<'_>) 
         written &= write_blocks(true);
     } else {
         written &= write_blocks(false);
-        let memory = home + PAGE..arena::end();
-        // SAFETY: from the header page on to the arena's cursor everything is writable. What is said of other threads in
-        // `write_block_bytes` holds here too, and here it is the kernel that copies.
-        let bytes = unsafe {
-            core::slice::from_raw_parts(core::ptr::with_exposed_provenance::<u8>(memory.start), memory.len())
-        };
-        written &= write_record(Tag::Memory, &[&word(memory.start as u64), bytes]);
+        written &= write_memory(home + PAGE..arena::end());
     }
     written && write_record(Tag::End, &[])
 }
@@ -459,33 +453,91 @@ fn had_children() -> bool {
     faults.is_none_or(|faults| faults != "0")
 }
 
+/// Forgets memory behind what is written: the tool, which reads it meanwhile, needs as much, and new memory costs more than
+/// memory that was used just now.
+struct Forgetting {
+    /// Up to here everything is forgotten. Past all addresses if nothing may be.
+    from: usize,
+}
+
+impl Forgetting {
+    /// From `start` on, if nobody else is there to need it.
+    fn from(start: usize) -> Self {
+        // This thread, and the one that waits for it.
+        let alone = std::fs::read_dir("/proc/self/task").is_ok_and(|tasks| tasks.count() == 2);
+        Self { from: if alone { start.next_multiple_of(LARGE_PAGE) } else { usize::MAX } }
+    }
+
+    /// Everything before `end` is written.
+    fn up_to(&mut self, end: usize) {
+        let end = end & !(LARGE_PAGE - 1);
+        if self.from < end {
+            sys::forget_pages(self.from, end - self.from);
+            self.from = end;
+        }
+    }
+}
+
+/// A large page: nothing smaller is forgotten.
+const LARGE_PAGE: usize = 2 << 20;
+/// How many bytes of memory are written at once.
+const MEMORY_AT_ONCE: usize = 4 << 20;
+
+/// Writes the memory of the image.
+fn write_memory(memory: Range<usize>) -> bool {
+    let mut forgetting = Forgetting::from(memory.start);
+    let padding = memory.len().next_multiple_of(8) - memory.len();
+    write_to_capture(|mut file| {
+        file.write_all(&record_head(Tag::Memory, 8 + memory.len()))?;
+        file.write_all(&word(memory.start as u64))?;
+        for start in memory.clone().step_by(MEMORY_AT_ONCE) {
+            let end = memory.end.min(start + MEMORY_AT_ONCE);
+            // SAFETY: from the header page on to the arena's cursor everything is writable. What is said of other threads
+            // in `contents` holds here too, and here it is the kernel that copies.
+            file.write_all(unsafe {
+                core::slice::from_raw_parts(core::ptr::with_exposed_provenance::<u8>(start), end - start)
+            })?;
+            forgetting.up_to(end);
+        }
+        file.write_all(&[0; 8][..padding])
+    })
+}
+
 /// How many blocks are written at once.
 const BLOCKS_AT_ONCE: usize = 16 << 10;
 
 /// Writes the live blocks of the scratch heap, and what they hold if that is wanted.
 fn write_blocks(with_bytes: bool) -> bool {
     let tracing = TRACING.load(Ordering::Relaxed);
+    let scratch = scratch::range();
+    let scratch = scratch.start as u64..scratch.end as u64;
+    // In a PIE the tool looks for addresses of the executable as well.
+    let all = sys::program_headers().is_none_or(|(_, bias)| bias != 0);
     let mut blocks = Vec::with_capacity(BLOCKS_AT_ONCE * BLOCK_LEN);
     let (mut traces, mut written) = (Vec::new(), true);
-    let mut write = |blocks: &mut Vec<u8>, traces: &mut Vec<u8>| {
+    let mut forgetting = Forgetting::from(scratch.start as usize);
+    let mut write = |blocks: &mut Vec<u8>, traces: &mut Vec<u8>, end: usize| {
         written &= write_record(Tag::Blocks, &[blocks])
             && (!with_bytes || write_block_bytes(blocks))
             && (traces.is_empty() || write_record(Tag::Traces, &[traces]));
         blocks.clear();
         traces.clear();
+        forgetting.up_to(end);
     };
     scratch::for_each_live(|block| {
-        let number = block.number;
-        let fields = [block.address as u64, block.size, u64::from(block.align), u64::from(number.thread), number.index];
+        let (number, align) = (block.number, block.align as usize);
+        let leads = || may_lead_somewhere(contents(block.address, block.size as usize), align, &scratch);
+        let thread = u64::from(number.thread) | if with_bytes && (all || leads()) { HELD } else { 0 };
+        let fields = [block.address as u64, block.size, u64::from(block.align), thread, number.index];
         blocks.extend_from_slice(fields.map(u64::to_le_bytes).as_flattened());
         if tracing {
             traces.extend_from_slice(&number.trace.to_le_bytes());
         }
         if blocks.len() == BLOCKS_AT_ONCE * BLOCK_LEN {
-            write(&mut blocks, &mut traces);
+            write(&mut blocks, &mut traces, block.address);
         }
     });
-    write(&mut blocks, &mut traces);
+    write(&mut blocks, &mut traces, 0);
     if tracing {
         let words: Vec<u8> = trace::words().iter().flat_map(|word| word.to_le_bytes()).collect();
         written &= write_record(Tag::TraceWords, &[&words]);
@@ -493,12 +545,21 @@ fn write_blocks(with_bytes: bool) -> bool {
     written
 }
 
-/// Writes what these blocks hold, given as they were written.
+/// What a live block of the scratch heap holds.
+fn contents<'a>(address: usize, size: usize) -> &'a [u8] {
+    // SAFETY: callers pass such a block, which lives as long as the process. Another thread that a root left running could
+    // write while this is read; what is read is then one of the two, as bytes that are copied, never as a value.
+    unsafe { core::slice::from_raw_parts(core::ptr::with_exposed_provenance::<u8>(address), size) }
+}
+
+/// Writes what those of these blocks hold that are to be held, given as they were written.
 fn write_block_bytes(blocks: &[u8]) -> bool {
     let blocks = || {
         blocks.as_chunks::<BLOCK_LEN>().0.iter().filter_map(|block| {
             let mut fields = Payload::new(block);
-            Some((fields.number()? as usize, fields.number()? as usize))
+            let (address, size) = (fields.number()? as usize, fields.number()? as usize);
+            let (_align, thread) = (fields.number()?, fields.number()?);
+            (thread & HELD != 0).then_some((address, size))
         })
     };
     let total = blocks().map(|(_, size)| size.next_multiple_of(8)).sum();
@@ -506,10 +567,7 @@ fn write_block_bytes(blocks: &[u8]) -> bool {
         let mut out = BufWriter::with_capacity(64 << 10, file);
         out.write_all(&record_head(Tag::BlockBytes, total))?;
         for (address, size) in blocks() {
-            // SAFETY: a live block of the scratch heap, of this size. Another thread that a root left running could write
-            // while this is read; what is read is then one of the two, as bytes that are copied, never as a value.
-            let bytes = unsafe { core::slice::from_raw_parts(core::ptr::with_exposed_provenance::<u8>(address), size) };
-            out.write_all(bytes)?;
+            out.write_all(contents(address, size))?;
             out.write_all(&[0; 8][..size.next_multiple_of(8) - size])?;
         }
         out.flush()

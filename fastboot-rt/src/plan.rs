@@ -1,11 +1,12 @@
 //! Plan: what the tool made of a plan run, mapped into a place run.
 //!
 //! ```text
-//! header │ threads: key, first entry, count │ entries: fingerprint and placement │ placements: offset, reserved bytes
+//! header │ threads: key, first entry, count │ entries: fingerprint and placement │ placements: offset, reserved bytes │ pages
 //! ```
 //! The layout is defined in [`crate::capture`].
 
-use crate::capture::{PLAN_ENTRY_LEN, PLAN_HEADER_LEN, PLAN_PLACEMENT_LEN, PLAN_THREAD_LEN, PlanHeader};
+use crate::capture::{PLAN_ENTRY_LEN, PLAN_HEADER_LEN, PLAN_PAGE_LEN, PLAN_PLACEMENT_LEN, PLAN_THREAD_LEN, PlanHeader};
+use crate::format::PAGE;
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 /// Where an allocation belongs.
@@ -30,11 +31,14 @@ const _: () = {
     assert!(size_of::<Placement>() == PLAN_PLACEMENT_LEN);
     assert!(size_of::<ThreadPlan>() == PLAN_THREAD_LEN);
     assert!(size_of::<u64>() == PLAN_ENTRY_LEN);
+    assert!(size_of::<u32>() == PLAN_PAGE_LEN);
 };
 
 static THREADS: (AtomicPtr<ThreadPlan>, AtomicUsize) = (AtomicPtr::new(core::ptr::null_mut()), AtomicUsize::new(0));
 static ENTRIES: (AtomicPtr<u64>, AtomicUsize) = (AtomicPtr::new(core::ptr::null_mut()), AtomicUsize::new(0));
 static PLACEMENTS: (AtomicPtr<Placement>, AtomicUsize) = (AtomicPtr::new(core::ptr::null_mut()), AtomicUsize::new(0));
+/// For each page, how many placements begin before it.
+static PAGES: (AtomicPtr<u32>, AtomicUsize) = (AtomicPtr::new(core::ptr::null_mut()), AtomicUsize::new(0));
 
 /// Makes the plan in these bytes the plan of this run. They stay mapped and unchanged.
 pub(crate) fn set(bytes: &'static [u8]) -> Option<PlanHeader> {
@@ -42,7 +46,9 @@ pub(crate) fn set(bytes: &'static [u8]) -> Option<PlanHeader> {
     let threads = PLAN_HEADER_LEN;
     let entries = threads + header.threads as usize * PLAN_THREAD_LEN;
     let placements = entries + header.entries as usize * PLAN_ENTRY_LEN;
-    let end = placements + header.placements as usize * PLAN_PLACEMENT_LEN;
+    let pages = placements + header.placements as usize * PLAN_PLACEMENT_LEN;
+    let page_count = header.end as usize / PAGE + 1;
+    let end = pages + page_count * PLAN_PAGE_LEN;
     if end != bytes.len() || !bytes.as_ptr().addr().is_multiple_of(8) {
         return None;
     }
@@ -52,6 +58,8 @@ pub(crate) fn set(bytes: &'static [u8]) -> Option<PlanHeader> {
     ENTRIES.1.store(header.entries as usize, Ordering::Release);
     PLACEMENTS.0.store(bytes[placements..].as_ptr().cast_mut().cast(), Ordering::Release);
     PLACEMENTS.1.store(header.placements as usize, Ordering::Release);
+    PAGES.0.store(bytes[pages..].as_ptr().cast_mut().cast(), Ordering::Release);
+    PAGES.1.store(page_count, Ordering::Release);
     Some(header)
 }
 
@@ -79,5 +87,9 @@ pub(crate) fn placement(number: u32) -> Option<Placement> {
 
 /// The number of the placement that begins at `offset`. Placements ascend.
 pub(crate) fn placement_at(offset: u64) -> Option<u32> {
-    array(&PLACEMENTS).binary_search_by_key(&offset, |placement| placement.offset).ok().map(|number| number as u32)
+    let page = usize::try_from(offset).ok()? / PAGE;
+    let [first, end] = *array(&PAGES).get(page..page + 2)?.first_chunk()?;
+    let on_page = array(&PLACEMENTS).get(first as usize..end as usize)?;
+    let found = on_page.binary_search_by_key(&offset, |placement| placement.offset).ok()?;
+    Some(first + found as u32)
 }

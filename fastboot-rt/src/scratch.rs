@@ -5,8 +5,8 @@
 //! block which allocation it came from, which is what a plan is made of.
 //!
 //! ```text
-//! slot │ header, 48 bytes │ block … │ slack │ next slot │ …
-//!        class, trace, number, size, thread, live, align, next free, own address
+//! slot │ header, 32 bytes │ block … │ slack │ next slot │ …
+//!        number or next free, size, thread, trace, class, align, live, distance to the block
 //! ```
 //!
 //! Threads have parts of the heap for themselves. The space behind one block and before the next is never empty, so an
@@ -33,25 +33,28 @@ pub(crate) struct Number {
 
 #[repr(C)]
 struct SlotHeader {
-    class: u32,
-    trace: u32,
+    /// Of a live slot. Of a free one the address of the next free one, or 0.
     index: u64,
     size: u64,
     thread: u32,
-    live: u8,
+    trace: u32,
+    class: u16,
     /// The exponent of 2.
     align: u8,
-    next_free: *mut SlotHeader,
-    /// Address of this header: the word before the block, also where alignment puts the block further off.
-    slot: *mut SlotHeader,
+    live: u8,
+    /// How far from this header the block begins: the four bytes before the block, also where alignment puts it further
+    /// off.
+    distance: u32,
 }
 
 const HEADER: usize = size_of::<SlotHeader>();
-const _: () = assert!(HEADER == 48, "the header keeps blocks aligned to 16 bytes");
+const _: () = assert!(HEADER == 32, "the header keeps blocks aligned to 16 bytes");
 
 /// Up to here classes are 16 bytes apart, above there are four for each doubling.
 const FINE: usize = 1024;
 const CLASSES: usize = FINE / 16 + 1 + 4 * 30;
+/// Nothing is aligned to more bytes than this. What is would lie too far from its slot's header.
+const MOST_ALIGNED: usize = 1 << 31;
 /// Slots from here on give their pages back to the system when they are freed.
 const LARGE: usize = 128 << 10;
 /// Address space that is made writable at a time.
@@ -149,6 +152,11 @@ pub(crate) fn reserve(range: Range<usize>, limit: usize) -> Result<(), i32> {
     Ok(())
 }
 
+/// The addresses of the heap.
+pub(crate) fn range() -> Range<usize> {
+    START.load(Ordering::Relaxed)..END.load(Ordering::Relaxed)
+}
+
 /// Bytes in live slots: more than those blocks have.
 pub(crate) fn live() -> usize {
     LIVE.load(Ordering::Relaxed)
@@ -166,7 +174,7 @@ impl Heap {
         let slot = self.free[class];
         if !slot.is_null() {
             // SAFETY: slots in the free list are slots of this heap, committed, and nobody else's.
-            self.free[class] = unsafe { (*slot).next_free };
+            self.free[class] = ptr::with_exposed_provenance_mut(unsafe { (*slot).index } as usize);
             self.idle -= class_size(class);
             return Some((slot, false));
         }
@@ -203,6 +211,9 @@ fn take(class: usize) -> Option<(*mut SlotHeader, bool)> {
 
 /// A block, or null when the limit is reached.
 pub(crate) fn alloc(layout: Layout, zeroed: bool, number: Number) -> *mut u8 {
+    if layout.align() > MOST_ALIGNED {
+        return ptr::null_mut();
+    }
     let slack = if layout.align() <= 16 { 0 } else { layout.align() };
     // As many bytes as its alignment, so that no address with a tag, in bits that the alignment leaves free, means the
     // next block.
@@ -211,22 +222,22 @@ pub(crate) fn alloc(layout: Layout, zeroed: bool, number: Number) -> *mut u8 {
     let Some((slot, fresh)) = take(class) else { return ptr::null_mut() };
     let first = slot.addr() + HEADER;
     let address = if slack == 0 { first } else { first.next_multiple_of(layout.align()) };
-    let block = slot.cast::<u8>().wrapping_add(address - slot.addr());
+    let distance = address - slot.addr();
+    let block = slot.cast::<u8>().wrapping_add(distance);
     // SAFETY: the slot has room for its header and, behind it, for the block at any of the possible distances; it is
-    // committed and this thread's alone. The word before the block lies in the header or in the slack.
+    // committed and this thread's alone. The four bytes before the block lie in the header or in the slack.
     unsafe {
         slot.write(SlotHeader {
-            class: class as u32,
-            trace: number.trace,
             index: number.index,
             size: layout.size() as u64,
             thread: number.thread,
-            live: 1,
+            trace: number.trace,
+            class: class as u16,
             align: layout.align().ilog2() as u8,
-            next_free: ptr::null_mut(),
-            slot,
+            live: 1,
+            distance: distance as u32,
         });
-        block.cast::<*mut SlotHeader>().sub(1).write(slot);
+        block.cast::<u32>().sub(1).write(distance as u32);
         if zeroed && !fresh {
             block.write_bytes(0, layout.size());
         }
@@ -236,8 +247,9 @@ pub(crate) fn alloc(layout: Layout, zeroed: bool, number: Number) -> *mut u8 {
 
 /// The header of a live block.
 fn header(block: *mut u8) -> *mut SlotHeader {
-    // SAFETY: callers pass the address of a block of this heap, and the word before it was written by `alloc`.
-    unsafe { block.cast::<*mut SlotHeader>().sub(1).read() }
+    // SAFETY: callers pass the address of a block of this heap, and the four bytes before it were written by `alloc`: how far
+    // its header, which is in the heap too, stands before it. Both are aligned to more than that.
+    unsafe { block.sub(block.cast::<u32>().sub(1).read() as usize).cast() }
 }
 
 /// Takes a block back.
@@ -260,7 +272,7 @@ pub(crate) fn dealloc(block: *mut u8) {
             let fits = part == 0 || heap.idle + size <= range.len();
             if fits {
                 // SAFETY: as above; from here on the slot is the heap's.
-                unsafe { (*slot).next_free = heap.free[class] };
+                unsafe { (*slot).index = heap.free[class].expose_provenance() as u64 };
                 heap.free[class] = slot;
                 heap.idle += size;
             }

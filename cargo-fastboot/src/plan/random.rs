@@ -73,7 +73,7 @@ impl Case {
             let size = [random.below(4), random.below(40), random.below(300)][random.below(3) as usize];
             // In the scratch heap, headers keep blocks further apart than that.
             address = (address + 8 + random.below(60)).next_multiple_of(align);
-            blocks.push(Block { address, size, align, thread: random.below(4), index });
+            blocks.push(Block { address, size, align, thread: random.below(4), index, held: true });
             address += size.max(align);
         }
         let (mut contents, mut references) = (Vec::new(), Vec::new());
