@@ -1,6 +1,8 @@
 //! Buckets: finds things by where they begin, without a search through all of them. A few bytes for each, because there are
 //! millions.
 
+use std::ops::Range;
+
 /// An index of things that are numbered in the order of where they begin.
 #[derive(Debug)]
 pub(crate) struct Buckets {
@@ -26,9 +28,14 @@ impl Buckets {
     /// The number of the last of the `things` that begins at `at` or before it; `begins` says whether one does that is in the
     /// same bucket. Nothing if `at` is in a bucket behind all of them.
     pub(crate) fn last_before<T>(&self, things: &[T], at: u64, begins: impl Fn(&T) -> bool) -> Option<u32> {
+        let Range { start, end } = self.bucket(at)?;
+        let within = things[start as usize..end as usize].partition_point(begins);
+        (start + within as u32).checked_sub(1)
+    }
+
+    /// The things that begin in the bucket that `at` is in, by their numbers.
+    pub(crate) fn bucket(&self, at: u64) -> Option<Range<u32>> {
         let bucket = usize::try_from(at >> self.shift).ok()?;
-        let (first, behind) = (*self.before.get(bucket)?, *self.before.get(bucket + 1)?);
-        let within = things[first as usize..behind as usize].partition_point(begins);
-        (first + within as u32).checked_sub(1)
+        Some(*self.before.get(bucket)?..*self.before.get(bucket + 1)?)
     }
 }

@@ -30,6 +30,8 @@ pub(crate) struct Capture {
     /// Live blocks of the scratch heap, by ascending address.
     pub(crate) blocks: Vec<Block>,
     block_bytes: Option<Held<Memory>>,
+    /// How many bytes they are.
+    held: u64,
     /// For each block, where in `trace_words` its trace begins, or 0. Empty if nothing was traced.
     pub(crate) traces: Vec<u32>,
     /// As [`Tag::TraceWords`] has them.
@@ -109,13 +111,29 @@ pub(crate) struct Block {
     pub(crate) address: u64,
     /// At the end of the run, in bytes.
     pub(crate) size: u64,
-    pub(crate) align: u64,
-    /// Index of the thread that allocated it.
-    pub(crate) thread: u64,
-    /// Which of that thread's allocations it was.
+    /// Which of its thread's allocations it was.
     pub(crate) index: u64,
-    /// Whether what it holds was captured. It leads nowhere if not.
-    pub(crate) held: bool,
+    /// Where in the blocks' bytes what it holds begins, or [`NOT_HELD`]: then it leads nowhere.
+    pub(crate) contents: u64,
+    pub(crate) align: u32,
+    /// Index of the thread that allocated it.
+    pub(crate) thread: u32,
+}
+
+/// [`Block::contents`] of a block of which nothing was captured.
+pub(crate) const NOT_HELD: u64 = u64::MAX;
+
+impl Block {
+    /// What it holds, `bytes` being those of all blocks; nothing if that leads nowhere.
+    pub(crate) fn contents<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        contents(self.contents, self.size, bytes)
+    }
+}
+
+/// So many of all blocks' bytes, from `start` on; none if that is [`NOT_HELD`].
+pub(crate) fn contents(start: u64, size: u64, bytes: &[u8]) -> &[u8] {
+    let start = usize::try_from(start).unwrap_or(usize::MAX);
+    bytes.get(start..).and_then(|bytes| bytes.get(..size as usize)).unwrap_or_default()
 }
 
 /// Something that was read while roots were evaluated.
@@ -230,6 +248,7 @@ impl Capture {
             threads: Vec::new(),
             blocks: Vec::new(),
             block_bytes: None,
+            held: 0,
             traces: Vec::new(),
             trace_words: Vec::new(),
             left_behind: Vec::new(),
@@ -363,8 +382,13 @@ impl Capture {
                     let mut fields = Payload::new(block);
                     let (address, size, align) = (fields.number()?, fields.number()?, fields.number()?);
                     let (thread, index) = (fields.number()?, fields.number()?);
-                    let held = thread & HELD != 0;
-                    self.blocks.push(Block { address, size, align, thread: thread & !HELD, index, held });
+                    let mut contents = NOT_HELD;
+                    if thread & HELD != 0 {
+                        contents = self.held;
+                        self.held = self.held.checked_add(size.checked_next_multiple_of(8)?)?;
+                    }
+                    let align = u32::try_from(align).ok()?;
+                    self.blocks.push(Block { address, size, index, contents, align, thread: thread as u32 });
                 }
             }
             Tag::Traces => self.traces.extend(words(bytes)),

@@ -316,10 +316,9 @@ impl First {
     /// Finds out whose each object of some image data is.
     fn relate(mut self, binary: &Binary, frozen: &Frozen, plan: &Plan) -> Result<Kinship> {
         let bytes = self.bytes.map_or_else(|| self.capture.take_blocks(), Ok)?;
-        let heap = planned_heap(&self.capture, &bytes)?;
         let (placements, roots, statics) = (&plan.placements, &frozen.capture.roots, &frozen.statics.places());
         let layout = Layout { data: &frozen.data, address: frozen.capture.data_address(), placements, roots, statics };
-        Ok(Kinship::find(layout, &heap, self.origins, Makers::find(binary, &self.capture)?))
+        Ok(Kinship::find(layout, &bytes, self.origins, Makers::find(binary, &self.capture)?))
     }
 }
 
@@ -465,6 +464,8 @@ impl Freezing<'_> {
         plan.save(&run, &path).with_context(|| format!("cannot write {}", path.display()))?;
         let is_small = is_small(&run, bytes.len() as u64 + plan.end);
         let bytes = (is_small || !run.has_filed_blocks()).then_some(bytes);
+        // All that is still of interest is in the plan.
+        run.blocks = Vec::new();
         Ok(Planned { plan, path, first: Some(First { capture: run, origins, bytes, is_small }) })
     }
 

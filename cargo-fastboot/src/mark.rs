@@ -7,17 +7,16 @@
 //! What deferred fields hold is rarely needed. Their bodies carry a mark; they, and what only they lead to, come last.
 
 use crate::buckets::Buckets;
-use crate::capture::Block;
+use crate::capture::{Block, NOT_HELD};
 use fastboot_rt::capture::COLD_MARK;
 use memchr::memmem::Finder;
+use std::hint::black_box;
 use std::ops::Range;
 
 /// Blocks of a scratch heap and what they hold.
 pub(crate) struct Heap<'a> {
     /// By ascending address. No two touch each other.
     blocks: &'a [Block],
-    /// Where in `bytes` each block begins.
-    offsets: Vec<usize>,
     bytes: &'a [u8],
     index: Index,
 }
@@ -37,6 +36,11 @@ impl Index {
         let shift = (length / (blocks.len() as u64).max(1)).max(1).ilog2();
         let starts = blocks.iter().map(|block| block.address - span.start);
         Self { parts: Buckets::new(starts, length, shift), addresses: Addresses::new(span) }
+    }
+
+    /// Blocks that begin near an address.
+    fn bucket(&self, address: u64) -> Option<Range<u32>> {
+        self.parts.bucket(address.checked_sub(self.addresses.span.start)?)
     }
 
     /// The last block that begins at an address or before it.
@@ -60,6 +64,17 @@ pub(crate) struct Marked {
 
 /// Addresses are 48 bits wide; what stands above is a tag, or sign extension.
 const ADDRESS_LEN: usize = 6;
+
+/// How many references are followed up at once.
+const BATCH: usize = 64;
+
+/// A step of marking.
+enum Step {
+    /// Go on to this block, unless it was met meanwhile.
+    To(u32),
+    /// Go through this block, from there on.
+    Through(u32, usize),
+}
 
 /// How many bytes are few.
 const SHORT: usize = 4096;
@@ -115,7 +130,7 @@ fn ascending(blocks: &[Block]) -> bool {
 
 fn span(blocks: &[Block]) -> Range<u64> {
     match (blocks.first(), blocks.last()) {
-        (Some(first), Some(last)) => first.address..last.address + last.size.max(last.align) + 8,
+        (Some(first), Some(last)) => first.address..last.address + last.size.max(u64::from(last.align)) + 8,
         _ => 0..0,
     }
 }
@@ -134,7 +149,7 @@ pub(crate) fn for_each_reference(
     if !ascending(blocks) {
         return;
     }
-    let heap = Heap { blocks, offsets: Vec::new(), bytes: &[], index: Index::new(blocks) };
+    let heap = Heap { blocks, bytes: &[], index: Index::new(blocks) };
     let in_pointer = |at: usize| {
         let word = bytes.get((at + ADDRESS_LEN - 1) & !7..).and_then(|rest| rest.first_chunk());
         word.is_some_and(|word| image.contains(&u64::from_le_bytes(*word)))
@@ -149,30 +164,15 @@ pub(crate) fn for_each_reference(
 impl<'a> Heap<'a> {
     /// `bytes` are the contents of those blocks that are held, one behind the other, each padded to eight bytes.
     pub(crate) fn new(blocks: &'a [Block], bytes: &'a [u8]) -> Option<Self> {
-        let mut offsets = Vec::with_capacity(blocks.len());
-        let mut end = 0usize;
-        for block in blocks {
-            offsets.push(end);
-            if block.held {
-                end = end.checked_add(usize::try_from(block.size).ok()?.checked_next_multiple_of(8)?)?;
-            }
-        }
-        if end != bytes.len() || !ascending(blocks) {
+        let held = blocks.iter().filter(|block| block.contents != NOT_HELD).map(|block| block.size.next_multiple_of(8));
+        if held.sum::<u64>() != bytes.len() as u64 || !ascending(blocks) {
             return None;
         }
-        Some(Self { blocks, offsets, bytes, index: Index::new(blocks) })
+        Some(Self { blocks, bytes, index: Index::new(blocks) })
     }
 
-    /// Where a block begins.
-    pub(crate) fn address(&self, block: u32) -> u64 {
-        self.blocks[block as usize].address
-    }
-
-    /// What a block holds; nothing if that leads nowhere.
-    pub(crate) fn contents(&self, block: u32) -> &'a [u8] {
-        let Block { size, held, .. } = self.blocks[block as usize];
-        let start = self.offsets[block as usize];
-        if held { &self.bytes[start..start + size as usize] } else { &[] }
+    fn contents(&self, block: u32) -> &'a [u8] {
+        self.blocks[block as usize].contents(self.bytes)
     }
 
     /// Whether an aligned word of a block is, or looks like, an address in a range, whatever its tag.
@@ -187,7 +187,7 @@ impl<'a> Heap<'a> {
         let find = |address: u64| {
             let number = self.index.last_before(self.blocks, address)?;
             let block = &self.blocks[number as usize];
-            let last = block.address + block.size.max(block.align - 1);
+            let last = block.address + block.size.max(u64::from(block.align) - 1);
             (address <= last).then_some(number)
         };
         find(address).or_else(|| find(address & !7))
@@ -238,20 +238,52 @@ impl<'a> Heap<'a> {
         if !marked.meet(first, seed) {
             return;
         }
-        // Blocks that are being gone through, and how far: a recursion, but as deep as memory allows.
-        let mut path: Vec<(u32, usize)> = vec![(first, 0)];
-        while let Some((block, from)) = path.pop() {
-            let mut references = self.references(self.contents(block), from);
-            let unmet = references.find(|(_, child)| marked.seeds[*child as usize].is_none());
-            if let Some((at, child)) = unmet {
-                path.push((block, at + 1));
-                if self.is_cold(child) {
+        // What is still to be done, the next thing last: a recursion, but as deep as memory allows.
+        let mut steps = vec![Step::Through(first, 0)];
+        let (mut addresses, mut children) = (Vec::with_capacity(BATCH), Vec::with_capacity(BATCH));
+        while let Some(step) = steps.pop() {
+            let (block, from) = match step {
+                Step::Through(block, from) => (block, from),
+                Step::To(child) if marked.seeds[child as usize].is_some() => continue,
+                Step::To(child) if self.is_cold(child) => {
                     put_off.push((child, seed));
-                } else {
-                    marked.meet(child, seed);
-                    path.push((child, 0));
+                    continue;
                 }
+                Step::To(child) => {
+                    marked.meet(child, seed);
+                    (child, 0)
+                }
+            };
+            let mut found = self.index.addresses.of(self.contents(block), from);
+            addresses.clear();
+            addresses.extend(found.by_ref().take(BATCH));
+            if let [.., (last, _)] = addresses[..]
+                && addresses.len() == BATCH
+            {
+                steps.push(Step::Through(block, last + 1));
             }
+            self.find_all(&addresses, marked, &mut children);
+            steps.extend(children.drain(..).rev().map(Step::To));
+        }
+    }
+
+    /// The blocks that these addresses mean. Memory is asked for all of them before the first is needed: what takes time is to
+    /// wait for it.
+    fn find_all(&self, addresses: &[(usize, u64)], marked: &Marked, children: &mut Vec<u32>) {
+        if addresses.len() > 1 {
+            let near = addresses.iter().filter_map(|(_, address)| {
+                let bucket = self.index.bucket(*address)?;
+                Some(self.blocks.get(bucket.start as usize)?.address)
+            });
+            black_box(near.fold(0, u64::wrapping_add));
+        }
+        children.extend(addresses.iter().filter_map(|(_, address)| self.block_at(*address)));
+        if children.len() > 1 {
+            let ahead = children.iter().map(|child| {
+                let first = self.contents(*child).first();
+                u32::from(first.copied().unwrap_or(0)) ^ marked.seeds[*child as usize].unwrap_or(0)
+            });
+            black_box(ahead.fold(0, u32::wrapping_add));
         }
     }
 
@@ -311,14 +343,8 @@ mod tests {
         let mut blocks = Vec::new();
         for (index, content) in contents.iter().enumerate() {
             let address = BASE + index as u64 * 0x100_0000;
-            blocks.push(Block {
-                address,
-                size: content.len() as u64,
-                align: 8,
-                thread: 0,
-                index: index as u64,
-                held: true,
-            });
+            let (size, contents) = (content.len() as u64, bytes.len() as u64);
+            blocks.push(Block { address, size, index: index as u64, contents, align: 8, thread: 0 });
             bytes.extend_from_slice(content);
             bytes.resize(bytes.len().next_multiple_of(8), 0);
         }
@@ -532,7 +558,7 @@ mod tests {
             let mut blocks = Vec::new();
             let mut address = BASE;
             for index in 0..200 {
-                blocks.push(Block { address, size: 8, align: 8, thread: 0, index, held: true });
+                blocks.push(Block { address, size: 8, index, contents: NOT_HELD, align: 8, thread: 0 });
                 address += 16 + gaps[index as usize % gaps.len()];
             }
             let index = Index::new(&blocks);

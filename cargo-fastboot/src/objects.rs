@@ -18,7 +18,6 @@
 use crate::buckets::Buckets;
 use crate::capture::Root;
 use crate::makers::Makers;
-use crate::mark::Heap;
 use crate::plan::Placement;
 use fastboot_rt::format::PAGE;
 use serde::{Deserialize, Serialize};
@@ -199,8 +198,8 @@ impl<'a> Layout<'a> {
 struct Walk<'a> {
     layout: Layout<'a>,
     index: Index,
-    /// The same objects in the plan run.
-    heap: &'a Heap<'a>,
+    /// What the same objects held in the plan run.
+    bytes: &'a [u8],
     owners: Vec<Option<Owner>>,
     parents: Vec<Number>,
 }
@@ -209,11 +208,13 @@ impl Walk<'_> {
     /// The objects that an object leads to.
     fn children(&self, object: Number) -> impl Iterator<Item = Number> {
         let Layout { placements, .. } = self.layout;
-        let start = self.layout.range(object).start;
-        let before = self.heap.contents(placements[object as usize].block);
-        self.layout.pointers(&self.index, self.layout.range(object)).filter_map(move |(at, child, within)| {
+        let Range { start, end } = self.layout.range(object);
+        let before = placements[object as usize].held(self.bytes);
+        // What held no address then holds no pointer.
+        let range = start..end.min(start + before.len() as u64);
+        self.layout.pointers(&self.index, range).filter_map(move |(at, child, within)| {
             let word = before.get((at - start) as usize..)?.first_chunk()?;
-            let meant = self.heap.address(placements[child as usize].block) + within;
+            let meant = placements[child as usize].was + within;
             (u64::from_le_bytes(*word) & ADDRESS == meant).then_some(child)
         })
     }
@@ -277,11 +278,11 @@ impl Walk<'_> {
 }
 
 impl Kinship {
-    /// Finds out whose each object is. `heap` has the same objects as they were in the plan run.
-    pub(crate) fn find(layout: Layout<'_>, heap: &Heap<'_>, origins: Vec<Origin>, makers: Makers) -> Self {
+    /// Finds out whose each object is. `bytes` are what the blocks of the plan run held.
+    pub(crate) fn find(layout: Layout<'_>, bytes: &[u8], origins: Vec<Origin>, makers: Makers) -> Self {
         let Layout { placements, roots, statics, .. } = layout;
         let (owners, parents) = (vec![None; placements.len()], vec![NONE; placements.len()]);
-        let mut walk = Walk { layout, index: Index::new(placements), heap, owners, parents };
+        let mut walk = Walk { layout, index: Index::new(placements), bytes, owners, parents };
         let mut values = BTreeMap::new();
         for (root, number) in roots.iter().zip(0..) {
             let value = layout.value(&walk.index, root);
@@ -452,7 +453,6 @@ enum Beginning<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::Block;
     use std::collections::BTreeSet;
 
     const START: u64 = 0x5500_0000_1000;
@@ -466,7 +466,6 @@ mod tests {
         placements: Vec<Placement>,
         roots: Vec<Root>,
         statics: Vec<(String, Range<u64>)>,
-        blocks: Vec<Block>,
         /// What the blocks hold, one behind the other, padded to eight bytes.
         bytes: Vec<u8>,
         offsets: Vec<usize>,
@@ -480,11 +479,15 @@ mod tests {
             for (block, size) in sizes.iter().enumerate() {
                 let offset = (model.data.len() as u64).next_multiple_of(align);
                 let offset_at_home = offset + PAGE as u64;
-                let placement =
-                    Placement { offset: offset_at_home, reserved: *size, block: block as u32, ..Placement::default() };
-                model.placements.push(placement);
+                model.placements.push(Placement {
+                    offset: offset_at_home,
+                    reserved: *size,
+                    was: address,
+                    contents: model.bytes.len() as u64,
+                    block: block as u32,
+                    ..Placement::default()
+                });
                 model.data.resize((offset + size) as usize, 0);
-                model.blocks.push(Block { address, size: *size, align: 8, thread: 0, index: block as u64, held: true });
                 model.offsets.push(model.bytes.len());
                 model.bytes.resize(model.bytes.len() + size.next_multiple_of(8) as usize, 0);
                 address += size.next_multiple_of(16) + 64;
@@ -507,7 +510,7 @@ mod tests {
 
         /// Lets one object refer to another one, by an address that is made from its own.
         fn refer(self, from: usize, within: u64, to: usize, address: impl Fn(u64) -> u64) -> Self {
-            let (word, earlier) = (address(START + self.start(to)), address(self.blocks[to].address));
+            let (word, earlier) = (address(START + self.start(to)), address(self.placements[to].was));
             self.words(from, within, word, earlier)
         }
 
@@ -546,7 +549,7 @@ mod tests {
 
         fn kinship(&self) -> Kinship {
             let origins = self.roots.iter().map(|root| Origin::Root(root.name.clone())).collect();
-            Kinship::find(self.layout(), &Heap::new(&self.blocks, &self.bytes).unwrap(), origins, Makers::default())
+            Kinship::find(self.layout(), &self.bytes, origins, Makers::default())
         }
 
         /// The way to an offset in the image data.

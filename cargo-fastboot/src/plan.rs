@@ -5,7 +5,7 @@
 //! had at the end. Those that are reached only through deferred fields come last, from a page of their own on: the cold
 //! region. The plan says, for each allocation of each thread: what it asked for, and where it belongs.
 
-use crate::capture::{Block, Capture};
+use crate::capture::{Block, Capture, contents};
 use crate::mark::Marked;
 use anyhow::{Result, ensure};
 use fastboot_rt::capture::{PLAN_ENTRY_LEN, PLAN_PAGE_LEN, PLAN_PLACEMENT_LEN, PLAN_THREAD_LEN, PlanHeader};
@@ -18,7 +18,7 @@ use std::path::Path;
 pub(crate) type Allocation = (u64, u64);
 
 /// The allocation with this index on the thread with this number; `threads` are the keys of the threads.
-fn allocation(threads: &[u64], thread: u64, index: u64) -> Option<Allocation> {
+fn allocation(threads: &[u64], thread: u32, index: u64) -> Option<Allocation> {
     Some((*threads.get(usize::try_from(thread).ok()?)?, index))
 }
 
@@ -56,13 +56,24 @@ pub(crate) struct Placement {
     pub(crate) offset: u64,
     /// Its size in bytes.
     pub(crate) reserved: u64,
-    /// Which allocation of which thread it is.
-    pub(crate) thread: u64,
+    /// Which allocation of its thread it is.
     pub(crate) index: u64,
+    /// Where it was in the plan run.
+    pub(crate) was: u64,
+    /// Where in the blocks' bytes what it held begins, as [`Block::contents`].
+    pub(crate) contents: u64,
+    pub(crate) thread: u32,
     /// Number of the seed that it was first reached from.
     pub(crate) seed: u32,
     /// Number of its block in the capture of the plan run.
     pub(crate) block: u32,
+}
+
+impl Placement {
+    /// What it held in the plan run, `bytes` being those of all blocks; nothing if that led nowhere.
+    pub(crate) fn held<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        contents(self.contents, self.reserved, bytes)
+    }
 }
 
 impl Plan {
@@ -74,13 +85,13 @@ impl Plan {
         let mut bytes = [0; 2];
         for (order, bytes) in [hot, cold].into_iter().zip(&mut bytes) {
             for (number, block) in order.iter().map(|number| (*number, &blocks[*number as usize])) {
-                if block.thread >= threads.len() as u64 {
+                if block.thread as usize >= threads.len() {
                     continue;
                 }
-                let offset = at.next_multiple_of(block.align.max(1));
+                let offset = at.next_multiple_of(u64::from(block.align.max(1)));
                 let seed = marked.seeds.get(number as usize).copied().flatten().unwrap_or(u32::MAX);
-                let Block { size: reserved, thread, index, .. } = *block;
-                placements.push(Placement { offset, reserved, thread, index, seed, block: number });
+                let Block { address: was, size: reserved, index, contents, thread, .. } = *block;
+                placements.push(Placement { offset, reserved, index, was, contents, thread, seed, block: number });
                 *bytes += block.size;
                 at = offset + block.size;
             }
@@ -169,8 +180,8 @@ mod random;
 mod tests {
     use super::*;
 
-    fn block(size: u64, align: u64, thread: u64, index: u64) -> Block {
-        Block { address: 0, size, align, thread, index, held: true }
+    fn block(size: u64, align: u32, thread: u32, index: u64) -> Block {
+        Block { address: 0, size, index, contents: 0, align, thread }
     }
 
     #[test]
@@ -212,7 +223,7 @@ mod tests {
 
     #[test]
     fn blocks_of_unknown_threads_have_no_place() {
-        let blocks = [block(8, 8, u64::from(u32::MAX), 0), block(8, 8, 0, 7)];
+        let blocks = [block(8, 8, u32::MAX, 0), block(8, 8, 0, 7)];
         let plan = Plan::new(&blocks, &Marked { order: vec![0, 1], hot: 2, seeds: Vec::new() }, vec![93]);
         assert_eq!(plan.len(), 1);
         assert_eq!(plan.allocation(&plan.placements[0]), Some((93, 7)));

@@ -67,13 +67,14 @@ impl Case {
     fn new(random: &mut Random) -> Self {
         // Some heaps lie across an address whose top bytes change.
         let mut address = [0x5530_0000_0030, 0x55ff_ffff_fc00, 0x2_0000_0000][random.below(3) as usize];
-        let mut blocks = Vec::new();
+        let (mut blocks, mut contents) = (Vec::new(), 0);
         for index in 0..1 + random.below(24) {
             let align = 1 << [random.below(4), random.below(9)][random.below(2) as usize];
             let size = [random.below(4), random.below(40), random.below(300)][random.below(3) as usize];
             // In the scratch heap, headers keep blocks further apart than that.
             address = (address + 8 + random.below(60)).next_multiple_of(align);
-            blocks.push(Block { address, size, align, thread: random.below(4), index, held: true });
+            blocks.push(Block { address, size, index, contents, align: align as u32, thread: random.below(4) as u32 });
+            contents += size.next_multiple_of(8);
             address += size.max(align);
         }
         let (mut contents, mut references) = (Vec::new(), Vec::new());
@@ -90,7 +91,7 @@ impl Case {
     /// The block that an address means, looked for in the slowest way.
     fn target(&self, address: u64) -> Option<usize> {
         // Tags may lead beyond the end of a block whose alignment is larger than its size.
-        let last = |block: &Block| block.address + block.size.max(block.align - 1);
+        let last = |block: &Block| block.address + block.size.max(u64::from(block.align) - 1);
         let find = |address| self.blocks.iter().position(|block| (block.address..=last(block)).contains(&address));
         find(address).or_else(|| find(address & !7))
     }
@@ -154,8 +155,11 @@ impl Case {
             assert_eq!(&&self.blocks[placement.block as usize], block);
             assert_eq!(Some(placement.seed), marked.seeds[placement.block as usize]);
             assert_eq!(placement.reserved, block.size);
-            assert!(placement.offset >= end && placement.offset < end + block.align, "{placement:?} behind {end}");
-            assert!(placement.offset.is_multiple_of(block.align));
+            assert!(
+                placement.offset >= end && placement.offset < end + u64::from(block.align),
+                "{placement:?} behind {end}"
+            );
+            assert!(placement.offset.is_multiple_of(block.align.into()));
             end = placement.offset + placement.reserved;
         }
         assert!(plan.end >= end && plan.end < end + PAGE as u64 && plan.end.is_multiple_of(PAGE as u64));
