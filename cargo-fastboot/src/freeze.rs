@@ -12,7 +12,7 @@ mod judge;
 use crate::binary::Binary;
 use crate::capture::{Capture, Counts};
 use crate::carry::Statics;
-use crate::image::{Image, ImageData, Parts};
+use crate::image::{Image, ImageData, Pages, Parts};
 use crate::inputs::Inputs;
 use crate::makers::Makers;
 use crate::mark::{self, Heap, Seed};
@@ -207,13 +207,25 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
         }
     };
     let told = || format!("cannot freeze {}", path.display());
-    let mut proof = freezing.prove_and_relate(&mut frozen, second).with_context(told)?;
+    let (mut proof, pages) = freezing.examine(&mut frozen, second).with_context(told)?;
     frozen.statics.drop_those_that_reach_outside(&mut proof);
     let statics = &frozen.statics;
     let places = statics.places();
     let objects = frozen.objects(&places);
-    let way = |offset| way(objects.as_ref(), offset);
-    statics.check_references(&binary, &frozen.capture, &frozen.data, &proof, way)?;
+    let carried = statics.carried();
+    let facts = Facts {
+        counts: frozen.capture.counts,
+        pointers: pages.pointers,
+        carried: carried.iter().map(|range| range.length).sum(),
+        overflow: frozen.overflow().map_or(0, |range| range.end - range.start),
+        objects: objects.as_ref(),
+    };
+    let report = std::thread::scope(|scope| {
+        let report = scope.spawn(|| Report::new(facts));
+        let way = |offset| way(objects.as_ref(), offset);
+        statics.check_references(&binary, &frozen.capture, &frozen.data, &proof, way)?;
+        report.join().map_err(|_| anyhow!("the report could not be made"))
+    })?;
     freezing.judge(&frozen, &proof, objects.as_ref()).with_context(told)?;
     freezing.judge_inputs(&frozen.inputs)?;
     for name in statics.doubtful_dispatch_caches(&frozen.capture) {
@@ -232,25 +244,17 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
     for (name, decision) in statics.report() {
         shell.verbose(format_args!("static {name}: {decision}"));
     }
-    let carried = statics.carried();
-    let facts = Facts {
-        counts: frozen.capture.counts,
-        data: &frozen.data,
-        address: frozen.capture.data_address(),
-        carried: carried.iter().map(|range| range.length).sum(),
-        overflow: frozen.overflow().map_or(0, |range| range.end - range.start),
-        objects: objects.as_ref(),
-    };
     let in_image = |offsets: &[u64]| offsets.iter().map(|offset| offset + PAGE as u64).collect::<Vec<_>>();
     let relocatable = freezing.is_relocatable(&frozen, &proof, objects.as_ref());
     let image_pointers = relocatable.then(|| in_image(&proof.image_pointers));
     let parts = Parts {
+        digests: pages.digests,
         verbatim: frozen.planned.is_none(),
         static_pointers: &in_image(&proof.static_pointers),
         image_pointers: image_pointers.as_deref(),
         carried: &carried,
         decisions: &statics.report().collect::<Vec<_>>(),
-        report: &Report::new(facts),
+        report: &report,
     };
     let image = Image::build(&binary, &frozen.capture, frozen.data, parts)
         .with_context(|| format!("cannot make an image for {}", path.display()))?;
@@ -506,23 +510,27 @@ impl Freezing<'_> {
             && !self.options.keep_threads
     }
 
-    /// The proof, and meanwhile, if what they need is small, the kinship of the objects.
-    fn prove_and_relate(&self, frozen: &mut Frozen, second: Option<Capture>) -> Result<Proof> {
+    /// The proof, and what there is to say of the pages; meanwhile, if what it takes is small, the kinship of the objects.
+    fn examine(&self, frozen: &mut Frozen, second: Option<Capture>) -> Result<(Proof, Pages)> {
         let first = frozen.planned.as_mut().and_then(|planned| planned.first.take());
         let is_small = first.as_ref().is_some_and(|first| first.is_small);
         let relate = || {
             let both = first.zip(frozen.planned.as_ref());
             both.map(|(first, planned)| first.relate(self.binary, frozen, &planned.plan)).transpose()
         };
-        let (kinship, proof) = if is_small {
+        let prove = || {
+            let proof = self.prove(frozen, second)?;
+            anyhow::Ok((proof, Pages::of(&frozen.data, frozen.capture.data_address())))
+        };
+        let (kinship, (proof, pages)) = if is_small {
             std::thread::scope(|scope| {
                 let kinship = scope.spawn(relate);
-                let proof = self.prove(frozen, second);
+                let proved = prove();
                 let kinship = kinship.join().map_err(|_| anyhow!("the captures could not be looked at"))?;
-                anyhow::Ok((kinship?, proof?))
+                anyhow::Ok((kinship?, proved?))
             })?
         } else {
-            (relate()?, self.prove(frozen, second)?)
+            (relate()?, prove()?)
         };
         frozen.kinship = kinship;
         if self.binary.pie
@@ -536,7 +544,7 @@ impl Freezing<'_> {
                 way(frozen.objects(&frozen.statics.places()).as_ref(), unclear.offset)
             );
         }
-        Ok(proof)
+        Ok((proof, pages))
     }
 
     /// Run 3, unless it was made already, and the comparison.

@@ -56,9 +56,33 @@ impl DerefMut for ImageData {
     }
 }
 
+/// What there is to say of image data, page by page.
+#[derive(Debug)]
+pub(crate) struct Pages {
+    /// The digest of each.
+    pub(crate) digests: Vec<u8>,
+    /// How many aligned words hold an address in the image data.
+    pub(crate) pointers: u64,
+}
+
+impl Pages {
+    /// Goes through image data, which lies at `address`.
+    pub(crate) fn of(data: &[u8], address: u64) -> Self {
+        let mut pages = Self { digests: Vec::with_capacity(data.len().div_ceil(PAGE) * 8), pointers: 0 };
+        let inside = |word: &&[u8; 8]| u64::from_le_bytes(**word).wrapping_sub(address) < data.len() as u64;
+        for page in data.chunks(PAGE) {
+            pages.digests.extend(format::digest(page).to_le_bytes());
+            pages.pointers += page.as_chunks().0.iter().filter(inside).count() as u64;
+        }
+        pages
+    }
+}
+
 /// What an image is made of, besides the capture and the image data.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Parts<'a> {
+    /// The digests of its pages.
+    pub(crate) digests: Vec<u8>,
     /// Whether it holds dead objects too.
     pub(crate) verbatim: bool,
     /// Offsets in the image of the words that move with the executable, from the proof.
@@ -117,7 +141,7 @@ impl Image {
                 (TableKind::StaticPointers, relocations(parts.static_pointers)),
                 strings,
                 (TableKind::CarryReport, decisions),
-                write::page_digests(&data),
+                (TableKind::PageDigests, parts.digests),
                 (TableKind::Report, serde_json::to_vec(parts.report)?),
                 (TableKind::ImagePointers, relocations(parts.image_pointers.unwrap_or_default())),
             ],
@@ -309,5 +333,22 @@ impl Image {
             .and_then(|(name, next)| Some((name, format::string_at(strings, next)?.0)));
         let Some((name, type_name)) = found else { bail!("image damaged: root {index} has no name") };
         Ok((root, name, type_name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_digested_and_their_pointers_counted() {
+        let words = [0x5500_0000_1000, 0x5500_0000_1001, 0x5500_0000_1028, 0, 0x5500_0000_0fff];
+        let mut data: Vec<u8> = words.into_iter().flat_map(u64::to_le_bytes).collect();
+        assert_eq!(Pages::of(&data, 0x5500_0000_1000).pointers, 2);
+        data.resize(PAGE + 17, 0);
+        data[PAGE..PAGE + 8].copy_from_slice(&0x5500_0000_2010_u64.to_le_bytes());
+        let Pages { digests, pointers } = Pages::of(&data, 0x5500_0000_1000);
+        assert_eq!((TableKind::PageDigests, digests), write::page_digests(&data));
+        assert_eq!(pointers, 4);
     }
 }

@@ -161,7 +161,10 @@ impl<'a> Layout<'a> {
 
     /// The object that an address means, its inside or its end, and how far into it that is.
     fn target(&self, index: &Index, word: u64) -> Option<(Number, u64)> {
-        let offset = (word & ADDRESS).checked_sub(self.address)?;
+        let offset = (word & ADDRESS).wrapping_sub(self.address);
+        if offset > self.data.len() as u64 {
+            return None;
+        }
         let object = index.last_before(offset)?;
         let within = offset - self.range(object).start;
         (within <= self.placements[object as usize].reserved).then_some((object, within))

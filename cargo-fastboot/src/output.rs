@@ -1,8 +1,10 @@
 //! Output: files are replaced whole or not at all.
 
 use anyhow::{Context, Result, bail};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::fs::File;
 use std::path::Path;
+use tempfile::TempPath;
 
 /// Has `write` write a temporary file in the folder of `path`, then renames it to `path`. Mode bits are those of
 /// `mode_of`, else of what stood at `path`. On an error nothing is left behind and nothing is changed.
@@ -35,8 +37,17 @@ pub(crate) fn replace_finished(
     temporary.as_file().set_permissions(mode).with_context(told)?;
     let temporary = temporary.into_temp_path();
     finish(&temporary).with_context(told)?;
-    temporary.persist(path).map_err(|error| error.error).with_context(told)?;
-    Ok(())
+    put(temporary, path).with_context(told)
+}
+
+/// Puts a file in place of another one, or of none. They are exchanged, and the old one is removed: when a file is renamed over
+/// another, ext4 first writes it to the disk, which takes longer than most freezes.
+fn put(temporary: TempPath, path: &Path) -> std::io::Result<()> {
+    match renameat_with(CWD, &*temporary, CWD, path, RenameFlags::EXCHANGE) {
+        Ok(()) => temporary.close(),
+        // There is none, or the file system cannot do that.
+        Err(_) => temporary.persist(path).map_err(|error| error.error),
+    }
 }
 
 /// Makes `path` the same file as `original`, by a hard link, which takes no time and no space. Where the file system has
