@@ -12,6 +12,7 @@ use object::read::elf::{FileHeader as _, ProgramHeader as _, SectionHeader as _}
 use sha2::{Digest, Sha256};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// Name of the ELF section.
 pub(crate) const SECTION: &str = "fastboot";
@@ -28,8 +29,18 @@ pub(crate) struct Binary {
     pub(crate) section: Section,
     /// Where an image is appended, if one is.
     pub(crate) footer: Option<Footer>,
-    /// SHA-256 of every loaded byte except what embedding and `strip` change.
-    pub(crate) identity: [u8; 32],
+    /// What its identity is made of, and that identity once somebody asked for it.
+    identified: Vec<Identified>,
+    identity: OnceLock<[u8; 32]>,
+}
+
+/// A segment, as far as it is part of the identity.
+#[derive(Debug)]
+struct Identified {
+    /// Its address, its size in memory and in the file, its permissions.
+    fields: [u64; 4],
+    /// Where in the file its bytes are.
+    ranges: Vec<Range<usize>>,
 }
 
 /// The `fastboot` section, and its segment if it has one of its own.
@@ -158,7 +169,7 @@ impl<'a> Elf<'a> {
     /// Every loaded byte outside of the section. What embedding and `strip` change is left out: the ELF header, the
     /// program header table (but not what it says of the other segments), symbols of the section, the build-id, the section
     /// itself, and the copy of its beginning.
-    fn identity(&self, bytes: &[u8], section: &Section) -> Result<[u8; 32]> {
+    fn identified(&self, bytes: &[u8], section: &Section) -> Result<Vec<Identified>> {
         let mut left_out = vec![0..size_of::<FileHeader64<LE>>(), self.program_header_range(), section.file_range()];
         left_out.extend(self.header_copy(bytes.len())?);
         if let Some((_, note)) = self.section_named(".note.gnu.build-id") {
@@ -166,28 +177,28 @@ impl<'a> Elf<'a> {
             left_out.push(start..start.saturating_add(note.sh_size(LE) as usize));
         }
         left_out.extend(self.symbols_of(section.index, bytes, elf::SHT_DYNSYM)?.map(|(_, range)| range));
-        let mut hash = Sha256::new();
+        let mut identified = Vec::new();
         for (index, segment) in self.segments.iter().enumerate() {
             if segment.p_type(LE) != elf::PT_LOAD || Some(index) == section.segment {
                 continue;
             }
             let (offset, length) = (segment.p_offset(LE), segment.p_filesz(LE));
-            for field in [segment.p_vaddr(LE), segment.p_memsz(LE), length, u64::from(segment.p_flags(LE).0)] {
-                hash.update(field.to_le_bytes());
-            }
+            let fields = [segment.p_vaddr(LE), segment.p_memsz(LE), length, u64::from(segment.p_flags(LE).0)];
             let end = offset.checked_add(length).filter(|end| *end <= bytes.len() as u64);
             let Some(end) = end else { bail!("truncated: a segment ends behind the end of the file") };
             let mut at = offset as usize;
             let end = end as usize;
             let mut holes: Vec<_> = left_out.iter().filter(|hole| hole.end > at && hole.start < end).collect();
             holes.sort_by_key(|hole| hole.start);
+            let mut ranges = Vec::new();
             for hole in holes {
-                hash.update(&bytes[at..hole.start.max(at)]);
+                ranges.push(at..hole.start.max(at));
                 at = hole.end.clamp(at, end);
             }
-            hash.update(&bytes[at..end]);
+            ranges.push(at..end);
+            identified.push(Identified { fields, ranges });
         }
-        Ok(hash.finalize().into())
+        Ok(identified)
     }
 
     /// The symbols that a table of the given type has for one section: their values, and where in the file they are.
@@ -238,12 +249,35 @@ impl Binary {
         }
         let pie = elf.header.e_type.get(LE) == elf::ET_DYN;
         let dynamic = elf.segments.iter().any(|segment| segment.p_type(LE) == elf::PT_INTERP);
-        let identity = elf.identity(&bytes, &section)?;
+        let identified = elf.identified(&bytes, &section)?;
         let footer = match bytes.last_chunk::<FOOTER_LEN>() {
             Some(last) => Footer::decode(last, bytes.len() as u64)?,
             None => None,
         };
-        Ok(Self { path: path.to_owned(), pie, dynamic, section, footer, identity, bytes })
+        let path = path.to_owned();
+        Ok(Self { path, pie, dynamic, section, footer, identified, identity: OnceLock::new(), bytes })
+    }
+
+    /// SHA-256 of every loaded byte except what embedding and `strip` change. The first one who asks waits for it.
+    pub(crate) fn identity(&self) -> [u8; 32] {
+        *self.identity.get_or_init(|| {
+            let mut hash = Sha256::new();
+            for Identified { fields, ranges } in &self.identified {
+                hash.update(fields.map(u64::to_le_bytes).as_flattened());
+                for range in ranges {
+                    // `parse` found it to lie in the file, of which only what lies behind it is ever cut off.
+                    hash.update(&self.bytes[range.clone()]);
+                }
+            }
+            hash.finalize().into()
+        })
+    }
+
+    /// A number that other binaries do not have: of its stamp, else of its identity.
+    pub(crate) fn seed(&self) -> u64 {
+        let stamp = Header::stamped_identity(self.section_bytes()).filter(|stamp| *stamp != [0; 32]);
+        let [first, ..] = *stamp.unwrap_or_else(|| self.identity()).as_chunks().0 else { return 0 };
+        u64::from_le_bytes(first)
     }
 
     /// Whether the section was given other contents than the linker's: an image, or the tables of a cold binary.
@@ -281,8 +315,9 @@ impl Binary {
 
     /// Writes its identity into the section's header, so that the running program knows itself without hashing anything.
     pub(crate) fn stamp(&mut self) {
+        let identity = self.identity();
         let at = self.section.file_range().start + IDENTITY_OFFSET;
-        self.bytes[at..at + self.identity.len()].copy_from_slice(&self.identity);
+        self.bytes[at..at + identity.len()].copy_from_slice(&identity);
     }
 
     /// Writes into the section's header whether an image is appended to the file, unless it is the header of an image: if
@@ -307,7 +342,7 @@ impl Binary {
 
     /// Makes the executable one that an image will be appended to.
     pub(crate) fn expect_footer(&mut self) -> Result<()> {
-        if self.is_embedded() && Header::stamped_identity(self.section_bytes()) != Some(self.identity) {
+        if self.is_embedded() && Header::stamped_identity(self.section_bytes()) != Some(self.identity()) {
             bail!(
                 "its `{SECTION}` section holds the image of another binary, which a start would find first; append to the \
                  cold binary instead"

@@ -135,37 +135,30 @@ impl Statics {
         self.ranges.retain(|(index, ..)| !outside.contains_key(index));
     }
 
-    /// Requires that every static the image points at is as it was loaded, or is carried.
-    ///
-    /// A cache of what the CPU can do is right as it was loaded, too: it is filled anew.
-    ///
-    /// In a position-independent binary the proof says which words are static pointers. In others a word may be a number
-    /// that looks like one.
-    ///
-    /// `way` tells the way to an offset in the image data.
-    pub(crate) fn check_references(
-        &self,
-        binary: &Binary,
-        capture: &Capture,
-        data: &[u8],
-        proof: &Proof,
-        way: impl Fn(u64) -> String,
-    ) -> Result<()> {
+    /// Statics that changed and are not carried. Not among them: a cache of what the CPU can do, which is right as it was
+    /// loaded, too, because it is filled anew.
+    fn skipped(&self, capture: &Capture) -> Vec<&Static> {
         let asked_anew = |found: &Static| {
             let cache = matches!(&found.decision, Decision::Skip(reason)
                 if [statics::DISPATCH_CACHE, statics::CPU_CACHE].contains(&reason.as_ref()));
             cache && !capture.declares_roots(found.crate_name.as_deref())
         };
-        let skipped: Vec<&Static> = self
-            .found
+        self.found
             .iter()
             .filter(|found| matches!(found.decision, Decision::Skip(_)) && !asked_anew(found))
             .filter(|found| found.crate_name.as_deref().is_some_and(|name| name != "fastboot_rt"))
-            .collect();
+            .collect()
+    }
+
+    /// Which of those the image refers to.
+    ///
+    /// In a position-independent binary the proof says which words are static pointers. In others a word may be a number
+    /// that looks like one.
+    pub(crate) fn references(&self, binary: &Binary, capture: &Capture, data: &[u8], proof: &Proof) -> Vec<Reference> {
         let base = capture.process.exe_base;
-        let ranges: Vec<Range<u64>> =
-            skipped.iter().map(|one| one.address + base..one.address + one.size + base).collect();
-        let references = if binary.pie {
+        let range = |one: &&Static| one.address + base..one.address + one.size + base;
+        let ranges: Vec<Range<u64>> = self.skipped(capture).iter().map(range).collect();
+        if binary.pie {
             let word = |offset: &u64| {
                 let bytes = data.get(*offset as usize..)?.first_chunk()?;
                 Some((*offset, u64::from_le_bytes(*bytes)))
@@ -173,12 +166,26 @@ impl Statics {
             references(&ranges, proof.static_pointers.iter().filter_map(word))
         } else {
             references(&ranges, words(data))
-        };
+        }
+    }
+
+    /// Requires that every static the image points at is as it was loaded, or is carried.
+    ///
+    /// `way` tells the way to an offset in the image data.
+    pub(crate) fn check(
+        &self,
+        references: Vec<Reference>,
+        binary: &Binary,
+        capture: &Capture,
+        way: impl Fn(u64) -> String,
+    ) -> Result<()> {
+        let skipped = self.skipped(capture);
         for Reference { index, offset, by_numbers } in references {
             let found = skipped[index];
             let Decision::Skip(reason) = &found.decision else { continue };
             // The root static itself: a root that holds a reference to another root.
-            let is_root = capture.roots.iter().any(|root| root.place.start == ranges[index].start);
+            let address = found.address + capture.process.exe_base;
+            let is_root = capture.roots.iter().any(|root| root.place.start == address);
             if is_root || by_numbers && !binary.pie {
                 continue;
             }

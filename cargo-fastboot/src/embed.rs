@@ -66,12 +66,12 @@ pub(crate) fn embed(from: &Path, image: &mut Image, place: Place, out: &Path) ->
 /// As [`embed`], into a binary that was read already; the mode bits are those of its file.
 pub(crate) fn embed_into(mut binary: Binary, image: &Image, place: Place, out: &Path) -> Result<()> {
     let from = &binary.path.clone();
-    if image.header().identity != binary.identity {
+    if image.header().identity != binary.identity() {
         bail!(
             "it is the image of another binary: it belongs to SHA-256 {}, but {} has {}; freeze this binary again",
             hex(&image.header().identity),
             from.display(),
-            hex(&binary.identity)
+            hex(&binary.identity())
         );
     }
     binary.remove_footer()?;

@@ -29,6 +29,7 @@ use crate::train::Arguments;
 use anyhow::{Context, Result, anyhow, bail};
 use fastboot_rt::capture::Leftover;
 use fastboot_rt::format::{HOME_ALIGN, PAGE};
+use fastboot_rt::statics::Reference;
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::ops::Range;
@@ -195,7 +196,7 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
             );
         }
     }
-    let (mut frozen, second) = match placed {
+    let (mut frozen, mut statics, second) = match placed {
         Some(placed) => placed,
         None => {
             let mut capture = freezing.first(Purpose::Verbatim, "verbatim")?;
@@ -203,29 +204,16 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
             let mut statics = Statics::find(&binary, &capture, &options.choices)?;
             statics.lay_out(capture.memory_len());
             let data = image_data(&mut capture, &statics)?;
-            (Frozen { capture, inputs, statics, data, planned: None, kinship: None }, None)
+            (Frozen { capture, inputs, data, planned: None, kinship: None }, statics, None)
         }
     };
     let told = || format!("cannot freeze {}", path.display());
-    let (mut proof, pages) = freezing.examine(&mut frozen, second).with_context(told)?;
-    frozen.statics.drop_those_that_reach_outside(&mut proof);
-    let statics = &frozen.statics;
+    let Examined { proof, references, pages } =
+        freezing.examine(&mut frozen, &mut statics, second).with_context(told)?;
     let places = statics.places();
     let objects = frozen.objects(&places);
-    let carried = statics.carried();
-    let facts = Facts {
-        counts: frozen.capture.counts,
-        pointers: pages.pointers,
-        carried: carried.iter().map(|range| range.length).sum(),
-        overflow: frozen.overflow().map_or(0, |range| range.end - range.start),
-        objects: objects.as_ref(),
-    };
-    let report = std::thread::scope(|scope| {
-        let report = scope.spawn(|| Report::new(facts));
-        let way = |offset| way(objects.as_ref(), offset);
-        statics.check_references(&binary, &frozen.capture, &frozen.data, &proof, way)?;
-        report.join().map_err(|_| anyhow!("the report could not be made"))
-    })?;
+    let way = |offset| way(objects.as_ref(), offset);
+    statics.check(references, &binary, &frozen.capture, way)?;
     freezing.judge(&frozen, &proof, objects.as_ref()).with_context(told)?;
     freezing.judge_inputs(&frozen.inputs)?;
     for name in statics.doubtful_dispatch_caches(&frozen.capture) {
@@ -244,6 +232,14 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
     for (name, decision) in statics.report() {
         shell.verbose(format_args!("static {name}: {decision}"));
     }
+    let carried = statics.carried();
+    let facts = Facts {
+        counts: frozen.capture.counts,
+        pointers: pages.pointers,
+        carried: carried.iter().map(|range| range.length).sum(),
+        overflow: frozen.overflow().map_or(0, |range| range.end - range.start),
+        objects: objects.as_ref(),
+    };
     let in_image = |offsets: &[u64]| offsets.iter().map(|offset| offset + PAGE as u64).collect::<Vec<_>>();
     let relocatable = freezing.is_relocatable(&frozen, &proof, objects.as_ref());
     let image_pointers = relocatable.then(|| in_image(&proof.image_pointers));
@@ -254,7 +250,7 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
         image_pointers: image_pointers.as_deref(),
         carried: &carried,
         decisions: &statics.report().collect::<Vec<_>>(),
-        report: &report,
+        report: &Report::new(facts),
     };
     let image = Image::build(&binary, &frozen.capture, frozen.data, parts)
         .with_context(|| format!("cannot make an image for {}", path.display()))?;
@@ -305,7 +301,6 @@ struct First {
 struct Frozen {
     capture: Capture,
     inputs: Inputs,
-    statics: Statics,
     data: ImageData,
     /// `None` for a verbatim freeze.
     planned: Option<Planned>,
@@ -313,14 +308,28 @@ struct Frozen {
     kinship: Option<Kinship>,
 }
 
-/// Image data that came of a plan, and run 3, if it was made already.
-type Placed = (Frozen, Option<Capture>);
+/// Image data that came of a plan, the statics that changed, and run 3, if it was made already.
+type Placed = (Frozen, Statics, Option<Capture>);
+
+/// What is found out about image data.
+struct Examined {
+    proof: Proof,
+    /// To statics that are not carried.
+    references: Vec<Reference>,
+    pages: Pages,
+}
 
 impl First {
     /// Finds out whose each object of some image data is.
-    fn relate(mut self, binary: &Binary, frozen: &Frozen, plan: &Plan) -> Result<Kinship> {
+    fn relate(
+        mut self,
+        binary: &Binary,
+        frozen: &Frozen,
+        plan: &Plan,
+        statics: &[(String, Range<u64>)],
+    ) -> Result<Kinship> {
         let bytes = self.bytes.map_or_else(|| self.capture.take_blocks(), Ok)?;
-        let (placements, roots, statics) = (&plan.placements, &frozen.capture.roots, &frozen.statics.places());
+        let (placements, roots) = (&plan.placements, &frozen.capture.roots);
         let layout = Layout { data: &frozen.data, address: frozen.capture.data_address(), placements, roots, statics };
         Ok(Kinship::find(layout, &bytes, self.origins, Makers::find(binary, &self.capture)?))
     }
@@ -381,7 +390,11 @@ impl Freezing<'_> {
 
     /// The first run, the one that finds out what there is.
     fn first(&self, purpose: Purpose<'_>, name: &str) -> Result<Capture> {
-        let capture = self.run(purpose, None, name)?;
+        let capture = std::thread::scope(|scope| {
+            // It takes a while, and is needed at the end.
+            scope.spawn(|| self.binary.identity());
+            self.run(purpose, None, name)
+        })?;
         if capture.roots.is_empty() && capture.process.warmed == 0 {
             bail!(
                 "{} has no roots: declare a static with `fastboot_rt::frozen! {{ .. }}` in the program or in a \
@@ -438,7 +451,7 @@ impl Freezing<'_> {
                 .verbose(format_args!("{references} words of the image data refer to what was not planned to live on"));
             return Ok(None);
         }
-        Ok(Some((Frozen { capture, inputs, statics, data, planned: Some(planned), kinship: None }, second)))
+        Ok(Some((Frozen { capture, inputs, data, planned: Some(planned), kinship: None }, statics, second)))
     }
 
     /// What the first run left, and where it shall be.
@@ -510,51 +523,57 @@ impl Freezing<'_> {
             && !self.options.keep_threads
     }
 
-    /// The proof, and what there is to say of the pages; meanwhile, if what it takes is small, the kinship of the objects.
-    fn examine(&self, frozen: &mut Frozen, second: Option<Capture>) -> Result<(Proof, Pages)> {
+    /// Finds out about image data, and meanwhile, if what it takes is small, whose its objects are. Statics that reach outside
+    /// are not carried any more.
+    fn examine(&self, frozen: &mut Frozen, statics: &mut Statics, second: Option<Capture>) -> Result<Examined> {
         let first = frozen.planned.as_mut().and_then(|planned| planned.first.take());
         let is_small = first.as_ref().is_some_and(|first| first.is_small);
+        let places = statics.places();
+        let frozen_now = &*frozen;
         let relate = || {
-            let both = first.zip(frozen.planned.as_ref());
-            both.map(|(first, planned)| first.relate(self.binary, frozen, &planned.plan)).transpose()
+            let both = first.zip(frozen_now.planned.as_ref());
+            both.map(|(first, planned)| first.relate(self.binary, frozen_now, &planned.plan, &places)).transpose()
         };
-        let prove = || {
-            let proof = self.prove(frozen, second)?;
-            anyhow::Ok((proof, Pages::of(&frozen.data, frozen.capture.data_address())))
+        let examine = || {
+            let Frozen { capture, data, .. } = frozen_now;
+            let mut proof = self.prove(frozen_now, statics, second)?;
+            statics.drop_those_that_reach_outside(&mut proof);
+            let references = statics.references(self.binary, capture, data, &proof);
+            anyhow::Ok(Examined { proof, references, pages: Pages::of(data, capture.data_address()) })
         };
-        let (kinship, (proof, pages)) = if is_small {
+        let (kinship, examined) = if is_small {
             std::thread::scope(|scope| {
                 let kinship = scope.spawn(relate);
-                let proved = prove();
+                let examined = examine();
                 let kinship = kinship.join().map_err(|_| anyhow!("the captures could not be looked at"))?;
-                anyhow::Ok((kinship?, proved?))
+                anyhow::Ok((kinship?, examined?))
             })?
         } else {
-            (relate()?, prove()?)
+            (relate()?, examine()?)
         };
         frozen.kinship = kinship;
         if self.binary.pie
-            && let Some(unclear) = proof.unclear_in(Region::Executable)
+            && let Some(unclear) = examined.proof.unclear_in(Region::Executable)
         {
             bail!(
                 "a word of the image (in {}) held an address of the executable in one freeze run and something else in \
                  {MOST_PROOFS} others, so static pointers cannot be told from data. \
                  Look for randomness in the roots' expressions (a randomly seeded map that holds `&'static` \
                  references or functions), or build without --pie",
-                way(frozen.objects(&frozen.statics.places()).as_ref(), unclear.offset)
+                way(frozen.objects(&statics.places()).as_ref(), unclear.offset)
             );
         }
-        Ok((proof, pages))
+        Ok(examined)
     }
 
     /// Run 3, unless it was made already, and the comparison.
-    fn prove(&self, frozen: &Frozen, second: Option<Capture>) -> Result<Proof> {
+    fn prove(&self, frozen: &Frozen, statics: &Statics, second: Option<Capture>) -> Result<Proof> {
         let purpose = match &frozen.planned {
             Some(planned) => Purpose::Place(&planned.path),
             None => Purpose::Verbatim,
         };
         let second = second.map_or_else(|| self.run(purpose, Some(&frozen.capture), PROVE), Ok)?;
-        let mut proof = self.compare(frozen, second)?;
+        let mut proof = self.compare(frozen, statics, second)?;
         for attempt in 1..MOST_PROOFS {
             if !(self.binary.pie && proof.unclear_in(Region::Executable).is_some()) {
                 break;
@@ -562,7 +581,7 @@ impl Freezing<'_> {
             let words = proof.unclear.len();
             self.shell.verbose(format_args!("{words} words that may be addresses are unclear: proving again"));
             let another = self.run(purpose, Some(&frozen.capture), &format!("{PROVE}-{attempt}"))?;
-            proof.settle(&self.compare(frozen, another)?);
+            proof.settle(&self.compare(frozen, statics, another)?);
         }
         self.shell.verbose(format_args!(
             "{} pointers into the image, {} into the executable, {} dead words, {} words that differ from run to run",
@@ -574,8 +593,8 @@ impl Freezing<'_> {
         Ok(proof)
     }
 
-    fn compare(&self, frozen: &Frozen, mut second: Capture) -> Result<Proof> {
-        let data = image_data(&mut second, &frozen.statics)?;
+    fn compare(&self, frozen: &Frozen, statics: &Statics, mut second: Capture) -> Result<Proof> {
+        let data = image_data(&mut second, statics)?;
         // Handles of threads that ended are garbage at most.
         let running = frozen.capture.left_behind.iter().any(|(_, kind, _)| *kind == Leftover::Thread);
         let threads =
@@ -584,7 +603,7 @@ impl Freezing<'_> {
         let known = Known {
             handles: &handles,
             c_blocks: &frozen.capture.c_blocks,
-            thread_locals: &frozen.statics.own_thread_locals(&frozen.capture),
+            thread_locals: &statics.own_thread_locals(&frozen.capture),
         };
         prove::compare(
             Run::new(&frozen.capture, &frozen.data, &known, 0),

@@ -128,7 +128,7 @@ impl Image {
             exe_base: capture.process.exe_base,
             cpu: capture.process.cpu,
             root_count: u32::try_from(capture.roots.len())?,
-            identity: binary.identity,
+            identity: binary.identity(),
             data_length: data.len() as u64,
             ..Header::default()
         };
@@ -151,7 +151,7 @@ impl Image {
 
     /// What a cold binary has in place of an image: the statics that a freeze on the user's machine has to know.
     pub(crate) fn cold(binary: &Binary, statics: &[Static]) -> Result<Self> {
-        let header = Header { flags: FLAG_COLD, home: DEFAULT_HOME, identity: binary.identity, ..Header::default() };
+        let header = Header { flags: FLAG_COLD, home: DEFAULT_HOME, identity: binary.identity(), ..Header::default() };
         let table = statics.iter().flat_map(Static::encode).collect();
         Self::assemble(&Layout::new(header, [(TableKind::Statics, table)]), ImageData::new(0)?)
     }

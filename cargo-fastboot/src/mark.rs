@@ -251,6 +251,9 @@ impl<'a> Heap<'a> {
                 }
                 Step::To(child) => {
                     marked.meet(child, seed);
+                    if self.blocks[child as usize].contents == NOT_HELD {
+                        continue;
+                    }
                     (child, 0)
                 }
             };

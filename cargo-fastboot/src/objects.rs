@@ -16,7 +16,7 @@
 //! Images have millions of objects, so there is nothing here for each pointer, and only a few words for each object.
 
 use crate::buckets::Buckets;
-use crate::capture::Root;
+use crate::capture::{NOT_HELD, Root};
 use crate::makers::Makers;
 use crate::plan::Placement;
 use fastboot_rt::format::PAGE;
@@ -225,12 +225,14 @@ impl Walk<'_> {
     /// Follows everything from these objects on, broad first, so that ways are short. An object is gone through when it
     /// gets its owner, and once more when it turns out to be shared.
     fn follow(&mut self, first: impl IntoIterator<Item = Number>, owner: Owner) {
+        let placements = self.layout.placements;
+        let leads = |object: &Number| placements[*object as usize].contents != NOT_HELD;
         let mut queue: VecDeque<Number> = VecDeque::new();
         let mut met = Vec::new();
-        queue.extend(first.into_iter().filter(|object| self.meet(*object, NONE, owner)));
+        queue.extend(first.into_iter().filter(|object| self.meet(*object, NONE, owner)).filter(leads));
         while let Some(object) = queue.pop_front() {
             met.extend(self.children(object));
-            queue.extend(met.drain(..).filter(|child| self.meet(*child, object, owner)));
+            queue.extend(met.drain(..).filter(|child| self.meet(*child, object, owner)).filter(leads));
         }
     }
 

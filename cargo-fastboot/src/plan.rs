@@ -7,8 +7,11 @@
 
 use crate::capture::{Block, Capture, contents};
 use crate::mark::Marked;
+use crate::memory::Memory;
 use anyhow::{Result, ensure};
-use fastboot_rt::capture::{PLAN_ENTRY_LEN, PLAN_PAGE_LEN, PLAN_PLACEMENT_LEN, PLAN_THREAD_LEN, PlanHeader};
+use fastboot_rt::capture::{
+    PLAN_ENTRY_LEN, PLAN_HEADER_LEN, PLAN_PAGE_LEN, PLAN_PLACEMENT_LEN, PLAN_THREAD_LEN, PlanHeader,
+};
 use fastboot_rt::format::PAGE;
 use std::collections::HashSet;
 use std::io::Write;
@@ -131,45 +134,47 @@ impl Plan {
             placements: self.placements.len() as u64,
             end: self.end,
         };
-        let mut numbers: Vec<Vec<u32>> =
-            capture.threads.iter().map(|thread| vec![0; thread.fingerprints.len()]).collect();
-        for (number, placement) in self.placements.iter().enumerate() {
-            let thread = numbers.get_mut(placement.thread as usize);
-            if let Some(slot) = thread.and_then(|numbers| numbers.get_mut(placement.index as usize)) {
-                *slot = number as u32 + 1;
+        let parts = [
+            PLAN_HEADER_LEN,
+            capture.threads.len() * PLAN_THREAD_LEN,
+            entries as usize * PLAN_ENTRY_LEN,
+            self.placements.len() * PLAN_PLACEMENT_LEN,
+            (self.end as usize / PAGE + 1) * PLAN_PAGE_LEN,
+        ];
+        let mut memory = Memory::new(parts.iter().sum::<usize>() as u64)?;
+        let mut rest = &mut memory[..];
+        let [head, threads, entries, placements, pages] = parts.map(|length| {
+            let (part, others) = std::mem::take(&mut rest).split_at_mut(length);
+            rest = others;
+            part
+        });
+        head.copy_from_slice(&header.encode());
+
+        let entries = entries.as_chunks_mut::<PLAN_ENTRY_LEN>().0;
+        let (mut first, mut firsts) = (0, Vec::with_capacity(capture.threads.len()));
+        for (thread, to) in capture.threads.iter().zip(threads.as_chunks_mut::<PLAN_THREAD_LEN>().0) {
+            let count = thread.fingerprints.len();
+            to.copy_from_slice([thread.key, first as u64, count as u64].map(u64::to_le_bytes).as_flattened());
+            for (fingerprint, to) in thread.fingerprints.iter().zip(&mut entries[first..]) {
+                to[..4].copy_from_slice(&fingerprint.to_le_bytes());
             }
-        }
-        let mut out = std::io::BufWriter::with_capacity(1 << 20, std::fs::File::create(path)?);
-        out.write_all(&header.encode())?;
-        let mut first = 0;
-        for thread in &capture.threads {
-            let count = thread.fingerprints.len() as u64;
-            let fields = [thread.key, first, count].map(u64::to_le_bytes);
-            debug_assert_eq!(fields.as_flattened().len(), PLAN_THREAD_LEN);
-            out.write_all(fields.as_flattened())?;
+            firsts.push(first..first + count);
             first += count;
         }
-        for (thread, numbers) in capture.threads.iter().zip(&numbers) {
-            for (fingerprint, number) in thread.fingerprints.iter().zip(numbers) {
-                let entry = [*fingerprint, *number].map(u32::to_le_bytes);
-                debug_assert_eq!(entry.as_flattened().len(), PLAN_ENTRY_LEN);
-                out.write_all(entry.as_flattened())?;
+        let mut pages = pages.as_chunks_mut::<PLAN_PAGE_LEN>().0.iter_mut().zip((0..).step_by(PAGE)).peekable();
+        let all = self.placements.iter().zip(placements.as_chunks_mut::<PLAN_PLACEMENT_LEN>().0).zip(0u32..);
+        for ((placement, to), number) in all {
+            to.copy_from_slice([placement.offset, placement.reserved].map(u64::to_le_bytes).as_flattened());
+            let own = firsts.get(placement.thread as usize).and_then(|own| entries.get_mut(own.clone()));
+            if let Some(entry) = own.and_then(|own| own.get_mut(placement.index as usize)) {
+                entry[4..].copy_from_slice(&(number + 1).to_le_bytes());
+            }
+            while let Some((page, _)) = pages.next_if(|(_, start)| *start <= placement.offset) {
+                page.copy_from_slice(&number.to_le_bytes());
             }
         }
-        for placement in &self.placements {
-            let fields = [placement.offset, placement.reserved].map(u64::to_le_bytes);
-            debug_assert_eq!(fields.as_flattened().len(), PLAN_PLACEMENT_LEN);
-            out.write_all(fields.as_flattened())?;
-        }
-        let (mut before, mut rest) = (0u32, self.placements.iter().peekable());
-        for page in 0..=self.end / PAGE as u64 {
-            while rest.next_if(|placement| placement.offset < page * PAGE as u64).is_some() {
-                before += 1;
-            }
-            debug_assert_eq!(size_of_val(&before), PLAN_PAGE_LEN);
-            out.write_all(&before.to_le_bytes())?;
-        }
-        Ok(out.flush()?)
+        pages.for_each(|(page, _)| page.copy_from_slice(&(self.placements.len() as u32).to_le_bytes()));
+        Ok(std::fs::File::create(path)?.write_all(&memory)?)
     }
 }
 

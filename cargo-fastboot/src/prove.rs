@@ -420,20 +420,19 @@ fn is_overwritten(a: u64, b: u64, slide: u64) -> bool {
     if would_change & changed == 0 || would_change & !changed == 0 {
         return false;
     }
-    let same = |byte: usize| changed >> (8 * byte) & 0x80 == 0;
-    let mut byte = 0;
-    while byte < WORD {
-        let end = (byte..WORD).find(|byte| same(*byte)).unwrap_or(WORD);
-        if end > byte {
-            let mask = u64::MAX >> (64 - 8 * (end - byte));
-            let part = |word: u64| (word >> (8 * byte)) & mask;
-            let moved = part(b).wrapping_sub(part(a)) & mask;
-            // The carry from below may be gone with the bytes it came from.
-            if ![part(slide), part(slide).wrapping_add(1) & mask].contains(&moved) {
-                return false;
-            }
+    // The bits of the bytes that are not done, and of those that changed.
+    let (mut rest, all) = (u64::MAX, (changed >> 7) * 0xff);
+    while rest & all != 0 {
+        // The next bytes that changed, side by side.
+        let start = (rest & all).trailing_zeros();
+        let mask = u64::MAX >> (64 - (all >> start).trailing_ones());
+        let part = |word: u64| (word >> start) & mask;
+        let moved = part(b).wrapping_sub(part(a)) & mask;
+        // The carry from below may be gone with the bytes it came from.
+        if ![part(slide), part(slide).wrapping_add(1) & mask].contains(&moved) {
+            return false;
         }
-        byte = end.max(byte + 1);
+        rest &= !(mask << start);
     }
     true
 }

@@ -71,8 +71,7 @@ pub(crate) fn run(
     std::fs::create_dir(folder).with_context(told)?;
     let limit = options.memory_limit.unwrap_or_else(spare_memory);
     // Another binary, another seed: two programs do not share their hash keys.
-    let seed = binary.identity.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
-    let seed = if options.real_random { None } else { seed };
+    let seed = (!options.real_random).then(|| binary.seed());
     let elsewhere = other.is_some();
     let place = usize::from(elsewhere);
     // Builders such as nix turn randomisation off for all that they run; the comparison needs it. A runner (valgrind, for

@@ -74,7 +74,7 @@ pub(crate) fn verify(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
         bail!("{}: the copy of the image's header differs from it; build it again", told());
     }
     image.check_pages().with_context(told)?;
-    if image.header().identity != binary.identity {
+    if image.header().identity != binary.identity() {
         bail!(
             "{} holds an image of another binary: it was changed after it was embedded; build it again",
             path.display()

@@ -18,7 +18,7 @@ use crate::{number, sys};
 use core::alloc::Layout;
 use core::ops::Range;
 use core::ptr;
-use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicIsize, AtomicPtr, AtomicUsize, Ordering};
 
 /// Which allocation of which thread a block came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +92,12 @@ struct Heap {
     free: [*mut SlotHeader; CLASSES],
     /// Bytes in free slots.
     idle: usize,
+    /// Bytes in live slots of this part that [`LIVE`] does not know of yet; or too many that it knows of.
+    drift: isize,
 }
+
+/// How far [`LIVE`] may be off by each part, in bytes.
+const DRIFT: isize = 256 << 10;
 
 /// The parts: `1 + THREAD_STACKS` of them, or null before [`reserve`]. The first is everybody's, the others are *lanes*, one
 /// for each place that [`crate::number`] has for a thread.
@@ -105,8 +110,8 @@ const LANE_SHARE: usize = 8 * THREAD_STACKS;
 
 static START: AtomicUsize = AtomicUsize::new(0);
 static END: AtomicUsize = AtomicUsize::new(0);
-/// Bytes in live slots, and how many there may be.
-static LIVE: AtomicUsize = AtomicUsize::new(0);
+/// Bytes in live slots, not quite, and how many there may be.
+static LIVE: AtomicIsize = AtomicIsize::new(0);
 static LIMIT: AtomicUsize = AtomicUsize::new(0);
 
 /// Number of the part that the current thread allocates from.
@@ -159,7 +164,9 @@ pub(crate) fn range() -> Range<usize> {
 
 /// Bytes in live slots: more than those blocks have.
 pub(crate) fn live() -> usize {
-    LIVE.load(Ordering::Relaxed)
+    let drift = |part| with(part, |heap, _| heap.drift).unwrap_or(0);
+    let live = LIVE.load(Ordering::Relaxed) + (0..1 + THREAD_STACKS).map(drift).sum::<isize>();
+    live.max(0).unsigned_abs()
 }
 
 /// Whether `address` lies in the heap.
@@ -169,6 +176,18 @@ pub(crate) fn contains(address: *const u8) -> bool {
 }
 
 impl Heap {
+    /// Counts bytes in live slots: for everybody only now and then, because that takes longer.
+    fn count(&mut self, bytes: isize) {
+        self.drift += bytes;
+        if self.drift.abs() > DRIFT {
+            // Less than nothing, if another part knows of what was freed here.
+            let before = LIVE.fetch_add(self.drift, Ordering::Relaxed);
+            let bytes = |live: isize| live.max(0).unsigned_abs();
+            crate::freeze::progress(bytes(before), bytes(before + self.drift));
+            self.drift = 0;
+        }
+    }
+
     /// A slot of a class, and whether its memory beyond the first page is still zero. `range`: the part's addresses.
     fn take(&mut self, class: usize, range: &Range<usize>) -> Option<(*mut SlotHeader, bool)> {
         let slot = self.free[class];
@@ -193,20 +212,20 @@ impl Heap {
 /// A slot of a class, from the current thread's part, else from the first one.
 fn take(class: usize) -> Option<(*mut SlotHeader, bool)> {
     let size = class_size(class);
-    let live = LIVE.fetch_add(size, Ordering::Relaxed);
-    let from = |part| with(part, |heap, range| heap.take(class, &range)).flatten();
-    let taken = if live + size > LIMIT.load(Ordering::Relaxed) {
-        None
-    } else {
-        let own = own_part();
-        from(own).or_else(|| if own == 0 { None } else { from(0) })
+    let from = |part| {
+        with(part, |heap, range| {
+            let live = (LIVE.load(Ordering::Relaxed) + heap.drift).max(0).unsigned_abs();
+            if live.checked_add(size)? > LIMIT.load(Ordering::Relaxed) {
+                return None;
+            }
+            let taken = heap.take(class, &range)?;
+            heap.count(size as isize);
+            Some(taken)
+        })
+        .flatten()
     };
-    if taken.is_some() {
-        crate::freeze::progress(live, live + size);
-    } else {
-        LIVE.fetch_sub(size, Ordering::Relaxed);
-    }
-    taken
+    let own = own_part();
+    from(own).or_else(|| if own == 0 { None } else { from(0) })
 }
 
 /// A block, or null when the limit is reached.
@@ -266,7 +285,6 @@ pub(crate) fn dealloc(block: *mut u8) {
         let last = (slot.addr() + size) & !(PAGE - 1);
         sys::forget_pages(first, last - first);
     }
-    LIVE.fetch_sub(size, Ordering::Relaxed);
     let put = |part| {
         with(part, |heap, range| {
             let fits = part == 0 || heap.idle + size <= range.len();
@@ -275,6 +293,7 @@ pub(crate) fn dealloc(block: *mut u8) {
                 unsafe { (*slot).index = heap.free[class].expose_provenance() as u64 };
                 heap.free[class] = slot;
                 heap.idle += size;
+                heap.count(-(size as isize));
             }
             fits
         })
@@ -413,7 +432,7 @@ mod tests {
         for (block, ..) in blocks {
             dealloc(block);
         }
-        assert_eq!(LIVE.load(Ordering::Relaxed), 0);
+        assert_eq!(live(), 0);
         assert!(alloc(layout(1 << 30, 1), false, number(0)).is_null(), "over the limit");
     }
 }

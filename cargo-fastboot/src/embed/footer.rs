@@ -44,7 +44,7 @@ fn verify(file: &File, binary: &Binary, image: &Image, expected: Footer) -> Resu
         "the executable was not written whole"
     );
     let again = Binary::parse(&binary.path, front)?;
-    ensure!(again.identity == binary.identity, "the stamp is part of the identity");
+    ensure!(again.identity() == binary.identity(), "the stamp is part of the identity");
 
     image.require_in(file, expected.offset)?;
     let mut last = [0; FOOTER_LEN];

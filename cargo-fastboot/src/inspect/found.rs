@@ -217,7 +217,7 @@ impl Executable {
     fn of(binary: &Binary) -> Result<Self> {
         let section = binary.section;
         Ok(Self {
-            identity: hex(&binary.identity),
+            identity: hex(&binary.identity()),
             pie: binary.pie,
             dynamic: binary.dynamic,
             section: Section {
