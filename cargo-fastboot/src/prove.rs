@@ -245,9 +245,15 @@ pub(crate) fn compare(first: Run<'_>, second: Run<'_>, pie: bool) -> Result<Proo
             second.regions[Region::Executable as usize].0
         );
     }
+    // The lowest bits that no region moved by: most words are told by them alone.
+    let low = distances.into_iter().fold(0, |all, distance| all | distance);
+    let low = low & low.wrapping_neg();
     // The region that the word at `at` moved with.
     let moved_with = |at: usize| {
         let (a, b) = first.word(at).zip(second.word(at))?;
+        if b.wrapping_sub(a) & low.wrapping_sub(1) != 0 {
+            return None;
+        }
         let moved = |region: &Region| {
             let distance = distances[*region as usize];
             distance != 0 && b.wrapping_sub(a) == distance && first.contains(*region, a & ADDRESS)
@@ -343,7 +349,9 @@ fn explain(at: usize, first: Run<'_>, second: Run<'_>, pie: bool, libraries: &mu
             }
         }
     }
-    let mut words = window.filter_map(|start| first.word(start).zip(second.word(start)));
+    // The word itself first: as a rule it is the one.
+    let starts = std::iter::once(at).chain(window.filter(|start| *start != at));
+    let mut words = starts.filter_map(|start| first.word(start).zip(second.word(start)));
     if words.any(|(a, b)| slides.into_iter().any(|slide| is_overwritten(a, b, slide))) {
         proof.dead += 1;
         return;
