@@ -12,7 +12,7 @@ mod judge;
 use crate::binary::Binary;
 use crate::capture::{Capture, Counts};
 use crate::carry::Statics;
-use crate::image::{Image, ImageData, Pages, Parts};
+use crate::image::{self, Image, ImageData, Pages, Paging, Parts};
 use crate::inputs::Inputs;
 use crate::makers::Makers;
 use crate::mark::{self, Heap, Seed};
@@ -240,17 +240,21 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
         overflow: frozen.overflow().map_or(0, |range| range.end - range.start),
         objects: objects.as_ref(),
     };
-    let in_image = |offsets: &[u64]| offsets.iter().map(|offset| offset + PAGE as u64).collect::<Vec<_>>();
     let relocatable = freezing.is_relocatable(&frozen, &proof, objects.as_ref());
-    let image_pointers = relocatable.then(|| in_image(&proof.image_pointers));
+    let (report, image_pointers) = std::thread::scope(|scope| {
+        let report = scope.spawn(|| serde_json::to_vec(&Report::new(facts)));
+        let image_pointers = relocatable.then(|| image::relocations(&proof.image_pointers));
+        let report = report.join().map_err(|_| anyhow!("the report could not be made"))?;
+        anyhow::Ok((report?, image_pointers))
+    })?;
     let parts = Parts {
         digests: pages.digests,
         verbatim: frozen.planned.is_none(),
-        static_pointers: &in_image(&proof.static_pointers),
-        image_pointers: image_pointers.as_deref(),
+        static_pointers: image::relocations(&proof.static_pointers),
+        image_pointers,
         carried: &carried,
         decisions: &statics.report().collect::<Vec<_>>(),
-        report: &Report::new(facts),
+        report,
     };
     let image = Image::build(&binary, &frozen.capture, frozen.data, parts)
         .with_context(|| format!("cannot make an image for {}", path.display()))?;
@@ -530,18 +534,22 @@ impl Freezing<'_> {
         let is_small = first.as_ref().is_some_and(|first| first.is_small);
         let places = statics.places();
         let frozen_now = &*frozen;
+        let paging = Paging::new(&frozen_now.data, frozen_now.capture.data_address());
         let relate = || {
             let both = first.zip(frozen_now.planned.as_ref());
-            both.map(|(first, planned)| first.relate(self.binary, frozen_now, &planned.plan, &places)).transpose()
+            let related = both.map(|(first, planned)| first.relate(self.binary, frozen_now, &planned.plan, &places));
+            paging.take_part();
+            related.transpose()
         };
         let examine = || {
             let Frozen { capture, data, .. } = frozen_now;
             let mut proof = self.prove(frozen_now, statics, second)?;
             statics.drop_those_that_reach_outside(&mut proof);
             let references = statics.references(self.binary, capture, data, &proof);
-            anyhow::Ok(Examined { proof, references, pages: Pages::of(data, capture.data_address()) })
+            paging.take_part();
+            anyhow::Ok((proof, references))
         };
-        let (kinship, examined) = if is_small {
+        let (kinship, (proof, references)) = if is_small {
             std::thread::scope(|scope| {
                 let kinship = scope.spawn(relate);
                 let examined = examine();
@@ -551,9 +559,10 @@ impl Freezing<'_> {
         } else {
             (relate()?, examine()?)
         };
+        let pages = paging.finish();
         frozen.kinship = kinship;
         if self.binary.pie
-            && let Some(unclear) = examined.proof.unclear_in(Region::Executable)
+            && let Some(unclear) = proof.unclear_in(Region::Executable)
         {
             bail!(
                 "a word of the image (in {}) held an address of the executable in one freeze run and something else in \
@@ -563,7 +572,7 @@ impl Freezing<'_> {
                 way(frozen.objects(&statics.places()).as_ref(), unclear.offset)
             );
         }
-        Ok(examined)
+        Ok(Examined { proof, references, pages })
     }
 
     /// Run 3, unless it was made already, and the comparison.

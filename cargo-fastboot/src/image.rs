@@ -11,11 +11,14 @@ use fastboot_rt::format::{
     self, Carried, DEFAULT_HOME, FLAG_COLD, FLAG_PIE, FLAG_READ_ONLY, FLAG_RELOCATABLE, FLAG_VERBATIM, FLAG_VERITY,
     HEADER_LEN, Header, HeaderPage, PAGE, Root, Static, TABLE_LEN, Table, TableKind,
 };
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::ops::{Deref, DerefMut};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// An image: its bytes, and its header decoded from them.
 #[derive(Debug)]
@@ -65,17 +68,58 @@ pub(crate) struct Pages {
     pub(crate) pointers: u64,
 }
 
-impl Pages {
-    /// Goes through image data, which lies at `address`.
-    pub(crate) fn of(data: &[u8], address: u64) -> Self {
-        let mut pages = Self { digests: Vec::with_capacity(data.len().div_ceil(PAGE) * 8), pointers: 0 };
-        let inside = |word: &&[u8; 8]| u64::from_le_bytes(**word).wrapping_sub(address) < data.len() as u64;
-        for page in data.chunks(PAGE) {
-            pages.digests.extend(format::digest(page).to_le_bytes());
-            pages.pointers += page.as_chunks().0.iter().filter(inside).count() as u64;
-        }
-        pages
+/// Goes through image data, page by page, with as many threads as want to take part.
+#[derive(Debug)]
+pub(crate) struct Paging<'a> {
+    data: &'a [u8],
+    /// Where it lies.
+    address: u64,
+    /// How many stretches of it somebody has begun.
+    begun: AtomicUsize,
+    done: Mutex<BTreeMap<usize, Pages>>,
+}
+
+/// How many bytes somebody takes at once.
+const STRETCH: usize = 256 * PAGE;
+
+impl<'a> Paging<'a> {
+    pub(crate) fn new(data: &'a [u8], address: u64) -> Self {
+        Self { data, address, begun: AtomicUsize::new(0), done: Mutex::default() }
     }
+
+    /// Takes part until there is nothing left to begin.
+    pub(crate) fn take_part(&self) {
+        let inside = |word: &&[u8; 8]| u64::from_le_bytes(**word).wrapping_sub(self.address) < self.data.len() as u64;
+        let next = || self.begun.fetch_add(1, Ordering::Relaxed);
+        while let number = next()
+            && let Some(stretch) = self.data.chunks(STRETCH).nth(number)
+        {
+            let mut pages = Pages { digests: Vec::with_capacity(stretch.len().div_ceil(PAGE) * 8), pointers: 0 };
+            for page in stretch.chunks(PAGE) {
+                pages.digests.extend(format::digest(page).to_le_bytes());
+                pages.pointers += page.as_chunks().0.iter().filter(inside).count() as u64;
+            }
+            self.done.lock().unwrap_or_else(PoisonError::into_inner).insert(number, pages);
+        }
+    }
+
+    /// What came of it, when all have ended.
+    pub(crate) fn finish(self) -> Pages {
+        let done = self.done.into_inner().unwrap_or_else(PoisonError::into_inner).into_values();
+        done.fold(Pages { digests: Vec::new(), pointers: 0 }, |mut all, pages| {
+            all.digests.extend(pages.digests);
+            all.pointers += pages.pointers;
+            all
+        })
+    }
+}
+
+/// The table of the words at these offsets in image data.
+pub(crate) fn relocations(offsets: &[u64]) -> Vec<u8> {
+    let mut table = Vec::with_capacity(offsets.len());
+    let in_image = offsets.iter().map(|offset| offset + DATA_OFFSET);
+    format::encode_relocations(in_image, DATA_OFFSET, |byte| table.push(byte));
+    table
 }
 
 /// What an image is made of, besides the capture and the image data.
@@ -85,16 +129,16 @@ pub(crate) struct Parts<'a> {
     pub(crate) digests: Vec<u8>,
     /// Whether it holds dead objects too.
     pub(crate) verbatim: bool,
-    /// Offsets in the image of the words that move with the executable, from the proof.
-    pub(crate) static_pointers: &'a [u64],
-    /// Offsets in the image of the words that move with it; `None` if it cannot be said of every word.
-    pub(crate) image_pointers: Option<&'a [u64]>,
+    /// The words that move with the executable, from the proof: [`relocations`].
+    pub(crate) static_pointers: Vec<u8>,
+    /// The words that move with the image; `None` if it cannot be said of every word.
+    pub(crate) image_pointers: Option<Vec<u8>>,
     /// The carried statics, whose bytes are in the image data.
     pub(crate) carried: &'a [Carried],
     /// What became of every static that changed: its name, and the decision.
     pub(crate) decisions: &'a [(String, String)],
-    /// What it is made of.
-    pub(crate) report: &'a Report,
+    /// What it is made of: a report as its table has it.
+    pub(crate) report: Vec<u8>,
 }
 
 impl Image {
@@ -107,11 +151,6 @@ impl Image {
             name: &root.name,
             type_name: &root.type_name,
         }));
-        let relocations = |offsets: &[u64]| {
-            let mut table = Vec::new();
-            format::encode_relocations(offsets.iter().copied(), DATA_OFFSET, |byte| table.push(byte));
-            table
-        };
         let mut decisions = Vec::new();
         for (name, decision) in parts.decisions {
             write::push_string(&mut decisions, name);
@@ -138,12 +177,12 @@ impl Image {
             [
                 roots,
                 write::carried(parts.carried),
-                (TableKind::StaticPointers, relocations(parts.static_pointers)),
+                (TableKind::StaticPointers, parts.static_pointers),
                 strings,
                 (TableKind::CarryReport, decisions),
                 (TableKind::PageDigests, parts.digests),
-                (TableKind::Report, serde_json::to_vec(parts.report)?),
-                (TableKind::ImagePointers, relocations(parts.image_pointers.unwrap_or_default())),
+                (TableKind::Report, parts.report),
+                (TableKind::ImagePointers, parts.image_pointers.unwrap_or_default()),
             ],
         );
         Self::assemble(&layout, data)
@@ -344,11 +383,20 @@ mod tests {
     fn pages_are_digested_and_their_pointers_counted() {
         let words = [0x5500_0000_1000, 0x5500_0000_1001, 0x5500_0000_1028, 0, 0x5500_0000_0fff];
         let mut data: Vec<u8> = words.into_iter().flat_map(u64::to_le_bytes).collect();
-        assert_eq!(Pages::of(&data, 0x5500_0000_1000).pointers, 2);
-        data.resize(PAGE + 17, 0);
+        let pages = |data: &[u8]| {
+            let paging = Paging::new(data, 0x5500_0000_1000);
+            std::thread::scope(|scope| {
+                scope.spawn(|| paging.take_part());
+                paging.take_part();
+            });
+            paging.finish()
+        };
+        assert_eq!(pages(&data).pointers, 2);
+        data.resize(3 * STRETCH + PAGE + 17, 0);
         data[PAGE..PAGE + 8].copy_from_slice(&0x5500_0000_2010_u64.to_le_bytes());
-        let Pages { digests, pointers } = Pages::of(&data, 0x5500_0000_1000);
+        data[2 * STRETCH..2 * STRETCH + 8].copy_from_slice(&0x5500_0000_3010_u64.to_le_bytes());
+        let Pages { digests, pointers } = pages(&data);
         assert_eq!((TableKind::PageDigests, digests), write::page_digests(&data));
-        assert_eq!(pointers, 4);
+        assert_eq!(pointers, 5);
     }
 }

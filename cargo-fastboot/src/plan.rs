@@ -9,9 +9,7 @@ use crate::capture::{Block, Capture, contents};
 use crate::mark::Marked;
 use crate::memory::Memory;
 use anyhow::{Result, ensure};
-use fastboot_rt::capture::{
-    PLAN_ENTRY_LEN, PLAN_HEADER_LEN, PLAN_PAGE_LEN, PLAN_PLACEMENT_LEN, PLAN_THREAD_LEN, PlanHeader,
-};
+use fastboot_rt::capture::{PLAN_ENTRY_LEN, PLAN_PAGE_LEN, PLAN_PLACEMENT_LEN, PLAN_THREAD_LEN, PlanHeader};
 use fastboot_rt::format::PAGE;
 use std::collections::HashSet;
 use std::io::Write;
@@ -134,47 +132,43 @@ impl Plan {
             placements: self.placements.len() as u64,
             end: self.end,
         };
-        let parts = [
-            PLAN_HEADER_LEN,
-            capture.threads.len() * PLAN_THREAD_LEN,
-            entries as usize * PLAN_ENTRY_LEN,
-            self.placements.len() * PLAN_PLACEMENT_LEN,
-            (self.end as usize / PAGE + 1) * PLAN_PAGE_LEN,
-        ];
-        let mut memory = Memory::new(parts.iter().sum::<usize>() as u64)?;
-        let mut rest = &mut memory[..];
-        let [head, threads, entries, placements, pages] = parts.map(|length| {
-            let (part, others) = std::mem::take(&mut rest).split_at_mut(length);
-            rest = others;
-            part
-        });
-        head.copy_from_slice(&header.encode());
-
-        let entries = entries.as_chunks_mut::<PLAN_ENTRY_LEN>().0;
+        let mut out = std::io::BufWriter::with_capacity(1 << 18, std::fs::File::create(path)?);
+        out.write_all(&header.encode())?;
         let (mut first, mut firsts) = (0, Vec::with_capacity(capture.threads.len()));
-        for (thread, to) in capture.threads.iter().zip(threads.as_chunks_mut::<PLAN_THREAD_LEN>().0) {
+        let mut written = Memory::new(entries * PLAN_ENTRY_LEN as u64)?;
+        let entries = written.as_chunks_mut::<PLAN_ENTRY_LEN>().0;
+        for thread in &capture.threads {
             let count = thread.fingerprints.len();
-            to.copy_from_slice([thread.key, first as u64, count as u64].map(u64::to_le_bytes).as_flattened());
+            let fields = [thread.key, first as u64, count as u64].map(u64::to_le_bytes);
+            debug_assert_eq!(fields.as_flattened().len(), PLAN_THREAD_LEN);
+            out.write_all(fields.as_flattened())?;
             for (fingerprint, to) in thread.fingerprints.iter().zip(&mut entries[first..]) {
                 to[..4].copy_from_slice(&fingerprint.to_le_bytes());
             }
             firsts.push(first..first + count);
             first += count;
         }
-        let mut pages = pages.as_chunks_mut::<PLAN_PAGE_LEN>().0.iter_mut().zip((0..).step_by(PAGE)).peekable();
-        let all = self.placements.iter().zip(placements.as_chunks_mut::<PLAN_PLACEMENT_LEN>().0).zip(0u32..);
-        for ((placement, to), number) in all {
-            to.copy_from_slice([placement.offset, placement.reserved].map(u64::to_le_bytes).as_flattened());
+        for (placement, number) in self.placements.iter().zip(1u32..) {
             let own = firsts.get(placement.thread as usize).and_then(|own| entries.get_mut(own.clone()));
             if let Some(entry) = own.and_then(|own| own.get_mut(placement.index as usize)) {
-                entry[4..].copy_from_slice(&(number + 1).to_le_bytes());
-            }
-            while let Some((page, _)) = pages.next_if(|(_, start)| *start <= placement.offset) {
-                page.copy_from_slice(&number.to_le_bytes());
+                entry[4..].copy_from_slice(&number.to_le_bytes());
             }
         }
-        pages.for_each(|(page, _)| page.copy_from_slice(&(self.placements.len() as u32).to_le_bytes()));
-        Ok(std::fs::File::create(path)?.write_all(&memory)?)
+        out.write_all(&written)?;
+        let mut pages = Vec::with_capacity(self.end as usize / PAGE + 1);
+        for placement in &self.placements {
+            let fields = [placement.offset, placement.reserved].map(u64::to_le_bytes);
+            debug_assert_eq!(fields.as_flattened().len(), PLAN_PLACEMENT_LEN);
+            out.write_all(fields.as_flattened())?;
+        }
+        for (placement, number) in self.placements.iter().zip(0u32..) {
+            // How many begin before each page up to the one that this one begins in.
+            pages.resize(pages.len().max(placement.offset as usize / PAGE + 1), number.to_le_bytes());
+        }
+        pages.resize(self.end as usize / PAGE + 1, (self.placements.len() as u32).to_le_bytes());
+        debug_assert_eq!(size_of_val(&pages[0]), PLAN_PAGE_LEN);
+        out.write_all(pages.as_flattened())?;
+        Ok(out.flush()?)
     }
 }
 

@@ -21,11 +21,11 @@ use crate::lock::Lock;
 use crate::roots::RootRecord;
 use crate::section::Program;
 use crate::start::Placeholder;
-use crate::{alloc, arena, c_heap, cold, mask, number, place, plan, roots, scratch, sys, trace, watch, wrap};
+use crate::{ahead, alloc, arena, c_heap, cold, mask, number, place, plan, roots, scratch, sys, trace, watch, wrap};
 use core::convert::Infallible;
 use core::ffi::{CStr, c_void};
 use core::ops::Range;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -129,6 +129,8 @@ static HOME: AtomicUsize = AtomicUsize::new(0);
 static STACK: AtomicUsize = AtomicUsize::new(STACK_TOP[0] as usize);
 /// Address of the `fastboot` section's segment, 0 if it has none of its own.
 static SECTION: AtomicUsize = AtomicUsize::new(0);
+/// The kernel's number of the freeze thread, or 0 before there is one.
+static THREAD: AtomicI32 = AtomicI32::new(0);
 /// Whether this is a plan run.
 static PLANNING: AtomicBool = AtomicBool::new(false);
 /// Whether it is to record who made each allocation.
@@ -221,8 +223,16 @@ pub(crate) fn on_large_stack(body: extern "C" fn(*mut c_void) -> *mut c_void) ->
         .and_then(|()| sys::make_writable(stack.start, STACK_LEN as usize))
         .map_err(|errno| format!("cannot map a stack of 1 GiB: {}", io::Error::from_raw_os_error(errno)))?;
     // SAFETY: the range was reserved and made writable above, for this alone.
-    unsafe { sys::run_on_stack(stack, body) }
+    unsafe { sys::run_on_stack(stack, body, help) }
         .map_err(|errno| format!("cannot start a thread: {}", io::Error::from_raw_os_error(errno)))
+}
+
+/// What the main thread does while a plan run's expressions are evaluated.
+fn help() {
+    if PLANNING.load(Ordering::Relaxed) {
+        let thread = || THREAD.load(Ordering::Acquire);
+        ahead::serve(|| thread() == 0 || sys::is_there(thread()));
+    }
 }
 
 /// Reserves the memory that objects will live in, as the request says.
@@ -257,6 +267,9 @@ fn reserve(request: &Request, folder: &Path) -> Result<(), String> {
     };
     if request.mode != Mode::Plan {
         arena::reserve(home, placed_end, limit).map_err(|errno| told(&format!("the home address {home:#x}"), errno))?;
+    }
+    if request.mode == Mode::Plan {
+        ahead::begin();
     }
     if request.mode != Mode::Verbatim {
         scratch::reserve(scratch, limit).map_err(|errno| told("temporaries", errno))?;
@@ -333,6 +346,7 @@ fn evaluate_root(record: &'static RootRecord) -> bool {
 }
 
 extern "C" fn freeze_thread(_: *mut c_void) -> *mut c_void {
+    THREAD.store(sys::thread_id(), Ordering::Release);
     // None of what is allocated here can be in an image: the allocator does not freeze yet, or no longer.
     let mut times = Vec::with_capacity(roots::all().chain(roots::warm_ups()).count());
     if let Err(errno) = number::begin(PLANNING.load(Ordering::Relaxed), TRACING.load(Ordering::Relaxed)) {

@@ -58,6 +58,7 @@ use linux::*;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #[path = "."]
 mod linux {
+    pub(crate) mod ahead;
     #[allow(unsafe_code)]
     pub(crate) mod arena;
     pub(crate) mod c_heap;

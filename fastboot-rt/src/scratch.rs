@@ -14,7 +14,7 @@
 
 use crate::capture::THREAD_STACKS;
 use crate::lock::Lock;
-use crate::{number, sys};
+use crate::{ahead, number, sys};
 use core::alloc::Layout;
 use core::ops::Range;
 use core::ptr;
@@ -57,6 +57,8 @@ const CLASSES: usize = FINE / 16 + 1 + 4 * 30;
 const MOST_ALIGNED: usize = 1 << 31;
 /// Slots from here on give their pages back to the system when they are freed.
 const LARGE: usize = 128 << 10;
+/// Of a larger one, in bytes, the memory is not made ready before it is used: perhaps it never is.
+const MOST_AHEAD: usize = 128 << 20;
 /// Address space that is made writable at a time.
 const STEP: usize = 32 << 20;
 const PAGE: usize = crate::format::PAGE;
@@ -209,8 +211,8 @@ impl Heap {
     }
 }
 
-/// A slot of a class, from the current thread's part, else from the first one.
-fn take(class: usize) -> Option<(*mut SlotHeader, bool)> {
+/// A slot of a class, from the current thread's part, else from the first one. `filled`: most of it will be used at once.
+fn take(class: usize, filled: bool) -> Option<(*mut SlotHeader, bool)> {
     let size = class_size(class);
     let from = |part| {
         with(part, |heap, range| {
@@ -218,9 +220,12 @@ fn take(class: usize) -> Option<(*mut SlotHeader, bool)> {
             if live.checked_add(size)? > LIMIT.load(Ordering::Relaxed) {
                 return None;
             }
-            let taken = heap.take(class, &range)?;
+            let (slot, fresh) = heap.take(class, &range)?;
             heap.count(size as isize);
-            Some(taken)
+            if fresh && filled && part == 0 {
+                ahead::expect(slot.addr(), slot.addr() + size);
+            }
+            Some((slot, fresh))
         })
         .flatten()
     };
@@ -238,7 +243,8 @@ pub(crate) fn alloc(layout: Layout, zeroed: bool, number: Number) -> *mut u8 {
     // next block.
     let total = layout.size().max(slack).checked_add(HEADER + slack + 1);
     let Some(class) = total.and_then(class_of) else { return ptr::null_mut() };
-    let Some((slot, fresh)) = take(class) else { return ptr::null_mut() };
+    let filled = layout.size() < LARGE || !zeroed && layout.size() <= MOST_AHEAD;
+    let Some((slot, fresh)) = take(class, filled) else { return ptr::null_mut() };
     let first = slot.addr() + HEADER;
     let address = if slack == 0 { first } else { first.next_multiple_of(layout.align()) };
     let distance = address - slot.addr();

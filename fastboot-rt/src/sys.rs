@@ -8,7 +8,8 @@ use core::ffi::CStr;
 use core::fmt;
 use core::ops::Range;
 use core::ptr;
-use libc::{c_int, c_void};
+use core::sync::atomic::AtomicU32;
+use libc::{c_int, c_long, c_void};
 
 /// The address of a symbol that may not be there: 0 when nobody defines it.
 ///
@@ -880,7 +881,45 @@ pub(crate) unsafe fn call_with_cleared_registers(body: extern "C" fn(*mut c_void
     }
 }
 
-/// Runs `body` on a thread of its own whose stack is `stack`, and waits for it.
+/// Has the kernel put memory behind writable addresses, as if they had been written to; `false` if it does not.
+pub(crate) fn make_ready(address: usize, length: usize) -> bool {
+    // Since Linux 5.14; the C library need not know of it.
+    const MADV_POPULATE_WRITE: c_int = 23;
+    // SAFETY: changes neither contents nor permissions.
+    unsafe { kernel::madvise(ptr::without_provenance_mut(address), length, MADV_POPULATE_WRITE) == 0 }
+}
+
+/// Waits until somebody wakes those who wait for this word, or for a while, if it has this value.
+pub(crate) fn wait(word: &AtomicU32, value: u32) {
+    let a_while = libc::timespec { tv_sec: 0, tv_nsec: 10_000_000 };
+    let operation = c_long::from(libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG);
+    let arguments =
+        [word.as_ptr().addr() as c_long, operation, value.into(), (&raw const a_while).addr() as c_long, 0, 0];
+    // SAFETY: the word and the time are valid during the call, and it writes to neither.
+    unsafe { kernel::raw_syscall(libc::SYS_futex, arguments) };
+}
+
+/// Wakes one of those who wait for this word.
+pub(crate) fn wake(word: &AtomicU32) {
+    let operation = c_long::from(libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG);
+    // SAFETY: the call only looks who waits at this address.
+    unsafe { kernel::raw_syscall(libc::SYS_futex, [word.as_ptr().addr() as c_long, operation, 1, 0, 0, 0]) };
+}
+
+/// The kernel's number of this thread.
+pub(crate) fn thread_id() -> i32 {
+    // SAFETY: may be called at any time.
+    (unsafe { kernel::raw_syscall(libc::SYS_gettid, [0; 6]) }) as i32
+}
+
+/// Whether there is such a thread in this process.
+pub(crate) fn is_there(thread: i32) -> bool {
+    let process = c_long::from(std::process::id().cast_signed());
+    // SAFETY: without a signal, it is only looked whether one could be sent.
+    unsafe { kernel::raw_syscall(libc::SYS_tgkill, [process, thread.into(), 0, 0, 0, 0]) == 0 }
+}
+
+/// Runs `body` on a thread of its own whose stack is `stack`, does something else meanwhile, and waits for it.
 ///
 /// # Errors
 /// The error of `pthread_create`.
@@ -890,6 +929,7 @@ pub(crate) unsafe fn call_with_cleared_registers(body: extern "C" fn(*mut c_void
 pub(crate) unsafe fn run_on_stack(
     stack: Range<usize>,
     body: extern "C" fn(*mut c_void) -> *mut c_void,
+    meanwhile: impl FnOnce(),
 ) -> Result<(), i32> {
     let mut attributes = core::mem::MaybeUninit::<libc::pthread_attr_t>::uninit();
     let mut thread = core::mem::MaybeUninit::<libc::pthread_t>::uninit();
@@ -909,6 +949,7 @@ pub(crate) unsafe fn run_on_stack(
         if result != 0 {
             return Err(result);
         }
+        meanwhile();
         libc::pthread_join(thread.assume_init(), ptr::null_mut());
     }
     Ok(())
