@@ -1,6 +1,7 @@
 //! Buckets: finds things by where they begin, without a search through all of them. A few bytes for each, because there are
 //! millions.
 
+use crate::memory::with_capacity;
 use std::ops::Range;
 
 /// An index of things that are numbered in the order of where they begin.
@@ -15,7 +16,7 @@ pub(crate) struct Buckets {
 impl Buckets {
     /// For things that begin at `starts`, ascending; the last one ends at `end`.
     pub(crate) fn new(starts: impl IntoIterator<Item = u64>, end: u64, shift: u32) -> Self {
-        let mut before = Vec::with_capacity((end >> shift) as usize + 2);
+        let mut before = with_capacity((end >> shift) as usize + 2);
         let mut count = 0;
         for start in starts {
             before.resize(((start >> shift) as usize + 1).max(before.len()), count);

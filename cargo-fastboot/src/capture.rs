@@ -2,7 +2,7 @@
 //! file until an image is made of them.
 
 use crate::image::ImageData;
-use crate::memory::Memory;
+use crate::memory::{Memory, with_capacity};
 use anyhow::{Context, Result, bail, ensure};
 use fastboot_rt::capture::{BLOCK_LEN, HELD, InputKind, Leftover, Payload, RECORD_HEADER_LEN, Tag};
 use fastboot_rt::format::write::DATA_OFFSET;
@@ -376,7 +376,7 @@ impl Capture {
             Tag::Blocks => {
                 if self.blocks.is_empty() {
                     // More than there are: what is not used costs nothing.
-                    self.blocks.reserve(usize::try_from(self.process.blocks / LEAST_SLOT).ok()?);
+                    self.blocks = with_capacity(usize::try_from(self.process.blocks / LEAST_SLOT).ok()?);
                 }
                 for block in bytes.as_chunks::<BLOCK_LEN>().0 {
                     let mut fields = Payload::new(block);

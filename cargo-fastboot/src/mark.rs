@@ -8,6 +8,7 @@
 
 use crate::buckets::Buckets;
 use crate::capture::{Block, NOT_HELD};
+use crate::memory::with_capacity;
 use fastboot_rt::capture::COLD_MARK;
 use memchr::memmem::Finder;
 use std::hint::black_box;
@@ -201,7 +202,9 @@ impl<'a> Heap<'a> {
     /// Everything that can be reached from the seeds, seed by seed, depth first, the references in a block in their
     /// order.
     pub(crate) fn mark(&self, seeds: &[Seed<'a>]) -> Marked {
-        let mut marked = Marked { order: Vec::new(), hot: 0, seeds: vec![None; self.blocks.len()] };
+        let mut marked =
+            Marked { order: with_capacity(self.blocks.len()), hot: 0, seeds: with_capacity(self.blocks.len()) };
+        marked.seeds.resize(self.blocks.len(), None);
         // Blocks, and the seeds that they were first reached from.
         let mut put_off: Vec<(u32, u32)> = Vec::new();
         for (number, seed) in seeds.iter().enumerate() {

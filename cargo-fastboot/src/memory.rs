@@ -1,6 +1,7 @@
-//! Memory: large pieces of it from the system, in which what nobody writes to costs little.
+//! Memory: large pieces of it from the system, in which what nobody writes to costs little; and vectors like that.
 
 use anyhow::{Context, Result};
+pub(crate) use fastboot_rt::large::with_capacity;
 use memmap2::{Advice, MmapMut};
 use std::ops::{Deref, DerefMut};
 

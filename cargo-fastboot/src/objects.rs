@@ -18,6 +18,7 @@
 use crate::buckets::Buckets;
 use crate::capture::{NOT_HELD, Root};
 use crate::makers::Makers;
+use crate::memory::with_capacity;
 use crate::plan::Placement;
 use fastboot_rt::format::PAGE;
 use serde::{Deserialize, Serialize};
@@ -286,7 +287,9 @@ impl Kinship {
     /// Finds out whose each object is. `bytes` are what the blocks of the plan run held.
     pub(crate) fn find(layout: Layout<'_>, bytes: &[u8], origins: Vec<Origin>, makers: Makers) -> Self {
         let Layout { placements, roots, statics, .. } = layout;
-        let (owners, parents) = (vec![None; placements.len()], vec![NONE; placements.len()]);
+        let (mut owners, mut parents) = (with_capacity(placements.len()), with_capacity(placements.len()));
+        owners.resize(placements.len(), None);
+        parents.resize(placements.len(), NONE);
         let mut walk = Walk { layout, index: Index::new(placements), bytes, owners, parents };
         let mut values = BTreeMap::new();
         for (root, number) in roots.iter().zip(0..) {

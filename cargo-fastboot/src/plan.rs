@@ -7,7 +7,7 @@
 
 use crate::capture::{Block, Capture, contents};
 use crate::mark::Marked;
-use crate::memory::Memory;
+use crate::memory::{Memory, with_capacity};
 use anyhow::{Result, ensure};
 use fastboot_rt::capture::{PLAN_ENTRY_LEN, PLAN_PAGE_LEN, PLAN_PLACEMENT_LEN, PLAN_THREAD_LEN, PlanHeader};
 use fastboot_rt::format::PAGE;
@@ -81,7 +81,7 @@ impl Plan {
     /// Places the marked blocks. Those of threads that cannot be told apart stay without a place: they overflow.
     pub(crate) fn new(blocks: &[Block], marked: &Marked, threads: Vec<u64>) -> Self {
         let mut at = PAGE as u64;
-        let mut placements = Vec::with_capacity(marked.order.len());
+        let mut placements = with_capacity(marked.order.len());
         let (hot, cold) = marked.order.split_at(marked.hot);
         let mut bytes = [0; 2];
         for (order, bytes) in [hot, cold].into_iter().zip(&mut bytes) {

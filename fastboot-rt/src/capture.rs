@@ -505,13 +505,18 @@ pub fn may_lead_somewhere(block: &[u8], align: usize, scratch: &Range<u64>) -> b
     debug_assert!(first >> 8 == last >> 8, "the highest byte of all its addresses is the same");
     // Addresses have six bytes.
     let ends = |at: usize| at >= 5 && block[at] == top && (low..=high).contains(&block[at - 1]);
-    let (words, rest) = block.as_chunks::<8>();
-    let mut within = words.iter().enumerate().filter(|(_, word)| {
-        let other = u64::from_ne_bytes(**word) ^ (ONES * u64::from(top));
-        // Not zero if a byte of it is.
-        other.wrapping_sub(ONES) & !other & ONES << 7 != 0
+    // Not zero if a byte of the word is `top`.
+    let has_top = |word: &[u8; 8]| {
+        let other = u64::from_ne_bytes(*word) ^ (ONES * u64::from(top));
+        other.wrapping_sub(ONES) & !other & ONES << 7
+    };
+    // Most have none, so four words are looked at together.
+    let (groups, rest) = block.as_chunks::<32>();
+    let mut within = groups.iter().enumerate().filter(|(_, group)| {
+        let (words, _) = group.as_chunks::<8>();
+        words.iter().fold(0, |all, word| all | has_top(word)) != 0
     });
-    within.any(|(index, _)| (8 * index..8 * index + 8).any(ends))
+    within.any(|(index, _)| (32 * index..32 * index + 32).any(ends))
         || (block.len() - rest.len()..block.len()).any(ends)
         || block.get(align.max(16)..).is_some_and(|value| value.starts_with(&COLD_MARK))
 }

@@ -508,9 +508,9 @@ fn write_memory(memory: Range<usize>) -> bool {
             let end = memory.end.min(start + MEMORY_AT_ONCE);
             // SAFETY: from the header page on to the arena's cursor everything is writable. What is said of other threads
             // in `contents` holds here too, and here it is the kernel that copies.
-            file.write_all(unsafe {
-                core::slice::from_raw_parts(core::ptr::with_exposed_provenance::<u8>(start), end - start)
-            })?;
+            let bytes =
+                unsafe { core::slice::from_raw_parts(core::ptr::with_exposed_provenance::<u8>(start), end - start) };
+            file.write_all(&bytes[sys::give_pages(file, bytes)..])?;
             forgetting.up_to(end);
         }
         file.write_all(&[0; 8][..padding])

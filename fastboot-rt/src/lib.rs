@@ -69,6 +69,7 @@ mod linux {
     pub(crate) mod footer;
     #[allow(unsafe_code)]
     pub(crate) mod freeze;
+    pub mod large;
     #[allow(unsafe_code)]
     pub(crate) mod leaks;
     pub(crate) mod left;
@@ -111,7 +112,7 @@ pub use alloc::FastbootAlloc;
 pub use input::{input, input_env};
 pub use install::{CacheDir, FreezeError, freeze_now};
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-pub use linux::verity;
+pub use linux::{large, verity};
 pub use roots::{Checked, Frozen, Source};
 
 /// What the macros need. Not for use by hand.

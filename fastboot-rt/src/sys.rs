@@ -889,6 +889,25 @@ pub(crate) fn make_ready(address: usize, length: usize) -> bool {
     unsafe { kernel::madvise(ptr::without_provenance_mut(address), length, MADV_POPULATE_WRITE) == 0 }
 }
 
+/// Puts the pages of these bytes into a pipe, without copying them; how many bytes it took. They must not change before
+/// somebody has read them. Where it is no pipe, nothing happens.
+pub(crate) fn give_pages(pipe: &std::fs::File, bytes: &[u8]) -> usize {
+    use std::os::fd::AsRawFd;
+    let mut given = 0;
+    while given < bytes.len() {
+        let rest = &bytes[given..];
+        let part = libc::iovec { iov_base: rest.as_ptr().cast_mut().cast(), iov_len: rest.len() };
+        let arguments = [c_long::from(pipe.as_raw_fd()), (&raw const part).addr() as c_long, 1, 0, 0, 0];
+        // SAFETY: the kernel reads the bytes, which the caller has borrowed, and keeps their pages as long as it needs them.
+        let result = unsafe { kernel::raw_syscall(libc::SYS_vmsplice, arguments) };
+        if result <= 0 {
+            break;
+        }
+        given += result as usize;
+    }
+    given
+}
+
 /// Waits until somebody wakes those who wait for this word, or for a while, if it has this value.
 pub(crate) fn wait(word: &AtomicU32, value: u32) {
     let a_while = libc::timespec { tv_sec: 0, tv_nsec: 10_000_000 };
