@@ -20,7 +20,7 @@
 //! seeded by an address. Another run, at yet other addresses, settles most of them.
 
 use crate::capture::{CBlock, Capture, Mapping};
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use fastboot_rt::capture::{SCRATCH, SCRATCH_LEN, STACK_TOP, STACKS_LEN, is_well_apart};
 use fastboot_rt::format::HOME_WINDOW;
 use std::collections::BTreeMap;
@@ -138,6 +138,8 @@ const REGIONS: [Region; 5] = [Region::Image, Region::Executable, Region::Scratch
 const WORD: usize = 8;
 /// How many words are compared at once.
 const STRETCH: usize = 512;
+/// From how many words on it takes two to explain them.
+const MANY: usize = 10_000;
 /// How many words that differ are kept.
 const MOST_DIFFERENCES: usize = 1 << 20;
 /// How far from a word what belongs to the same stack frame is looked for, in bytes.
@@ -261,7 +263,6 @@ pub(crate) fn compare(first: Run<'_>, second: Run<'_>, pie: bool) -> Result<Proo
         REGIONS.into_iter().find(moved)
     };
 
-    let mut libraries = Libraries::default();
     let mut unexplained = Vec::new();
     for at in words_that_differ(first.data, second.data) {
         match moved_with(at) {
@@ -283,16 +284,29 @@ pub(crate) fn compare(first: Run<'_>, second: Run<'_>, pie: bool) -> Result<Proo
         }
     }
     unaligned.sort_unstable_by_key(|(start, _)| *start);
-    for at in unexplained {
-        let from = unaligned.partition_point(|(start, _)| start + WORD <= at);
-        let near: Vec<usize> = unaligned[from..].iter().map(|(s, _)| *s).take_while(|s| *s < at + WORD).collect();
-        let explained = (at..(at + WORD).min(first.data.len()).min(second.data.len())).all(|byte| {
-            first.data[byte] == second.data[byte] || near.iter().any(|start| (*start..*start + WORD).contains(&byte))
-        });
-        if !explained {
-            explain(at, first, second, pie, &mut libraries, &mut proof);
+    let explain_all = |words: &[usize]| {
+        let (mut proof, mut libraries) = (Proof::default(), Libraries::default());
+        for &at in words {
+            let from = unaligned.partition_point(|(start, _)| start + WORD <= at);
+            let near = || unaligned[from..].iter().map(|(start, _)| *start).take_while(|start| *start < at + WORD);
+            let explained = (at..(at + WORD).min(first.data.len()).min(second.data.len())).all(|byte| {
+                first.data[byte] == second.data[byte] || near().any(|start| (start..start + WORD).contains(&byte))
+            });
+            if !explained {
+                explain(at, first, second, pie, &mut libraries, &mut proof);
+            }
         }
-    }
+        proof
+    };
+    let half = if unexplained.len() > MANY { unexplained.len() / 2 } else { unexplained.len() };
+    let (some, others) = unexplained.split_at(half);
+    let parts = std::thread::scope(|scope| {
+        let others = (!others.is_empty()).then(|| scope.spawn(|| explain_all(others)));
+        let some = explain_all(some);
+        let others = others.map(|others| others.join().map_err(|_| anyhow!("the runs could not be compared")));
+        anyhow::Ok([Some(some), others.transpose()?])
+    })?;
+    parts.into_iter().flatten().for_each(|part| proof.add(part));
     proof.static_pointers.sort_unstable();
     proof.image_pointers.sort_unstable();
     // The handle of a thread says more than what comes with it, such as the memory that the standard library has for it.
@@ -461,6 +475,22 @@ fn upper_half_moved(a: u64, b: u64, slide: u64) -> bool {
 }
 
 impl Proof {
+    /// What the comparison of other words, which lie behind, says.
+    fn add(&mut self, other: Self) {
+        self.static_pointers.extend(other.static_pointers);
+        self.image_pointers.extend(other.image_pointers);
+        self.dead += other.dead;
+        self.suspects.extend(other.suspects);
+        self.differences.extend(other.differences);
+        self.differences.truncate(MOST_DIFFERENCES);
+        for unclear in other.unclear {
+            // Neighbours see the same word.
+            if !self.unclear.iter().rev().take(2 * WORD).any(|own| own.offset == unclear.offset) {
+                self.unclear.push(unclear);
+            }
+        }
+    }
+
     /// The first of the unclear words that could be an address of `region`.
     pub(crate) fn unclear_in(&self, region: Region) -> Option<&Unclear> {
         self.unclear.iter().find(|unclear| unclear.region == region)

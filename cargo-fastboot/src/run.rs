@@ -10,6 +10,7 @@ use fastboot_rt::capture::{
     AGAIN, CAPTURE_FILE, FREEZE_VARIABLE, HOME_SHIFT, Mode, PLAN_FILE, Phase, REQUEST_FILE, Request, SCRATCH,
     STACK_TOP, STATUS_FILE, STATUS_LEN, Status, TUNABLES_VARIABLE, available_memory, tunables,
 };
+use fastboot_rt::launch::with_randomization;
 use std::fs::File;
 use std::io::BufReader;
 use std::os::unix::fs::FileExt;
@@ -116,7 +117,7 @@ pub(crate) fn run(
         command.stdout(Stdio::null()).stderr(Stdio::null());
     }
     for _ in 0..MOST_LOADS {
-        let (captured, exit) = wait(&mut command, binary, options, &status, folder, shell)?;
+        let (captured, exit) = wait(&mut command, binary, options, (&status, request.randomize), folder, shell)?;
         match (captured, exit) {
             (Ok(capture), _) => return Ok(capture),
             (Err(_), Some(exit)) if exit.code() == Some(AGAIN) => {}
@@ -138,14 +139,14 @@ fn wait(
     command: &mut Command,
     binary: &Binary,
     options: &FreezeOptions,
-    status: &File,
+    (status, randomize): (&File, Option<bool>),
     folder: &Path,
     shell: &Shell,
 ) -> Result<(Result<Capture, Failure>, Option<ExitStatus>)> {
     let most = spare_memory() / LARGE_PIECE;
     let incoming = Incoming::open(&folder.join(CAPTURE_FILE))?;
     let began = Instant::now();
-    let mut child = command.spawn().with_context(|| {
+    let mut child = with_randomization(randomize, || command.spawn()).with_context(|| {
         format!("cannot run {} to freeze it: {}", binary.path.display(), Path::new(command.get_program()).display())
     })?;
     std::thread::scope(|scope| {

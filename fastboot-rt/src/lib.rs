@@ -70,6 +70,7 @@ mod linux {
     #[allow(unsafe_code)]
     pub(crate) mod freeze;
     pub mod large;
+    pub mod launch;
     #[allow(unsafe_code)]
     pub(crate) mod leaks;
     pub(crate) mod left;
@@ -112,7 +113,7 @@ pub use alloc::FastbootAlloc;
 pub use input::{input, input_env};
 pub use install::{CacheDir, FreezeError, freeze_now};
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-pub use linux::{large, verity};
+pub use linux::{large, launch, verity};
 pub use roots::{Checked, Frozen, Source};
 
 /// What the macros need. Not for use by hand.
