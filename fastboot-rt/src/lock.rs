@@ -15,6 +15,15 @@ pub(crate) struct Lock<T> {
 unsafe impl<T: Send> Sync for Lock<T> {}
 
 impl<T> Lock<T> {
+    /// Runs `body` with the value, without taking the lock.
+    ///
+    /// # Safety
+    /// No other thread uses it, not even with the lock; and `body` does not come back here.
+    pub(crate) unsafe fn alone<R>(&self, body: impl FnOnce(&mut T) -> R) -> R {
+        // SAFETY: the caller promises that this is the only reference.
+        body(unsafe { &mut *self.value.get() })
+    }
+
     pub(crate) const fn new(value: T) -> Self {
         Self { locked: AtomicBool::new(false), value: UnsafeCell::new(value) }
     }

@@ -271,10 +271,25 @@ fn parts_of(place: usize) -> (usize, Range<usize>) {
     (start, start + 2 * PAGE..start + THREAD_STACK_LEN as usize - PAGE)
 }
 
-/// The place of the current thread; `None` for the freeze thread, and for threads that have none.
-pub(crate) fn current_place() -> Option<usize> {
+/// Which thread is running.
+pub(crate) enum Current {
+    /// The freeze thread.
+    First,
+    /// One that has this place.
+    InPlace(usize),
+    /// One that has none, or that nobody knows.
+    Other,
+}
+
+/// The current thread.
+pub(crate) fn current() -> Current {
     // SAFETY: null, or the address of a thread that is never freed.
-    unsafe { CURRENT.get().as_ref() }?.place
+    match unsafe { CURRENT.get().as_ref() } {
+        Some(Thread { place: Some(place), .. }) => Current::InPlace(*place),
+        // Numbers are given once; `begin` took this one.
+        Some(Thread { index: 0, .. }) => Current::First,
+        _ => Current::Other,
+    }
 }
 
 /// The state of the current thread's generator of random bytes; `None` for a thread that nobody knows.

@@ -14,6 +14,7 @@
 
 use crate::capture::THREAD_STACKS;
 use crate::lock::Lock;
+use crate::number::Current;
 use crate::{ahead, number, sys};
 use core::alloc::Layout;
 use core::ops::Range;
@@ -101,13 +102,20 @@ struct Heap {
 /// How far [`LIVE`] may be off by each part, in bytes.
 const DRIFT: isize = 256 << 10;
 
-/// The parts: `1 + THREAD_STACKS` of them, or null before [`reserve`]. The first is everybody's, the others are *lanes*, one
-/// for each place that [`crate::number`] has for a thread.
+/// The parts: [`PARTS_LEN`] of them, or null before [`reserve`]. The first is the freeze thread's alone, which so needs no lock;
+/// the second is everybody's; the others are *lanes*, one for each place that [`crate::number`] has for a thread.
 ///
 /// Which of two threads allocates first is a matter of chance, but it does not decide about the addresses in their lanes.
 /// Addresses of what is gone remain in images as garbage, and garbage that looks alive keeps objects.
 static PARTS: AtomicPtr<Part> = AtomicPtr::new(ptr::null_mut());
-/// A lane has this part of the address space. Threads that need more get it from the first part.
+const PARTS_LEN: usize = LANES + THREAD_STACKS;
+/// Number of the freeze thread's part.
+const OWN: usize = 0;
+/// Number of the part that is everybody's. Threads that need more than they have get it from there.
+const SHARED: usize = 1;
+/// Number of the first lane.
+const LANES: usize = 2;
+/// A lane has this part of the address space, and the freeze thread a quarter of what the lanes leave.
 const LANE_SHARE: usize = 8 * THREAD_STACKS;
 
 static START: AtomicUsize = AtomicUsize::new(0);
@@ -118,15 +126,24 @@ static LIMIT: AtomicUsize = AtomicUsize::new(0);
 
 /// Number of the part that the current thread allocates from.
 fn own_part() -> usize {
-    number::current_place().map_or(0, |place| 1 + place)
+    match number::current() {
+        Current::First => OWN,
+        Current::InPlace(place) => LANES + place,
+        Current::Other => SHARED,
+    }
 }
 
-/// The addresses of a part: lanes come last.
+/// The addresses of a part, which come in the order of their numbers.
 fn range_of(part: usize) -> Range<usize> {
     let (start, end) = (START.load(Ordering::Relaxed), END.load(Ordering::Relaxed));
     let lane = ((end - start) / LANE_SHARE) & !(PAGE - 1);
     let lanes = end - THREAD_STACKS * lane;
-    if part == 0 { start..lanes } else { lanes + (part - 1) * lane..lanes + part * lane }
+    let shared = start + (((lanes - start) / 4) & !(PAGE - 1));
+    match part {
+        OWN => start..shared,
+        SHARED => shared..lanes,
+        lane_of => lanes + (lane_of - LANES) * lane..lanes + (lane_of - LANES + 1) * lane,
+    }
 }
 
 /// Runs `body` with a part, locked, and its addresses; `None` before [`reserve`].
@@ -135,11 +152,16 @@ fn with<R>(part: usize, body: impl FnOnce(&mut Heap, Range<usize>) -> R) -> Opti
     if parts.is_null() {
         return None;
     }
-    debug_assert!(part <= THREAD_STACKS);
+    debug_assert!(part < PARTS_LEN);
     // SAFETY: `reserve` mapped zeros for as many parts, and zeros are a part: null pointers, numbers, a lock that is open.
     // What changes in them does so under the lock.
     let (heap, range) = (unsafe { &*parts.add(part) }, range_of(part));
-    // SAFETY: `body` never calls `with` (nothing in this file does) and never unwinds.
+    if part == OWN {
+        // SAFETY: `own_part` gives it to the freeze thread alone, which is also the only one that asks for all parts, in `live`
+        // and `for_each_live`. `body` never calls `with` (nothing in this file does).
+        return Some(unsafe { heap.alone(|heap| body(heap, range)) });
+    }
+    // SAFETY: `body` never calls `with` and never unwinds.
     Some(unsafe { heap.with(|heap| body(heap, range)) })
 }
 
@@ -149,13 +171,13 @@ fn with<R>(part: usize, body: impl FnOnce(&mut Heap, Range<usize>) -> R) -> Opti
 /// The `errno` of `mmap`.
 pub(crate) fn reserve(range: Range<usize>, limit: usize) -> Result<(), i32> {
     sys::reserve(range.start, range.len())?;
-    let parts = number::note_space((1 + THREAD_STACKS) * size_of::<Part>())?;
+    let parts = number::note_space(PARTS_LEN * size_of::<Part>())?;
     START.store(range.start, Ordering::Relaxed);
     END.store(range.end, Ordering::Relaxed);
     LIMIT.store(limit, Ordering::Relaxed);
     PARTS.store(parts.cast(), Ordering::Release);
     // Not the lanes: a thread may need little, and there may be many.
-    sys::expect_dense_use(range_of(0));
+    sys::expect_dense_use(range_of(OWN).start..range_of(SHARED).end);
     Ok(())
 }
 
@@ -167,7 +189,7 @@ pub(crate) fn range() -> Range<usize> {
 /// Bytes in live slots: more than those blocks have.
 pub(crate) fn live() -> usize {
     let drift = |part| with(part, |heap, _| heap.drift).unwrap_or(0);
-    let live = LIVE.load(Ordering::Relaxed) + (0..1 + THREAD_STACKS).map(drift).sum::<isize>();
+    let live = LIVE.load(Ordering::Relaxed) + (0..PARTS_LEN).map(drift).sum::<isize>();
     live.max(0).unsigned_abs()
 }
 
@@ -222,7 +244,7 @@ fn take(class: usize, filled: bool) -> Option<(*mut SlotHeader, bool)> {
             }
             let (slot, fresh) = heap.take(class, &range)?;
             heap.count(size as isize);
-            if fresh && filled && part == 0 {
+            if fresh && filled && part == OWN {
                 ahead::expect(slot.addr(), slot.addr() + size);
             }
             Some((slot, fresh))
@@ -230,7 +252,7 @@ fn take(class: usize, filled: bool) -> Option<(*mut SlotHeader, bool)> {
         .flatten()
     };
     let own = own_part();
-    from(own).or_else(|| if own == 0 { None } else { from(0) })
+    from(own).or_else(|| if own == SHARED { None } else { from(SHARED) })
 }
 
 /// A block, or null when the limit is reached.
@@ -293,7 +315,7 @@ pub(crate) fn dealloc(block: *mut u8) {
     }
     let put = |part| {
         with(part, |heap, range| {
-            let fits = part == 0 || heap.idle + size <= range.len();
+            let fits = part < LANES || heap.idle + size <= range.len();
             if fits {
                 // SAFETY: as above; from here on the slot is the heap's.
                 unsafe { (*slot).index = heap.free[class].expose_provenance() as u64 };
@@ -307,7 +329,7 @@ pub(crate) fn dealloc(block: *mut u8) {
     // Whatever part it comes from, the slot goes to the thread that freed it, which by itself does the same in every run;
     // unless that thread frees much more than it allocates.
     if put(own_part()) == Some(false) {
-        put(0);
+        put(SHARED);
     }
 }
 
@@ -345,7 +367,7 @@ pub(crate) struct Block {
 /// Calls `each` for every live block, in order of addresses. Only when no other thread allocates any more: blocks that
 /// come or go meanwhile may be missed.
 pub(crate) fn for_each_live(mut each: impl FnMut(Block)) {
-    for part in 0..1 + THREAD_STACKS {
+    for part in 0..PARTS_LEN {
         let (mut at, end) = with(part, |heap, range| (range.start, range.start + heap.used)).unwrap_or_default();
         while at < end {
             let slot = ptr::with_exposed_provenance::<SlotHeader>(at);
