@@ -527,3 +527,88 @@ fn read_back(file: &mut File, to: &mut [u8]) -> Result<()> {
 fn words(bytes: &[u8]) -> Vec<u32> {
     bytes.as_chunks::<4>().0.iter().map(|word| u32::from_le_bytes(*word)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fastboot_rt::capture::AGAIN;
+
+    const HOME: u64 = 0x5500_0000_0000;
+
+    /// A record as a run writes it.
+    fn record(tag: Tag, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = [u64::from(tag as u32), payload.len() as u64].map(u64::to_le_bytes).concat();
+        bytes.extend_from_slice(payload);
+        bytes.resize(bytes.len().next_multiple_of(8), 0);
+        bytes
+    }
+
+    fn words(words: &[u64]) -> Vec<u8> {
+        words.iter().flat_map(|word| word.to_le_bytes()).collect()
+    }
+
+    /// A run with 13 bytes of memory, and three blocks in two records; what the second one holds was not captured.
+    fn stream() -> Vec<u8> {
+        let process = words(&[0, 0x1000, 0, HOME, 0, 0, 1 << 20, 0, 4096]);
+        let first = words(&[0x5530_0000_0020, 5, 8, HELD, 0, 0x5530_0000_0050, 100, 16, 0, 1]);
+        let second = words(&[0x5530_0000_0100, 9, 1, 3 | HELD, 7]);
+        let memory = [&(HOME + DATA_OFFSET).to_le_bytes()[..], b"thirteen byte"].concat();
+        [
+            record(Tag::Process, &process),
+            record(Tag::Blocks, &first),
+            record(Tag::BlockBytes, b"hello\0\0\0"),
+            record(Tag::Blocks, &second),
+            record(Tag::BlockBytes, b"nine byte\0\0\0\0\0\0\0"),
+            record(Tag::Memory, &memory),
+            record(Tag::Output, &[&2u32.to_le_bytes()[..], b"ab", &4u32.to_le_bytes()[..], b"/a/b"].concat()),
+            record(Tag::End, &[]),
+        ]
+        .concat()
+    }
+
+    fn read(mut stream: &[u8], most: u64) -> Result<Result<Capture, Failure>> {
+        Capture::read(&mut stream, most, &std::env::temp_dir())
+    }
+
+    #[test]
+    fn memory_and_blocks_are_the_same_whether_in_a_file_or_not() {
+        for most in [0, 10, 1 << 20] {
+            let mut capture = read(&stream(), most).unwrap().unwrap();
+            assert_eq!(capture.memory_len(), 13);
+            assert_eq!(&capture.take_memory().unwrap()[..], b"thirteen byte");
+            assert_eq!(capture.outputs, ["/a/b"]);
+            assert_eq!(capture.has_filed_blocks(), most < 4096);
+            let bytes = capture.take_blocks().unwrap();
+            let held: Vec<_> = capture.blocks.iter().map(|block| block.contents(&bytes)).collect();
+            assert_eq!(held, [&b"hello"[..], b"", b"nine byte"]);
+            assert_eq!((capture.blocks[2].thread, capture.blocks[2].index), (3, 7));
+            // Once more, if that is possible.
+            assert_eq!(capture.take_blocks().unwrap().len(), if most < 4096 { bytes.len() } else { 0 });
+        }
+    }
+
+    #[test]
+    fn what_is_cut_off_is_unfinished() {
+        let whole = stream();
+        for most in [0, 1 << 20] {
+            for end in 0..whole.len() {
+                assert_eq!(read(&whole[..end], most).unwrap().unwrap_err(), Failure::Unfinished, "{end} bytes");
+            }
+        }
+        let refused = record(Tag::Refused, &[&3u32.to_le_bytes()[..], b"no!"].concat());
+        let failure = read(&refused, 0).unwrap().unwrap_err();
+        assert_eq!(failure, Failure::Refused { reason: "no!".to_owned() });
+    }
+
+    #[test]
+    fn memory_elsewhere_and_unknown_records_are_errors() {
+        let told = |stream: &[u8]| read(stream, 1 << 20).unwrap_err().to_string();
+        let process = record(Tag::Process, &words(&[0, 0, 0, HOME, 0, 0, 0, 0, 0]));
+        for payload in [words(&[HOME, 1]), b"short".to_vec()] {
+            let memory = record(Tag::Memory, &payload);
+            assert!(!told(&[&process[..], &memory, &memory].concat()).is_empty());
+        }
+        assert!(told(&words(&[u64::from(AGAIN as u32) << 8, 0])).contains("unknown kind"));
+        assert!(told(&record(Tag::Process, &[1; 8])).contains("shorter"));
+    }
+}

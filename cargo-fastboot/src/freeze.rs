@@ -20,7 +20,7 @@ use crate::memory::Memory;
 use crate::objects::{Kinship, Layout, Objects, Origin};
 use crate::plan::{Allocation, Plan};
 use crate::prove::{self, Known, Proof, Region, Run, Unclear};
-use crate::report::{Facts, Report};
+use crate::report::{self, Contents, Facts, Report};
 use crate::run::{Purpose, run, spare_memory};
 use crate::shell::Shell;
 use crate::statics::Choices;
@@ -208,7 +208,7 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
         }
     };
     let told = || format!("cannot freeze {}", path.display());
-    let Examined { proof, references, pages } =
+    let Examined { proof, references, pages, contents } =
         freezing.examine(&mut frozen, &mut statics, second).with_context(told)?;
     let places = statics.places();
     let objects = frozen.objects(&places);
@@ -233,28 +233,22 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
         shell.verbose(format_args!("static {name}: {decision}"));
     }
     let carried = statics.carried();
-    let facts = Facts {
+    let report = Report::new(Facts {
         counts: frozen.capture.counts,
         pointers: pages.pointers,
         carried: carried.iter().map(|range| range.length).sum(),
         overflow: frozen.overflow().map_or(0, |range| range.end - range.start),
-        objects: objects.as_ref(),
-    };
+        planned: frozen.planned.as_ref().map(|planned| planned.plan.len() as u64).zip(contents),
+    });
     let relocatable = freezing.is_relocatable(&frozen, &proof, objects.as_ref());
-    let (report, image_pointers) = std::thread::scope(|scope| {
-        let report = scope.spawn(|| serde_json::to_vec(&Report::new(facts)));
-        let image_pointers = relocatable.then(|| image::relocations(&proof.image_pointers));
-        let report = report.join().map_err(|_| anyhow!("the report could not be made"))?;
-        anyhow::Ok((report?, image_pointers))
-    })?;
     let parts = Parts {
         digests: pages.digests,
         verbatim: frozen.planned.is_none(),
         static_pointers: image::relocations(&proof.static_pointers),
-        image_pointers,
+        image_pointers: relocatable.then(|| image::relocations(&proof.image_pointers)),
         carried: &carried,
         decisions: &statics.report().collect::<Vec<_>>(),
-        report,
+        report: serde_json::to_vec(&report).context("cannot write the report")?,
     };
     let image = Image::build(&binary, &frozen.capture, frozen.data, parts)
         .with_context(|| format!("cannot make an image for {}", path.display()))?;
@@ -321,6 +315,8 @@ struct Examined {
     /// To statics that are not carried.
     references: Vec<Reference>,
     pages: Pages,
+    /// If there was a plan.
+    contents: Option<Contents>,
 }
 
 impl First {
@@ -348,7 +344,15 @@ impl Frozen {
 
     /// The objects that were planned; `statics` is where the bytes of carried statics are.
     fn objects<'a>(&'a self, statics: &'a [(String, Range<u64>)]) -> Option<Objects<'a>> {
-        let (planned, kinship) = (self.planned.as_ref()?, self.kinship.as_ref()?);
+        self.with_kinship(self.kinship.as_ref(), statics)
+    }
+
+    fn with_kinship<'a>(
+        &'a self,
+        kinship: Option<&'a Kinship>,
+        statics: &'a [(String, Range<u64>)],
+    ) -> Option<Objects<'a>> {
+        let (planned, kinship) = (self.planned.as_ref()?, kinship?);
         let (placements, roots) = (&planned.plan.placements, &self.capture.roots);
         let layout = Layout { data: &self.data, address: self.capture.data_address(), placements, roots, statics };
         Some(Objects { layout, kinship })
@@ -498,6 +502,7 @@ impl Freezing<'_> {
             && self.may_be_at_once(first)
         {
             let shell = self.shell.quiet();
+            self.shell.verbose("runs 2 and 3 are made at once");
             // As far as is known, run 2 will be where run 1 was.
             let prove = || self.run_in(purpose, Some(&first.capture), &format!("{PROVE}-at-once"), &shell);
             let (capture, second) = std::thread::scope(|scope| {
@@ -510,7 +515,7 @@ impl Freezing<'_> {
                 return Ok((capture, Some(second)));
             }
             // Be it because one was in the way of the other, or because run 2 fails by itself.
-            self.shell.verbose("runs 2 and 3 cannot be made at once: one is made after the other");
+            self.shell.verbose("that did not go well: they are made one after the other");
         }
         Ok((self.run(purpose, None, &format!("place-{attempt}"))?, None))
     }
@@ -538,8 +543,12 @@ impl Freezing<'_> {
         let relate = || {
             let both = first.zip(frozen_now.planned.as_ref());
             let related = both.map(|(first, planned)| first.relate(self.binary, frozen_now, &planned.plan, &places));
+            let related = related.transpose()?.map(|kinship| {
+                let contents = frozen_now.with_kinship(Some(&kinship), &places).as_ref().map(report::contents);
+                (kinship, contents)
+            });
             paging.take_part();
-            related.transpose()
+            anyhow::Ok(related.unzip())
         };
         let examine = || {
             let Frozen { capture, data, .. } = frozen_now;
@@ -549,7 +558,7 @@ impl Freezing<'_> {
             paging.take_part();
             anyhow::Ok((proof, references))
         };
-        let (kinship, (proof, references)) = if is_small {
+        let ((kinship, contents), (proof, references)) = if is_small {
             std::thread::scope(|scope| {
                 let kinship = scope.spawn(relate);
                 let examined = examine();
@@ -561,6 +570,11 @@ impl Freezing<'_> {
         };
         let pages = paging.finish();
         frozen.kinship = kinship;
+        let contents = match contents.flatten() {
+            // What is not carried after all may have been on the way to something.
+            Some(_) if statics.places() != places => frozen.objects(&statics.places()).as_ref().map(report::contents),
+            contents => contents,
+        };
         if self.binary.pie
             && let Some(unclear) = proof.unclear_in(Region::Executable)
         {
@@ -572,7 +586,7 @@ impl Freezing<'_> {
                 way(frozen.objects(&statics.places()).as_ref(), unclear.offset)
             );
         }
-        Ok(Examined { proof, references, pages })
+        Ok(Examined { proof, references, pages, contents })
     }
 
     /// Run 3, unless it was made already, and the comparison.

@@ -75,8 +75,7 @@ pub(crate) struct Large {
 }
 
 /// What there is to report of.
-#[derive(Clone, Copy)]
-pub(crate) struct Facts<'a> {
+pub(crate) struct Facts {
     /// What the last run counted.
     pub(crate) counts: Counts,
     /// How many aligned words of the image data hold an address in it.
@@ -84,26 +83,21 @@ pub(crate) struct Facts<'a> {
     /// Bytes of carried statics and of the overflow in it.
     pub(crate) carried: u64,
     pub(crate) overflow: u64,
-    /// The objects, if there was a plan.
-    pub(crate) objects: Option<&'a Objects<'a>>,
+    /// If there was a plan, the number of objects that were planned, and [`contents`].
+    pub(crate) planned: Option<(u64, Contents)>,
 }
 
 impl Report {
-    pub(crate) fn new(facts: Facts<'_>) -> Self {
-        let Counts { strayed, placed, overflowed, objects, live, .. } = facts.counts;
-        let fit =
-            |known: &Objects<'_>| Fit { planned: known.layout.placements.len() as u64, placed, overflowed, strayed };
-        Self {
-            objects,
-            live: live + facts.carried,
-            pointers: facts.pointers,
-            plan: facts.objects.map(fit),
-            contents: facts.objects.map(|objects| contents(objects, &facts)),
-        }
+    pub(crate) fn new(Facts { counts, pointers, carried, overflow, planned }: Facts) -> Self {
+        let Counts { strayed, placed, overflowed, objects, live, .. } = counts;
+        let plan = planned.as_ref().map(|(planned, _)| Fit { planned: *planned, placed, overflowed, strayed });
+        let contents = planned.map(|(_, contents)| Contents { carried, overflow, ..contents });
+        Self { objects, live: live + carried, pointers, plan, contents }
     }
 }
 
-fn contents(objects: &Objects<'_>, facts: &Facts<'_>) -> Contents {
+/// What is in an image, but for carried statics and the overflow.
+pub(crate) fn contents(objects: &Objects<'_>) -> Contents {
     let Objects { layout, kinship } = *objects;
     let makers = kinship.makers();
     let (mut sizes, mut made) = (HashMap::<Owner, Size>::new(), HashMap::<(Owner, Option<u32>), Size>::new());
@@ -147,8 +141,8 @@ fn contents(objects: &Objects<'_>, facts: &Facts<'_>) -> Contents {
         roots: (0..).zip(kinship.shares()).map(|(number, shares)| part(Owner::Root(number), *shares)).collect(),
         shared: part(Owner::Shared, None),
         statics: part(Owner::Statics, None),
-        carried: facts.carried,
-        overflow: facts.overflow,
+        carried: 0,
+        overflow: 0,
         largest: largest
             .into_iter()
             .map(|placement| Large {

@@ -76,6 +76,31 @@ fn stages_on_machines_of_their_own() -> Result<()> {
 }
 
 #[test]
+fn runs_are_made_at_once_where_neither_is_in_the_way_of_the_other() -> Result<()> {
+    const AT_ONCE: &str = "runs 2 and 3 are made at once";
+    const NOT_WELL: &str = "that did not go well";
+    let built = Program::new("apart").build()?;
+    let several = std::thread::available_parallelism()?.get() > 1;
+    for (how, tried, well) in [("", true, true), ("socket", true, false), ("file", false, true), ("child", false, true)]
+    {
+        let folder = tempfile::tempdir()?;
+        let snapshot = folder.path().join("apart.snap");
+        let mut command = fastboot()?;
+        command.args(["freeze", "-v", "--binary"]).arg(&built.cold).arg("-o").arg(&snapshot);
+        command.env("APART", how).env("APART_PATH", folder.path().join("busy"));
+        let run = Run::of(&mut command)?;
+        ensure!(run.status.success(), "{how}: {}", run.stderr);
+        let told = [run.stderr.contains(AT_ONCE), run.stderr.contains(NOT_WELL)];
+        ensure!(told == [tried && several, !well && several], "{how}: {}", run.stderr);
+        let out = folder.path().join("apart");
+        embed(&built.cold, &snapshot, &out)?;
+        let thawed = Run::of(&mut std::process::Command::new(&out))?;
+        ensure!(thawed.stdout.starts_with("2890"), "{how}: {}", thawed.stdout);
+    }
+    Ok(())
+}
+
+#[test]
 fn where_addresses_are_not_randomised_the_proof_has_them_randomised() -> Result<()> {
     let Some(mut setarch) = tools::find("setarch") else { return Ok(()) };
     // Without it, a PIE is refused.
