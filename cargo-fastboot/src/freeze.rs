@@ -21,7 +21,7 @@ use crate::objects::{Kinship, Layout, Objects, Origin};
 use crate::plan::{Allocation, Plan};
 use crate::prove::{self, Known, Proof, Region, Run, Unclear};
 use crate::report::{self, Contents, Facts, Report};
-use crate::run::{Purpose, run, spare_memory};
+use crate::run::{self, Purpose, run, spare_memory};
 use crate::shell::Shell;
 use crate::statics::Choices;
 use crate::strip;
@@ -163,6 +163,9 @@ pub(crate) struct Outcome {
 pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Result<Outcome> {
     let path = std::path::absolute(path).with_context(|| format!("cannot find {}", path.display()))?;
     let binary = Binary::read(&path)?;
+    // Found out once: while a run is made there is less.
+    let options =
+        &FreezeOptions { memory_limit: Some(options.memory_limit.unwrap_or_else(spare_memory)), ..options.clone() };
     let folder = working_folder(&path)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     shell.status("Freezing", name.strip_suffix(".cold").unwrap_or(&name));
@@ -252,6 +255,7 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
     };
     let image = Image::build(&binary, &frozen.capture, frozen.data, parts)
         .with_context(|| format!("cannot make an image for {}", path.display()))?;
+    run::wait_for_all();
     Ok(Outcome { image, inputs: frozen.inputs, plan: frozen.planned.map(|planned| planned.plan) })
 }
 
@@ -497,17 +501,16 @@ impl Freezing<'_> {
     /// Run 2, and run 3 if it was made at the same time.
     fn place(&self, planned: &Planned, attempt: usize) -> Result<(Capture, Option<Capture>)> {
         let purpose = Purpose::Place(&planned.path);
-        if attempt == 1
-            && let Some(first) = &planned.first
-            && self.may_be_at_once(first)
-        {
+        let first = planned.first.as_ref().filter(|first| attempt == 1 && self.may_be_at_once(first));
+        let at_once = first.is_some();
+        if let Some(first) = first {
             let shell = self.shell.quiet();
             self.shell.verbose("runs 2 and 3 are made at once");
             // As far as is known, run 2 will be where run 1 was.
             let prove = || self.run_in(purpose, Some(&first.capture), &format!("{PROVE}-at-once"), &shell);
             let (capture, second) = std::thread::scope(|scope| {
                 let second = scope.spawn(prove);
-                (self.run(purpose, None, "place-at-once"), second.join())
+                (self.run(purpose, None, &format!("place-{attempt}")), second.join())
             });
             if let (Ok(capture), Ok(Ok(second))) = (capture, second)
                 && (!self.binary.pie || prove::are_comparable(&capture, &second))
@@ -517,11 +520,13 @@ impl Freezing<'_> {
             // Be it because one was in the way of the other, or because run 2 fails by itself.
             self.shell.verbose("that did not go well: they are made one after the other");
         }
-        Ok((self.run(purpose, None, &format!("place-{attempt}"))?, None))
+        // A name as long as the other, because it is among what moves things on the stack.
+        let name = if at_once { "again" } else { "place" };
+        Ok((self.run(purpose, None, &format!("{name}-{attempt}"))?, None))
     }
 
     /// Whether runs 2 and 3 may be made at once: where there is memory and a processor for both, and neither may be in the
-    /// way of the other.
+    /// way of the other. Of a runner nobody knows.
     fn may_be_at_once(&self, First { capture, is_small, .. }: &First) -> bool {
         let acts = !capture.outputs.is_empty() || capture.process.had_children;
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
@@ -530,6 +535,7 @@ impl Freezing<'_> {
             && processors > 1
             && !acts
             && !self.options.keep_threads
+            && self.options.runner.is_empty()
     }
 
     /// Finds out about image data, and meanwhile, if what it takes is small, whose its objects are. Statics that reach outside

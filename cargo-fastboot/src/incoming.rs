@@ -6,7 +6,7 @@ use rustix::fs::{CWD, Mode, OFlags, mkfifoat};
 use rustix::pipe::fcntl_setpipe_size;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -26,25 +26,19 @@ pub(crate) struct Incoming {
 }
 
 impl Incoming {
-    /// At this path there will be a capture, and nothing else.
-    pub(crate) fn open(path: &Path) -> Result<Self> {
+    /// At this path there will be a capture, and nothing else. A run on another machine (`far`) has no FIFO in common with this
+    /// one, though it may have the file system.
+    pub(crate) fn open(path: &Path, far: bool) -> Result<Self> {
         let told = || format!("cannot prepare {}", path.display());
         match std::fs::remove_file(path) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).with_context(told),
             _ => {}
         }
-        let fifo = match mkfifoat(CWD, path, Mode::RUSR | Mode::WUSR) {
-            Ok(()) => {
-                let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
-                // In this order: to open one for writing is to wait for a reader.
-                let reader = File::options().read(true).custom_flags(nonblocking).open(path).with_context(told)?;
-                let writer = File::options().write(true).open(path).with_context(told)?;
-                // With less it takes longer.
-                let _ = fcntl_setpipe_size(&reader, ON_ITS_WAY);
-                Some([reader, writer])
-            }
-            Err(_) => None,
-        };
+        let fifo = if far { None } else { fifo(path).ok() };
+        if fifo.is_none() {
+            // Perhaps there is something of another kind by now.
+            let _ = std::fs::remove_file(path);
+        }
         Ok(Self { path: path.to_owned(), fifo, ended: AtomicBool::new(false) })
     }
 
@@ -57,6 +51,20 @@ impl Incoming {
     pub(crate) fn stream(&self) -> Stream<'_> {
         Stream { incoming: self, file: None }
     }
+}
+
+/// Makes a FIFO and opens it, for reading and for writing.
+fn fifo(path: &Path) -> io::Result<[File; 2]> {
+    mkfifoat(CWD, path, Mode::RUSR | Mode::WUSR)?;
+    if !path.symlink_metadata()?.file_type().is_fifo() {
+        return Err(ErrorKind::Unsupported.into());
+    }
+    // In this order: to open one for writing is to wait for a reader.
+    let reader = File::options().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
+    let writer = File::options().write(true).open(path)?;
+    // With less it takes longer.
+    let _ = fcntl_setpipe_size(&reader, ON_ITS_WAY);
+    Ok([reader, writer])
 }
 
 /// The bytes of a capture, as they come.
@@ -128,12 +136,8 @@ mod tests {
         for fifo in [true, false] {
             let many: [&[u8]; 3] = [b"one", &long, b"two"];
             for pieces in [&[], &many[..1], &many] {
-                let mut incoming = Incoming::open(&path).unwrap();
-                assert!(incoming.fifo.is_some());
-                if !fifo {
-                    std::fs::remove_file(&path).unwrap();
-                    incoming.fifo = None;
-                }
+                let incoming = Incoming::open(&path, !fifo).unwrap();
+                assert_eq!(incoming.fifo.is_some(), fifo);
                 assert!(read(&incoming, pieces) == pieces.concat(), "fifo: {fifo}, {} pieces", pieces.len());
             }
         }
@@ -142,7 +146,7 @@ mod tests {
     #[test]
     fn who_still_has_it_open_does_not_keep_it_from_ending() {
         let folder = tempfile::tempdir().unwrap();
-        let incoming = Incoming::open(&folder.path().join("capture")).unwrap();
+        let incoming = Incoming::open(&folder.path().join("capture"), false).unwrap();
         let mut child = File::options().write(true).open(&incoming.path).unwrap();
         child.write_all(b"all there is").unwrap();
         assert_eq!(read(&incoming, &[]), b"all there is");

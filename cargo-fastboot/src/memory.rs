@@ -20,8 +20,10 @@ impl Memory {
 
     /// So many bytes, and room for `most` without moving.
     pub(crate) fn with_room(length: u64, most: u64) -> Result<Self> {
-        let map = MmapMut::map_anon(usize::try_from(most.max(length).max(1))?);
-        let map = map.with_context(|| format!("not enough memory for {most} bytes"))?;
+        let map = |length: u64| anyhow::Ok(MmapMut::map_anon(usize::try_from(length.max(1))?)?);
+        // Where address space is counted there may be none to spare.
+        let map = map(most.max(length)).or_else(|_| map(length));
+        let map = map.with_context(|| format!("not enough memory for {length} bytes"))?;
         // Most of it is filled from end to end. Where there are no huge pages, there are small ones.
         let _ = map.advise(Advice::HugePage);
         Ok(Self { map, length: usize::try_from(length)? })
@@ -30,7 +32,7 @@ impl Memory {
     /// Makes it longer, by zeros.
     pub(crate) fn grow(&mut self, length: u64) -> Result<()> {
         if length > self.map.len() as u64 {
-            let mut other = Self::with_room(length, length.saturating_mul(2))?;
+            let mut other = Self::with_room(length, length + length / 8)?;
             other[..self.length].copy_from_slice(self);
             *self = other;
         }

@@ -40,15 +40,21 @@ pub(crate) fn replace_finished(
     put(temporary, path).with_context(told)
 }
 
-/// Puts a file in place of another one, or of none. They are exchanged, and the old one is removed: when a file is renamed over
-/// another, ext4 first writes it to the disk, which takes longer than most freezes.
+/// Puts a file in place of another one, or of none. Large ones are exchanged, and the old one is removed: when a file is
+/// renamed over another, ext4 first writes it to the disk, which takes longer than most freezes.
 fn put(temporary: TempPath, path: &Path) -> std::io::Result<()> {
-    match renameat_with(CWD, &*temporary, CWD, path, RenameFlags::EXCHANGE) {
-        Ok(()) => temporary.close(),
-        // There is none, or the file system cannot do that.
-        Err(_) => temporary.persist(path).map_err(|error| error.error),
+    let is_large = std::fs::metadata(&temporary)?.len() > LARGE;
+    if is_large && renameat_with(CWD, &*temporary, CWD, path, RenameFlags::EXCHANGE).is_ok() {
+        // The file is where it belongs, whatever becomes of the old one.
+        let _ = temporary.close();
+        return Ok(());
     }
+    // It is not worth it, or there is none, or the file system cannot do that.
+    temporary.persist(path).map_err(|error| error.error)
 }
+
+/// From how many bytes on a file is large.
+const LARGE: u64 = 1 << 20;
 
 /// Makes `path` the same file as `original`, by a hard link, which takes no time and no space. Where the file system has
 /// none, it becomes a copy.

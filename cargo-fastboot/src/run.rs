@@ -12,12 +12,14 @@ use fastboot_rt::capture::{
 };
 use fastboot_rt::launch::with_randomization;
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{self, BufReader};
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How many bytes of small records are read at once.
@@ -120,7 +122,7 @@ pub(crate) fn run(
         let (captured, exit) = wait(&mut command, binary, options, (&status, request.randomize), folder, shell)?;
         match (captured, exit) {
             (Ok(capture), _) => return Ok(capture),
-            (Err(_), Some(exit)) if exit.code() == Some(AGAIN) => {}
+            (Err(Failure::Unfinished), Some(exit)) if exit.code() == Some(AGAIN) && request.apart.is_some() => {}
             (Err(failure), exit) => {
                 let told = format!("cannot freeze {}", binary.path.display());
                 return Err(explain(&failure, exit.unwrap_or_default(), read_status(&status)).context(told));
@@ -144,7 +146,7 @@ fn wait(
     shell: &Shell,
 ) -> Result<(Result<Capture, Failure>, Option<ExitStatus>)> {
     let most = spare_memory() / LARGE_PIECE;
-    let incoming = Incoming::open(&folder.join(CAPTURE_FILE))?;
+    let incoming = Incoming::open(&folder.join(CAPTURE_FILE), !options.runner.is_empty())?;
     let began = Instant::now();
     let mut child = with_randomization(randomize, || command.spawn()).with_context(|| {
         format!("cannot run {} to freeze it: {}", binary.path.display(), Path::new(command.get_program()).display())
@@ -160,8 +162,10 @@ fn wait(
         let progress = shell.progress("Freezing");
         let ended = loop {
             let elapsed = began.elapsed();
-            if let Ok(captured) = receiver.recv_timeout(POLL.min(elapsed / 8 + Duration::from_micros(200))) {
-                break Ok(captured);
+            match receiver.recv_timeout(POLL.min(elapsed / 8 + Duration::from_micros(200))) {
+                Ok(captured) => break Ok(captured),
+                Err(RecvTimeoutError::Disconnected) => break Ok(Err(anyhow!("the capture could not be read"))),
+                Err(RecvTimeoutError::Timeout) => {}
             }
             if let Some(exit) = child.try_wait().context("cannot wait for the freeze run").transpose() {
                 break Err(exit);
@@ -191,8 +195,14 @@ fn wait(
         progress.clear();
         match ended {
             Ok(Ok(Ok(capture))) => {
-                // To take a process apart that had much memory takes time.
-                std::thread::spawn(move || child.wait());
+                // To take a process apart that had much memory takes time. But what a runner still does is its own business,
+                // and where memory is short, the next run needs it.
+                if options.runner.is_empty() && capture.process.peak <= most {
+                    let waiting = std::thread::spawn(move || child.wait());
+                    ENDING.lock().unwrap_or_else(PoisonError::into_inner).push(waiting);
+                } else {
+                    let _ = child.wait();
+                }
                 Ok((Ok(capture), None))
             }
             Ok(captured) => {
@@ -210,6 +220,17 @@ fn wait(
             }
         }
     })
+}
+
+/// What waits for runs to end of which nothing more is of interest.
+static ENDING: Mutex<Vec<JoinHandle<io::Result<ExitStatus>>>> = Mutex::new(Vec::new());
+
+/// Waits for the end of all runs.
+pub(crate) fn wait_for_all() {
+    for waiting in std::mem::take(&mut *ENDING.lock().unwrap_or_else(PoisonError::into_inner)) {
+        // Whatever came of it: it has ended.
+        let _ = waiting.join();
+    }
 }
 
 fn read_status(file: &File) -> Option<Status> {

@@ -17,7 +17,6 @@ use crate::capture::{
 };
 use crate::format::{HOME_WINDOW, PAGE};
 use crate::left::Open;
-use crate::lock::Lock;
 use crate::roots::RootRecord;
 use crate::section::Program;
 use crate::start::Placeholder;
@@ -116,9 +115,9 @@ impl Listener for CaptureFile {
 
 /// The capture.
 static CAPTURE: OnceLock<File> = OnceLock::new();
-/// Held while a record is written, so that records never mix: the freeze thread writes them, and whichever thread opens a
-/// file, panics or runs out of memory.
-static RECORD: Lock<()> = Lock::new(());
+/// The kernel's number of the thread that is writing a record, or 0. One at a time, so that records never mix: the freeze
+/// thread writes them, and whichever thread opens a file, panics or runs out of memory.
+static WRITER: AtomicI32 = AtomicI32::new(0);
 /// The process that writes it. A child that was forked is another one.
 static OWNER: AtomicU32 = AtomicU32::new(0);
 /// The status page, or null.
@@ -139,6 +138,8 @@ static TRACING: AtomicBool = AtomicBool::new(false);
 static CURRENT: AtomicPtr<RootRecord> = AtomicPtr::new(core::ptr::null_mut());
 /// Arena bytes that may be used, for the message when they are used up.
 static LIMIT: AtomicU64 = AtomicU64::new(0);
+/// Whether an expression left anything open in the system.
+static LEFT_BEHIND: AtomicBool = AtomicBool::new(false);
 /// Whether a panic was recorded since the current root was begun.
 static PANICKED: AtomicBool = AtomicBool::new(false);
 
@@ -377,6 +378,7 @@ extern "C" fn freeze_thread(_: *mut c_void) -> *mut c_void {
             c_blocks.extend(new.map(|block| (record.name(), block)));
             let now = Open::settled(&open);
             for (kind, what) in now.since(&open) {
+                LEFT_BEHIND.store(true, Ordering::Relaxed);
                 listener().left_behind(record.name(), kind, &what);
             }
             open = now;
@@ -475,14 +477,21 @@ struct Forgetting {
 }
 
 impl Forgetting {
-    /// From `start` on, if nobody else is there to need it.
+    /// From `start` on, if nobody else is there to need it: no thread of the expressions', no child process that shares it, no
+    /// signal handler.
     fn from(start: usize) -> Self {
         // This thread, and the one that waits for it.
         let alone = std::fs::read_dir("/proc/self/task").is_ok_and(|tasks| tasks.count() == 2);
+        let alone = alone && !LEFT_BEHIND.load(Ordering::Relaxed);
         Self { from: if alone { start.next_multiple_of(LARGE_PAGE) } else { usize::MAX } }
     }
 
-    /// Everything before `end` is written.
+    /// Whether nobody else is there.
+    fn is_alone(&self) -> bool {
+        self.from != usize::MAX
+    }
+
+    /// Everything before `end` is written, and this thread does not need it any more.
     fn up_to(&mut self, end: usize) {
         let end = end & !(LARGE_PAGE - 1);
         if self.from < end {
@@ -510,14 +519,16 @@ fn write_memory(memory: Range<usize>) -> bool {
             // in `contents` holds here too, and here it is the kernel that copies.
             let bytes =
                 unsafe { core::slice::from_raw_parts(core::ptr::with_exposed_provenance::<u8>(start), end - start) };
-            file.write_all(&bytes[sys::give_pages(file, bytes)..])?;
+            // Nobody changes the pages before they are read: this thread does not, and then the process ends.
+            let given = if forgetting.is_alone() { sys::give_pages(file, bytes) } else { 0 };
+            file.write_all(&bytes[given..])?;
             forgetting.up_to(end);
         }
         file.write_all(&[0; 8][..padding])
     })
 }
 
-/// How many blocks are written at once.
+/// How many blocks are written at once, if they do not take more memory than that.
 const BLOCKS_AT_ONCE: usize = 16 << 10;
 
 /// Writes the live blocks of the scratch heap, and what they hold if that is wanted.
@@ -530,6 +541,7 @@ fn write_blocks(with_bytes: bool) -> bool {
     let mut blocks = Vec::with_capacity(BLOCKS_AT_ONCE * BLOCK_LEN);
     let (mut traces, mut written) = (Vec::new(), true);
     let mut forgetting = Forgetting::from(scratch.start as usize);
+    let mut written_to = scratch.start as usize;
     let mut write = |blocks: &mut Vec<u8>, traces: &mut Vec<u8>, end: usize| {
         written &= write_record(Tag::Blocks, &[blocks])
             && (!with_bytes || write_block_bytes(blocks))
@@ -547,11 +559,13 @@ fn write_blocks(with_bytes: bool) -> bool {
         if tracing {
             traces.extend_from_slice(&number.trace.to_le_bytes());
         }
-        if blocks.len() == BLOCKS_AT_ONCE * BLOCK_LEN {
-            write(&mut blocks, &mut traces, block.address);
+        let end = block.address + block.size as usize;
+        if blocks.len() == BLOCKS_AT_ONCE * BLOCK_LEN || end - written_to > MEMORY_AT_ONCE {
+            write(&mut blocks, &mut traces, end);
+            written_to = end;
         }
     });
-    write(&mut blocks, &mut traces, 0);
+    write(&mut blocks, &mut traces, written_to);
     if tracing {
         let words: Vec<u8> = trace::words().iter().flat_map(|word| word.to_le_bytes()).collect();
         written &= write_record(Tag::TraceWords, &[&words]);
@@ -562,7 +576,8 @@ fn write_blocks(with_bytes: bool) -> bool {
 /// What a live block of the scratch heap holds.
 fn contents<'a>(address: usize, size: usize) -> &'a [u8] {
     // SAFETY: callers pass such a block, which lives as long as the process. Another thread that a root left running could
-    // write while this is read; what is read is then one of the two, as bytes that are copied, never as a value.
+    // write while this is read; what is read is then one of the two: bytes that are copied, or that decide whether all of them
+    // are, of which any are good.
     unsafe { core::slice::from_raw_parts(core::ptr::with_exposed_provenance::<u8>(address), size) }
 }
 
@@ -628,14 +643,25 @@ fn write_record(tag: Tag, fields: &[&[u8]]) -> bool {
     write_to_capture(|mut file| parts().try_for_each(|part| file.write_all(part)))
 }
 
-/// Has `write` write a whole record. Not in a child process.
+/// Whether this is the process that writes the capture, and not a child that was forked.
+pub(crate) fn is_owner() -> bool {
+    std::process::id() == OWNER.load(Ordering::Relaxed)
+}
+
+/// Has `write` write a whole record.
 fn write_to_capture(write: impl FnOnce(&File) -> io::Result<()>) -> bool {
-    let Some(file) = CAPTURE.get() else { return false };
-    if std::process::id() != OWNER.load(Ordering::Relaxed) {
-        return false;
+    let Some(file) = CAPTURE.get().filter(|_| is_owner()) else { return false };
+    let this = sys::thread_id();
+    while let Err(other) = WRITER.compare_exchange_weak(0, this, Ordering::Acquire, Ordering::Relaxed) {
+        // A signal handler that came in between.
+        if other == this {
+            return false;
+        }
+        sys::yield_now();
     }
-    // SAFETY: what callers pass writes to the file and returns its errors: it writes no other record and does not unwind.
-    unsafe { RECORD.with(|()| write(file).is_ok()) }
+    let written = write(file).is_ok();
+    WRITER.store(0, Ordering::Release);
+    written
 }
 
 /// The name of the root being evaluated.

@@ -7,9 +7,11 @@ use crate::sys;
 /// From how many bytes on it is worth a system call.
 const LARGE: usize = 4 << 20;
 
-/// An empty vector that has room for so many, in large pages where the system has them.
+/// An empty vector that has room for so many, in large pages where the system has them. Where there is not as much memory, it
+/// has no room yet.
 pub fn with_capacity<T>(capacity: usize) -> Vec<T> {
-    let vec: Vec<T> = Vec::with_capacity(capacity);
+    let mut vec: Vec<T> = Vec::new();
+    let _ = vec.try_reserve_exact(capacity);
     let start = vec.as_ptr().addr();
     let end = start + vec.capacity() * size_of::<T>();
     if end - start >= LARGE {

@@ -10,8 +10,8 @@ pub(crate) struct Lock<T> {
     value: UnsafeCell<T>,
 }
 
-// SAFETY: the value is only reached through `with`, which lets one thread in at a time. It may be used by any of them,
-// because values of `T` may be sent.
+// SAFETY: the value is only reached through `with`, which lets one thread in at a time, and through `alone`, whose callers
+// promise the same. It may be used by any of them, because values of `T` may be sent.
 unsafe impl<T: Send> Sync for Lock<T> {}
 
 impl<T> Lock<T> {

@@ -58,7 +58,8 @@ const CLASSES: usize = FINE / 16 + 1 + 4 * 30;
 const MOST_ALIGNED: usize = 1 << 31;
 /// Slots from here on give their pages back to the system when they are freed.
 const LARGE: usize = 128 << 10;
-/// Of a larger one, in bytes, the memory is not made ready before it is used: perhaps it never is.
+/// Of a larger one, in bytes, or of one that has more than a 64th of all memory, that is not made ready before it is used:
+/// perhaps it never is.
 const MOST_AHEAD: usize = 128 << 20;
 /// Address space that is made writable at a time.
 const STEP: usize = 32 << 20;
@@ -154,7 +155,7 @@ fn with<R>(part: usize, body: impl FnOnce(&mut Heap, Range<usize>) -> R) -> Opti
     }
     debug_assert!(part < PARTS_LEN);
     // SAFETY: `reserve` mapped zeros for as many parts, and zeros are a part: null pointers, numbers, a lock that is open.
-    // What changes in them does so under the lock.
+    // What changes in them does so under the lock, or in the first one by the freeze thread alone.
     let (heap, range) = (unsafe { &*parts.add(part) }, range_of(part));
     if part == OWN {
         // SAFETY: `own_part` gives it to the freeze thread alone, which is also the only one that asks for all parts, in `live`
@@ -265,7 +266,8 @@ pub(crate) fn alloc(layout: Layout, zeroed: bool, number: Number) -> *mut u8 {
     // next block.
     let total = layout.size().max(slack).checked_add(HEADER + slack + 1);
     let Some(class) = total.and_then(class_of) else { return ptr::null_mut() };
-    let filled = layout.size() < LARGE || !zeroed && layout.size() <= MOST_AHEAD;
+    let most = MOST_AHEAD.min(LIMIT.load(Ordering::Relaxed) / 64);
+    let filled = layout.size() < LARGE || !zeroed && layout.size() <= most;
     let Some((slot, fresh)) = take(class, filled) else { return ptr::null_mut() };
     let first = slot.addr() + HEADER;
     let address = if slack == 0 { first } else { first.next_multiple_of(layout.align()) };

@@ -740,7 +740,8 @@ pub(crate) fn opened_path(descriptor: c_int, to: &mut [u8]) -> Option<usize> {
 /// Gives the memory of pages back; when they are touched again they are zero, or what the file has there.
 pub(crate) fn forget_pages(address: usize, length: usize) {
     // SAFETY: callers pass pages of a slot that was just freed, which nobody reads before writing; or pages of a private
-    // mapping that are still those of the file, so that nothing is lost.
+    // mapping that are still those of the file, so that nothing is lost; or memory of a process that is about to end, which
+    // nobody needs any more.
     unsafe { kernel::madvise(ptr::with_exposed_provenance_mut(address), length, libc::MADV_DONTNEED) };
 }
 

@@ -65,7 +65,7 @@ fn watch(body: impl FnOnce(&mut Name)) {
     fn scrub() {
         core::hint::black_box(&mut [0u8; 16 << 10]);
     }
-    if alloc::is_freezing() && !number::is_exempt() {
+    if alloc::is_freezing() && !number::is_exempt() && freeze::is_owner() {
         on_a_frame_of_its_own(body);
         scrub();
     }
