@@ -165,8 +165,10 @@ pub(crate) fn for_each_reference(
 impl<'a> Heap<'a> {
     /// `bytes` are the contents of those blocks that are held, one behind the other, each padded to eight bytes.
     pub(crate) fn new(blocks: &'a [Block], bytes: &'a [u8]) -> Option<Self> {
-        let held = blocks.iter().filter(|block| block.contents != NOT_HELD).map(|block| block.size.next_multiple_of(8));
-        if held.sum::<u64>() != bytes.len() as u64 || !ascending(blocks) {
+        // Behind the last of them.
+        let last = blocks.iter().rfind(|block| block.contents != NOT_HELD);
+        let end = last.map_or(0, |block| block.contents + block.size.next_multiple_of(8));
+        if end != bytes.len() as u64 || !ascending(blocks) {
             return None;
         }
         Some(Self { blocks, bytes, index: Index::new(blocks) })

@@ -12,7 +12,7 @@
 
 use crate::capture::Mode;
 pub(crate) use crate::number::is_exempt;
-use crate::number::{self, PLACED, Planned};
+use crate::number::{self, Current, PLACED, Planned};
 use crate::scratch::{self, Number};
 use crate::{arena, freeze, plan};
 use core::alloc::Layout;
@@ -23,15 +23,44 @@ static MODE: AtomicU32 = AtomicU32::new(0);
 static HOME: AtomicUsize = AtomicUsize::new(0);
 /// Where placements end and the arena begins.
 static PLACED_END: AtomicUsize = AtomicUsize::new(0);
-static DIVERGENCES: AtomicU64 = AtomicU64::new(0);
+static DIVERGENCES: Count = Count::new();
 /// Placements that hold their object now.
-static PLACED_COUNT: AtomicU64 = AtomicU64::new(0);
-static OVERFLOWS: AtomicU64 = AtomicU64::new(0);
+static PLACED_COUNT: Count = Count::new();
+static OVERFLOWS: Count = Count::new();
 /// Objects that are in the image now, and their bytes: what was allocated there and not freed.
-static OBJECTS: AtomicU64 = AtomicU64::new(0);
-static LIVE: AtomicU64 = AtomicU64::new(0);
+static OBJECTS: Count = Count::new();
+static LIVE: Count = Count::new();
 /// The largest alignment of all that was not planned to be temporary.
 static LARGEST_ALIGNMENT: AtomicU64 = AtomicU64::new(1);
+
+/// A count that all threads add to: the freeze thread, which adds most of it, to a part of its own, where it need not keep
+/// others away.
+struct Count {
+    own: AtomicU64,
+    others: AtomicU64,
+}
+
+impl Count {
+    const fn new() -> Self {
+        Self { own: AtomicU64::new(0), others: AtomicU64::new(0) }
+    }
+
+    /// Adds a number, modulo 2^64.
+    fn add(&self, number: u64) {
+        match number::current() {
+            Current::First => self.own.store(self.own.load(Ordering::Relaxed).wrapping_add(number), Ordering::Relaxed),
+            _ => _ = self.others.fetch_add(number, Ordering::Relaxed),
+        }
+    }
+
+    fn sub(&self, number: u64) {
+        self.add(number.wrapping_neg());
+    }
+
+    fn get(&self) -> u64 {
+        self.own.load(Ordering::Relaxed).wrapping_add(self.others.load(Ordering::Relaxed))
+    }
+}
 
 /// Sets how this run allocates.
 pub(crate) fn set_mode(mode: Mode, home: usize, placed_end: usize) {
@@ -45,34 +74,35 @@ fn mode() -> Mode {
 }
 
 pub(crate) fn count_divergence() {
-    DIVERGENCES.fetch_add(1, Ordering::Relaxed);
+    DIVERGENCES.add(1);
 }
 
 /// Threads that left their plan, objects placed as planned, allocations that overflowed; objects in the image, and their
 /// bytes; the largest alignment of what may be in the image.
 pub(crate) fn counts() -> [u64; 6] {
-    [&DIVERGENCES, &PLACED_COUNT, &OVERFLOWS, &OBJECTS, &LIVE, &LARGEST_ALIGNMENT]
-        .map(|count| count.load(Ordering::Relaxed))
+    let [divergences, placed, overflows, objects, live] =
+        [&DIVERGENCES, &PLACED_COUNT, &OVERFLOWS, &OBJECTS, &LIVE].map(Count::get);
+    [divergences, placed, overflows, objects, live, LARGEST_ALIGNMENT.load(Ordering::Relaxed)]
 }
 
 /// Counts a block of the image, unless it is null.
 fn born(block: *mut u8, size: usize) -> *mut u8 {
     if !block.is_null() {
-        OBJECTS.fetch_add(1, Ordering::Relaxed);
-        LIVE.fetch_add(size as u64, Ordering::Relaxed);
+        OBJECTS.add(1);
+        LIVE.add(size as u64);
     }
     block
 }
 
 /// Counts a block of the image that has another size now.
 fn resized(old: usize, new: usize) {
-    LIVE.fetch_add((new as u64).wrapping_sub(old as u64), Ordering::Relaxed);
+    LIVE.add((new as u64).wrapping_sub(old as u64));
 }
 
 /// Counts a block of the image no longer.
 fn died(size: usize) {
-    OBJECTS.fetch_sub(1, Ordering::Relaxed);
-    LIVE.fetch_sub(size as u64, Ordering::Relaxed);
+    OBJECTS.sub(1);
+    LIVE.sub(size as u64);
 }
 
 fn in_placements(block: *const u8) -> bool {
@@ -114,7 +144,7 @@ pub(crate) fn alloc(layout: Layout, zeroed: bool) -> *mut u8 {
                 match home_of(placement) {
                     // A placement is only ever used by the allocation it was made for, so its memory is still zero.
                     Some((block, reserved)) if layout.size() <= reserved => {
-                        PLACED_COUNT.fetch_add(1, Ordering::Relaxed);
+                        PLACED_COUNT.add(1);
                         born(block, layout.size())
                     }
                     _ => temporary(layout, zeroed, Number::placed(placement)),
@@ -122,7 +152,7 @@ pub(crate) fn alloc(layout: Layout, zeroed: bool) -> *mut u8 {
             }
             Planned::No(_) => {
                 note_alignment(layout);
-                OVERFLOWS.fetch_add(1, Ordering::Relaxed);
+                OVERFLOWS.add(1);
                 born(arena::alloc(layout, zeroed), layout.size())
             }
         },
@@ -145,7 +175,7 @@ pub(crate) fn dealloc(block: *mut u8, size: usize) {
     died(size);
     if in_placements(block) {
         // It stays empty: it was freed against the plan, and nothing else fits the plan there.
-        PLACED_COUNT.fetch_sub(1, Ordering::Relaxed);
+        PLACED_COUNT.sub(1);
     } else {
         arena::dealloc(block, size);
     }
@@ -162,7 +192,7 @@ pub(crate) unsafe fn realloc(block: *mut u8, layout: Layout, new_size: usize) ->
         let home = if number.thread == PLACED { home_of(number.index as u32) } else { None };
         match home {
             Some((home, reserved)) if new_size <= reserved => {
-                PLACED_COUNT.fetch_add(1, Ordering::Relaxed);
+                PLACED_COUNT.add(1);
                 born(home, new_size)
             }
             _ if scratch::resize(block, new_size) => return block,
