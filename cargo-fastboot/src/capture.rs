@@ -13,7 +13,7 @@ use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// A capture file, understood.
+/// A capture, understood.
 #[derive(Debug)]
 pub(crate) struct Capture {
     /// Where the freeze run's executable was, and on what processor it ran.
