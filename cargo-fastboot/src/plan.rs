@@ -8,11 +8,14 @@
 use crate::capture::{Block, Capture, contents};
 use crate::mark::Marked;
 use crate::memory::{Memory, with_capacity};
-use anyhow::{Result, ensure};
-use fastboot_rt::capture::{PLAN_ENTRY_LEN, PLAN_PAGE_LEN, PLAN_PLACEMENT_LEN, PLAN_THREAD_LEN, PlanHeader};
+use anyhow::{Result, anyhow, ensure};
+use fastboot_rt::capture::{
+    PLAN_ENTRY_LEN, PLAN_HEADER_LEN, PLAN_PAGE_LEN, PLAN_PLACEMENT_LEN, PLAN_THREAD_LEN, PlanHeader,
+};
 use fastboot_rt::format::PAGE;
 use std::collections::HashSet;
-use std::io::Write;
+use std::io::{Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// An allocation, the same one in every run: the key of its thread, and which one on that thread it is.
@@ -89,7 +92,9 @@ impl Plan {
                 if block.thread as usize >= threads.len() {
                     continue;
                 }
-                let offset = at.next_multiple_of(u64::from(block.align.max(1)));
+                // A power of two.
+                let within = u64::from(block.align.max(1)) - 1;
+                let offset = (at + within) & !within;
                 let seed = marked.seeds.get(number as usize).copied().flatten().unwrap_or(u32::MAX);
                 let Block { address: was, size: reserved, index, contents, thread, .. } = *block;
                 placements.push(Placement { offset, reserved, index, was, contents, thread, seed, block: number });
@@ -132,36 +137,49 @@ impl Plan {
             placements: self.placements.len() as u64,
             end: self.end,
         };
-        let mut out = std::io::BufWriter::with_capacity(1 << 18, std::fs::File::create(path)?);
-        out.write_all(&header.encode())?;
-        let (mut first, mut firsts) = (0, Vec::with_capacity(capture.threads.len()));
-        let mut written = Memory::new(entries * PLAN_ENTRY_LEN as u64)?;
-        let entries = written.as_chunks_mut::<PLAN_ENTRY_LEN>().0;
-        for thread in &capture.threads {
-            let count = thread.fingerprints.len();
-            let fields = [thread.key, first as u64, count as u64].map(u64::to_le_bytes);
-            debug_assert_eq!(fields.as_flattened().len(), PLAN_THREAD_LEN);
-            out.write_all(fields.as_flattened())?;
-            for (fingerprint, to) in thread.fingerprints.iter().zip(&mut entries[first..]) {
-                to[..4].copy_from_slice(&fingerprint.to_le_bytes());
+        let file = std::fs::File::create(path)?;
+        let threads_at = PLAN_HEADER_LEN as u64;
+        let entries_at = threads_at + header.threads * PLAN_THREAD_LEN as u64;
+        let placements_at = entries_at + entries * PLAN_ENTRY_LEN as u64;
+        std::thread::scope(|scope| {
+            let placements = scope.spawn(|| self.save_placements(&file, placements_at));
+            file.write_all_at(&header.encode(), 0)?;
+            let (mut first, mut firsts, mut threads) = (0, Vec::with_capacity(capture.threads.len()), Vec::new());
+            let mut written = Memory::new(entries * PLAN_ENTRY_LEN as u64)?;
+            let entries = written.as_chunks_mut::<PLAN_ENTRY_LEN>().0;
+            for thread in &capture.threads {
+                let count = thread.fingerprints.len();
+                let fields = [thread.key, first as u64, count as u64].map(u64::to_le_bytes);
+                debug_assert_eq!(fields.as_flattened().len(), PLAN_THREAD_LEN);
+                threads.extend_from_slice(fields.as_flattened());
+                for (fingerprint, to) in thread.fingerprints.iter().zip(&mut entries[first..]) {
+                    to[..4].copy_from_slice(&fingerprint.to_le_bytes());
+                }
+                firsts.push(first..first + count);
+                first += count;
             }
-            firsts.push(first..first + count);
-            first += count;
-        }
-        for (placement, number) in self.placements.iter().zip(1u32..) {
-            let own = firsts.get(placement.thread as usize).and_then(|own| entries.get_mut(own.clone()));
-            if let Some(entry) = own.and_then(|own| own.get_mut(placement.index as usize)) {
-                entry[4..].copy_from_slice(&number.to_le_bytes());
+            for (placement, number) in self.placements.iter().zip(1u32..) {
+                let own = firsts.get(placement.thread as usize).and_then(|own| entries.get_mut(own.clone()));
+                if let Some(entry) = own.and_then(|own| own.get_mut(placement.index as usize)) {
+                    entry[4..].copy_from_slice(&number.to_le_bytes());
+                }
             }
-        }
-        out.write_all(&written)?;
+            file.write_all_at(&threads, threads_at)?;
+            file.write_all_at(&written, entries_at)?;
+            placements.join().map_err(|_| anyhow!("the placements could not be written"))?
+        })
+    }
+
+    /// Writes the placements, at this offset, and behind them the pages.
+    fn save_placements(&self, mut file: &std::fs::File, at: u64) -> Result<()> {
+        // Nobody else moves the file's own offset.
+        file.seek(SeekFrom::Start(at))?;
+        let mut out = std::io::BufWriter::with_capacity(1 << 18, file);
         let mut pages = Vec::with_capacity(self.end as usize / PAGE + 1);
-        for placement in &self.placements {
+        for (placement, number) in self.placements.iter().zip(0u32..) {
             let fields = [placement.offset, placement.reserved].map(u64::to_le_bytes);
             debug_assert_eq!(fields.as_flattened().len(), PLAN_PLACEMENT_LEN);
             out.write_all(fields.as_flattened())?;
-        }
-        for (placement, number) in self.placements.iter().zip(0u32..) {
             // How many begin before each page up to the one that this one begins in.
             pages.resize(pages.len().max(placement.offset as usize / PAGE + 1), number.to_le_bytes());
         }
