@@ -3,13 +3,11 @@
 //! To get new memory from the kernel is dear: it has to be cleared, and in a virtual machine the host may have to be asked
 //! for it. The freeze thread would spend a third of its time on that.
 
-use crate::sys;
+use crate::sys::{self, LARGE_PAGE};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 /// How far ahead of what is used, in bytes.
 const AHEAD: usize = 8 << 20;
-/// How many bytes are made ready at once: a large page.
-const STEP: usize = 2 << 20;
 
 /// Whether this is to be done at all.
 static ON: AtomicBool = AtomicBool::new(false);
@@ -26,7 +24,7 @@ pub(crate) fn begin() {
 
 /// The memory from `start` to `end` is about to be used, and then most likely what lies behind it.
 pub(crate) fn expect(start: usize, end: usize) {
-    if ON.load(Ordering::Relaxed) && (start / STEP != end / STEP || FROM.load(Ordering::Relaxed) == 0) {
+    if ON.load(Ordering::Relaxed) && (start / LARGE_PAGE != end / LARGE_PAGE || FROM.load(Ordering::Relaxed) == 0) {
         FROM.store(start, Ordering::Relaxed);
         TO.store(end + AHEAD, Ordering::Relaxed);
         CHANGES.fetch_add(1, Ordering::Release);
@@ -41,9 +39,9 @@ pub(crate) fn serve(goes_on: impl Fn() -> bool) {
         let seen = CHANGES.load(Ordering::Acquire);
         let (from, to) = (FROM.load(Ordering::Relaxed), TO.load(Ordering::Relaxed));
         // What lies before `from` is in use already, or will never be.
-        done = (from & !(STEP - 1)).max(done);
-        while done < to && CHANGES.load(Ordering::Relaxed) == seen && sys::make_ready(done, STEP) {
-            done += STEP;
+        done = (from & !(LARGE_PAGE - 1)).max(done);
+        while done < to && CHANGES.load(Ordering::Relaxed) == seen && sys::make_ready(done, LARGE_PAGE) {
+            done += LARGE_PAGE;
         }
         sys::wait(&CHANGES, seen);
     }
