@@ -1,0 +1,262 @@
+//! Comparisons of small runs that are made up, word by word.
+
+use super::*;
+
+const FIRST: u64 = 0x5555_5555_4000;
+const SECOND: u64 = 0x5632_1234_5000;
+const IMAGE: [u64; 2] = [0x5500_0000_1000, 0x5500_0000_1000 + fastboot_rt::capture::HOME_SHIFT];
+
+const NOTHING: Known<'static> = Known { handles: &[], c_blocks: &[], thread_locals: &[] };
+
+fn run(data: &[u8], place: usize, executable: u64) -> Run<'_> {
+    let regions = [
+        (IMAGE[place], IMAGE[place] + 0x10_0000),
+        (executable, executable + 0x10_0000),
+        (SCRATCH[place], SCRATCH[place] + SCRATCH_LEN),
+        (STACK_TOP[place] - STACKS_LEN, STACK_TOP[place] - 4096),
+        (STACK_TOP[place] - 4096, STACK_TOP[place]),
+    ];
+    Run { data, objects: data.len(), regions, maps: &[], known: &NOTHING }
+}
+
+fn pie(first: &[u8], second: &[u8]) -> Result<Proof> {
+    compare(run(first, 0, FIRST), run(second, 1, SECOND), true)
+}
+
+fn words(words: &[u64]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_le_bytes()).collect()
+}
+
+#[test]
+fn every_word_is_what_it_moved_with() {
+    let first = words(&[1, FIRST + 16, IMAGE[0] + 8, SCRATCH[0] + 64, STACK_TOP[0] - 8192, 7]);
+    let second = words(&[1, SECOND + 16, IMAGE[1] + 8, SCRATCH[1] + 64, STACK_TOP[1] - 8192, 7]);
+    let expected = Proof { static_pointers: vec![8], image_pointers: vec![16], dead: 2, ..Proof::default() };
+    assert_eq!(pie(&first, &second).unwrap(), expected);
+}
+
+#[test]
+fn a_static_pointer_may_lose_its_lower_half_in_the_other_run() {
+    let slide = SECOND.wrapping_sub(FIRST);
+    let lost = |word: u64| (word.wrapping_add(slide) >> 32 << 32) | 3;
+    let first = words(&[1, FIRST + 16, FIRST + 0xffff, 7]);
+    let second = words(&[1, lost(FIRST + 16), lost(FIRST + 0xffff), 7]);
+    let expected = Proof { static_pointers: vec![8, 16], ..Proof::default() };
+    assert_eq!(pie(&first, &second).unwrap(), expected);
+    // Neither does data follow, nor does what is no address in the first run.
+    assert_eq!(pie(&words(&[FIRST + 16]), &words(&[FIRST + 3])).unwrap().static_pointers, [0u64; 0]);
+    assert_eq!(pie(&words(&[FIRST - 16]), &words(&[lost(FIRST)])).unwrap().static_pointers, [0u64; 0]);
+    assert!(
+        !upper_half_moved(5, 6, 1 << 12) && !upper_half_moved(5 << 32, 6 << 32, 1 << 32),
+        "the distance says too little"
+    );
+}
+
+#[test]
+fn tags_move_with_their_addresses() {
+    for tag in [0xfff8 << 48, 1 << 63, 0x7ff8 << 48 | 3] {
+        let first = words(&[1, (FIRST + 16) | tag, (IMAGE[0] + 8) | tag, (SCRATCH[0] + 64) | tag]);
+        let second = words(&[1, (SECOND + 16) | tag, (IMAGE[1] + 8) | tag, (SCRATCH[1] + 64) | tag]);
+        let expected = Proof { static_pointers: vec![8], image_pointers: vec![16], dead: 1, ..Proof::default() };
+        assert_eq!(pie(&first, &second).unwrap(), expected, "{tag:#x}");
+    }
+    let (first, second) = (words(&[(FIRST + 16) | 1 << 48]), words(&[(SECOND + 16) | 2 << 48]));
+    assert!(pie(&first, &second).unwrap().static_pointers.is_empty(), "another tag is another word");
+}
+
+#[test]
+fn addresses_of_other_objects_are_no_suspects() {
+    let maps = |place: usize| {
+        let range = IMAGE[place] - 4096..IMAGE[place] + 0x100_0000;
+        vec![Mapping { range, executable: false, offset: 0, name: String::new() }]
+    };
+    // The second one is a sum of addresses: behind the end of the image, but still where only freezing has memory.
+    for (a, b) in [(IMAGE[0] + 8, IMAGE[1] + 16), (IMAGE[0] + 0x20_0000, IMAGE[1] + 0x20_0008)] {
+        let (first, second) = (words(&[a]), words(&[b]));
+        let (here, there) = (maps(0), maps(1));
+        let first = Run { maps: &here, ..run(&first, 0, FIRST) };
+        let second = Run { maps: &there, ..run(&second, 1, FIRST) };
+        let proof = compare(first, second, false).unwrap();
+        assert_eq!((proof.suspects, proof.differences.len()), (Vec::new(), 1), "{a:#x}");
+    }
+}
+
+#[test]
+fn what_may_be_a_pointer_or_not_keeps_an_image_where_it_is() {
+    let of = |first: &[u8], second: &[u8]| compare(run(first, 0, FIRST), run(second, 1, FIRST), false).unwrap();
+    // Another object in the other run, or none.
+    for (a, b) in [(IMAGE[0] + 8, IMAGE[1] + 16), (IMAGE[0] + 8, 5)] {
+        let unclear = of(&words(&[1, a, 2]), &words(&[1, b, 2])).unclear;
+        assert!(unclear.iter().any(|one| one.offset == 8 && one.region == Region::Image), "{a:#x} {b:#x}");
+        let shifted = |word: u64| [vec![0; 3], words(&[word, 2])].concat();
+        assert!(of(&shifted(a), &shifted(b)).unclear_in(Region::Image).is_some(), "unaligned {a:#x} {b:#x}");
+    }
+    assert!(of(&words(&[5]), &words(&[IMAGE[1]])).unclear_in(Region::Image).is_none(), "what is kept is no address");
+    // Pointers, data, and numbers that differ, beside a pointer or not.
+    let first = words(&[IMAGE[0], 5, 0x1234_5678_9abc_def0, IMAGE[0] + 8]);
+    let second = words(&[IMAGE[1], 5, 0x0fed_cba9_8765_4321, IMAGE[1] + 8]);
+    assert!(of(&first, &second).unclear_in(Region::Image).is_none());
+    assert!(of(&first, &second[..24]).unclear_in(Region::Image).is_some(), "another length");
+}
+
+#[test]
+fn thread_locals_are_suspects() {
+    let proof = pie(&words(&[STACK_TOP[0] - 8]), &words(&[STACK_TOP[1] - 8])).unwrap();
+    let expected = Suspect { offset: 0, what: "a thread-local".to_owned(), certain: false };
+    assert_eq!(proof.suspects, [expected]);
+}
+
+#[test]
+fn what_is_known_to_be_there_is_certain() {
+    let block = CBlock { root: "a::B".to_owned(), address: 0x6000_0010, size: 24 };
+    let known = Known {
+        handles: &[0x7000_0000, STACK_TOP[0] - STACKS_LEN + 64],
+        c_blocks: &[block],
+        thread_locals: &[(STACK_TOP[0] - 64..STACK_TOP[0] - 32, "a::LOCAL".to_owned())],
+    };
+    let heap = |start| Mapping { range: start..start + 0x2000_0000, executable: false, offset: 0, name: String::new() };
+    let (here, there) = ([heap(0x6000_0000)], [heap(0x9000_0000)]);
+    let stacks = STACK_TOP.map(|top| top - STACKS_LEN + 64);
+    let a = [0x6000_0010, 0x6000_0030, 0x7000_0000, STACK_TOP[0] - 64, 0x6000_0020, 0, 0, 0, 0, stacks[0]];
+    let b = [0x9000_0010, 0x9000_0030, 0xa000_0000, STACK_TOP[1] - 64, 0x9000_0020, 0, 0, 0, 0, stacks[1]];
+    let (a, b) = (words(&a), words(&b));
+    let first = Run { maps: &here, known: &known, ..run(&a, 0, FIRST) };
+    let proof = compare(first, Run { maps: &there, ..run(&b, 1, SECOND) }, true).unwrap();
+    let mut certain: Vec<_> = proof.suspects.iter().filter(|s| s.certain).map(|s| s.offset).collect();
+    certain.sort_unstable();
+    assert_eq!((certain, proof.suspects.len()), (vec![0, 16, 24, 32, 72], 6));
+    assert_eq!([0, 1].map(|index| proof.suspects[index].offset), [72, 16], "threads come first");
+}
+
+#[test]
+fn what_lies_between_addresses_of_the_stack_is_not_certain() {
+    let local = |place: usize| STACK_TOP[place] - 4096;
+    let frame = |place: usize| local(place) - 8;
+    let thread_locals = [(local(0)..local(0) + 8, "a::LOCAL".to_owned())];
+    let known = Known { thread_locals: &thread_locals, ..NOTHING };
+    for (zeros, certain) in [(0, false), (3, false), (4, true)] {
+        let data = |place: usize| {
+            let mut data = vec![0; zeros + 2];
+            (data[0], data[zeros + 1]) = (frame(place), local(place));
+            words(&data)
+        };
+        let (a, b) = (data(0), data(1));
+        let first = Run { known: &known, ..run(&a, 0, FIRST) };
+        let proof = compare(first, run(&b, 1, SECOND), true).unwrap();
+        let suspect = proof.suspects.first().unwrap();
+        assert_eq!((suspect.what.as_str(), suspect.certain), ("the thread-local `a::LOCAL`", certain), "{zeros}");
+    }
+    let (a, b) = (words(&[frame(0), local(0)]), words(&[frame(1), local(1)]));
+    let proof = pie(&a, &b).unwrap();
+    assert_eq!((proof.suspects, proof.dead), (Vec::new(), 2), "what has no name is like its neighbours");
+    let in_static = Run { objects: 0, ..run(&a, 0, FIRST) };
+    let proof = compare(in_static, run(&b, 1, SECOND), true).unwrap();
+    assert_eq!((proof.suspects.len(), proof.dead), (1, 1), "no frame leaves anything in a static");
+    let (a, b) = (words(&[local(0), local(0)]), words(&[local(1), local(1)]));
+    let proof = compare(Run { known: &known, ..run(&a, 0, FIRST) }, run(&b, 1, SECOND), true).unwrap();
+    assert!(proof.suspects.iter().all(|suspect| suspect.certain), "they are no addresses of the stack themselves");
+}
+
+#[test]
+fn text_that_looks_like_an_address_is_data() {
+    let text = u64::from_le_bytes(*b"GAUUUU\0\0");
+    assert!((FIRST..FIRST + 0x10_0000).contains(&text), "the example is a valid PIE address");
+    assert_eq!(pie(&words(&[text, IMAGE[0]]), &words(&[text, IMAGE[0]])).unwrap(), Proof::default());
+}
+
+#[test]
+fn random_numbers_are_nondeterminism() {
+    let proof = pie(&words(&[0x1234_5678_9abc_def0]), &words(&[0x0fed_cba9_8765_4321])).unwrap();
+    let values = [0x1234_5678_9abc_def0, 0x0fed_cba9_8765_4321];
+    assert_eq!(proof.differences, [Difference { offset: 0, values }]);
+}
+
+#[test]
+fn unaligned_pointers_are_found() {
+    for shift in 1..8 {
+        let (mut first, mut second) = (vec![0xaa; shift], vec![0xaa; shift]);
+        for (to, executable, image) in [(&mut first, FIRST, IMAGE[0]), (&mut second, SECOND, IMAGE[1])] {
+            to.extend_from_slice(&(executable + 0x123).to_le_bytes());
+            to.extend_from_slice(&(image + 0x456).to_le_bytes());
+            to.resize(32, 0xbb);
+        }
+        let proof = pie(&first, &second).unwrap();
+        let (at, next) = (shift as u64, shift as u64 + 8);
+        assert_eq!((proof.static_pointers, proof.image_pointers), (vec![at], vec![next]), "shift {shift}");
+        assert_eq!(proof.differences, []);
+    }
+}
+
+/// A third place for the executable.
+const THIRD: u64 = 0x5571_3571_1000;
+
+#[test]
+fn a_static_pointer_that_stood_elsewhere_is_unclear() {
+    let first = words(&[FIRST + 16, 5]);
+    let mut proof = pie(&first, &words(&[5, SECOND + 16])).unwrap();
+    let unclear = Unclear { offset: 0, region: Region::Executable, in_both: false };
+    assert_eq!(proof.unclear, [unclear], "what stood in the second run is of no interest");
+    proof.settle(&pie(&first, &words(&[6, SECOND + 16])).unwrap());
+    assert_eq!(proof.unclear, [unclear]);
+    let fixed = compare(run(&first, 0, FIRST), run(&first, 1, FIRST), false).unwrap();
+    assert_eq!(fixed, Proof::default(), "in a non-PIE nothing of the executable moves");
+}
+
+#[test]
+fn a_third_run_settles_what_is_unclear() {
+    let first = words(&[FIRST + 16, FIRST + 32, FIRST + 48, IMAGE[0] + 8]);
+    let second = words(&[SECOND + 96, 7, 7, IMAGE[1] + 16]);
+    let third = words(&[THIRD + 24, THIRD + 32, FIRST + 48, IMAGE[1] + 8]);
+    let mut proof = pie(&first, &second).unwrap();
+    assert_eq!(proof.unclear.len(), 4);
+    proof.settle(&compare(run(&first, 0, FIRST), run(&third, 1, THIRD), true).unwrap());
+    assert_eq!(proof.unclear, []);
+    assert_eq!((proof.static_pointers, proof.image_pointers), (vec![0, 8], vec![24]), "the third word is data");
+}
+
+#[test]
+fn an_overwritten_pointer_is_data() {
+    for (here, there, executable) in [(FIRST, SECOND, SECOND), (FIRST, THIRD, THIRD), (IMAGE[0], IMAGE[1], SECOND)] {
+        let (a, b) = ((here + 0x5_4321).to_le_bytes(), (there + 0x5_4321).to_le_bytes());
+        for overwritten in [0..3, 0..4, 2..3, 3..4, 1..3, 2..5] {
+            let (mut a, mut b) = (a, b);
+            a[overwritten.clone()].fill(1);
+            b[overwritten.clone()].fill(1);
+            let proof = compare(run(&a, 0, FIRST), run(&b, 1, executable), true).unwrap();
+            let expected = Proof { dead: u64::from(a != b), ..Proof::default() };
+            assert_eq!(proof, expected, "bytes {overwritten:?} of {here:#x}, then {there:#x}");
+        }
+    }
+    // Two different pointers are not one that was overwritten.
+    for distance in [1, 8, 0x1000, 0x1_0000] {
+        let (a, b) = (words(&[FIRST + 16]), words(&[SECOND + 16 + distance]));
+        assert_eq!(pie(&a, &b).unwrap().unclear.len(), 1, "{distance:#x}");
+    }
+    // Unless the second one lies outside of the executable: then it lost its lower half.
+    let (a, b) = (words(&[FIRST + 16]), words(&[SECOND + 16 + 0x100_0000]));
+    assert_eq!(pie(&a, &b).unwrap(), Proof { static_pointers: vec![0], ..Proof::default() });
+}
+
+#[test]
+fn a_number_that_is_one_more_or_less_is_not_what_is_left_of_a_pointer() {
+    for (a, b) in [(0x8123, 0x8124), (0x8124, 0x8123), (7, 8), (0x1_0000_0007, 0x2_0000_0007)] {
+        let (a, b) = (words(&[5, a, 5]), words(&[5, b, 5]));
+        let proof = compare(run(&a, 0, FIRST), run(&b, 1, FIRST), false).unwrap();
+        assert_eq!((proof.differences.len(), proof.dead), (1, 0));
+    }
+}
+
+#[test]
+fn executables_that_are_not_well_apart_prove_nothing() {
+    for second in [FIRST, FIRST + 0x1_0000, FIRST + 0x12_3456_0000, FIRST + 0x11_0022_3000] {
+        assert!(compare(run(&[], 0, FIRST), run(&[], 1, second), true).is_err(), "{second:#x}");
+    }
+    assert!(is_well_apart(SECOND - FIRST) && is_well_apart(THIRD - FIRST));
+}
+
+#[test]
+fn runs_of_different_length_are_an_error_for_a_pie() {
+    assert!(pie(&words(&[1, 2]), &words(&[1])).is_err());
+    let (first, second) = (words(&[1, 2]), words(&[1]));
+    assert_eq!(compare(run(&first, 0, FIRST), run(&second, 1, FIRST), false).unwrap().differences.len(), 1);
+}
