@@ -450,12 +450,8 @@ impl Capture {
         self.roots.iter().any(|root| root.name.split("::").next() == crate_name)
     }
 
-    /// Whether what the blocks hold is in a file.
-    pub(crate) fn has_filed_blocks(&self) -> bool {
-        matches!(self.block_bytes, Some(Held::Filed(_)))
-    }
-
-    /// What the blocks hold: one behind the other, each padded to eight bytes. Unless it is in a file, it is taken out.
+    /// What the blocks hold: one behind the other, each padded to eight bytes. Unless it is in a file, it is taken out until it
+    /// is put back.
     pub(crate) fn take_blocks(&mut self) -> Result<Memory> {
         match self.block_bytes.take() {
             None => Memory::new(0),
@@ -467,6 +463,11 @@ impl Capture {
                 Ok(memory)
             }
         }
+    }
+
+    /// Puts back what [`Capture::take_blocks`] gave.
+    pub(crate) fn put_back_blocks(&mut self, bytes: Memory) {
+        self.block_bytes.get_or_insert(Held::Here(bytes));
     }
 
     /// The keys of the threads, by their numbers.
@@ -577,13 +578,15 @@ mod tests {
             assert_eq!(capture.memory_len(), 13);
             assert_eq!(&capture.take_memory().unwrap()[..], b"thirteen byte");
             assert_eq!(capture.outputs, ["/a/b"]);
-            assert_eq!(capture.has_filed_blocks(), most < 4096);
+            assert_eq!(matches!(capture.block_bytes, Some(Held::Filed(_))), most < 4096);
             let bytes = capture.take_blocks().unwrap();
             let held: Vec<_> = capture.blocks.iter().map(|block| block.contents(&bytes)).collect();
             assert_eq!(held, [&b"hello"[..], b"", b"nine byte"]);
             assert_eq!((capture.blocks[2].thread, capture.blocks[2].index), (3, 7));
             // Once more, if that is possible.
             assert_eq!(capture.take_blocks().unwrap().len(), if most < 4096 { bytes.len() } else { 0 });
+            capture.put_back_blocks(bytes);
+            assert_eq!(&capture.take_blocks().unwrap()[..], b"hello\0\0\0nine byte\0\0\0\0\0\0\0");
         }
     }
 

@@ -16,7 +16,6 @@ use crate::image::{self, Image, ImageData, Pages, Paging, Parts};
 use crate::inputs::Inputs;
 use crate::makers::Makers;
 use crate::mark::{self, Heap, Seed};
-use crate::memory::Memory;
 use crate::objects::{Kinship, Layout, Objects, Origin};
 use crate::plan::{Allocation, Plan};
 use crate::prove::{self, Known, Proof, Region, Run, Unclear};
@@ -293,8 +292,6 @@ struct First {
     capture: Capture,
     /// What marking began with.
     origins: Vec<Origin>,
-    /// What the blocks hold, unless it is in a file.
-    bytes: Option<Memory>,
     /// Whether there is memory for all this until all runs have ended.
     is_small: bool,
 }
@@ -325,16 +322,8 @@ struct Examined {
 
 impl First {
     /// Finds out whose each object of some image data is.
-    fn relate(
-        mut self,
-        binary: &Binary,
-        frozen: &Frozen,
-        plan: &Plan,
-        statics: &[(String, Range<u64>)],
-    ) -> Result<Kinship> {
-        let bytes = self.bytes.map_or_else(|| self.capture.take_blocks(), Ok)?;
-        let (placements, roots) = (&plan.placements, &frozen.capture.roots);
-        let layout = Layout { data: &frozen.data, address: frozen.capture.data_address(), placements, roots, statics };
+    fn relate(mut self, binary: &Binary, layout: Layout<'_>) -> Result<Kinship> {
+        let bytes = self.capture.take_blocks()?;
         Ok(Kinship::find(layout, &bytes, self.origins, Makers::find(binary, &self.capture)?))
     }
 }
@@ -346,20 +335,15 @@ impl Frozen {
         Some(start..self.capture.memory_len().max(start))
     }
 
-    /// The objects that were planned; `statics` is where the bytes of carried statics are.
-    fn objects<'a>(&'a self, statics: &'a [(String, Range<u64>)]) -> Option<Objects<'a>> {
-        self.with_kinship(self.kinship.as_ref(), statics)
+    /// Where the objects that were planned lie; `statics` is where the bytes of carried statics are.
+    fn layout<'a>(&'a self, statics: &'a [(String, Range<u64>)]) -> Option<Layout<'a>> {
+        let (placements, roots) = (&self.planned.as_ref()?.plan.placements, &self.capture.roots);
+        Some(Layout { data: &self.data, address: self.capture.data_address(), placements, roots, statics })
     }
 
-    fn with_kinship<'a>(
-        &'a self,
-        kinship: Option<&'a Kinship>,
-        statics: &'a [(String, Range<u64>)],
-    ) -> Option<Objects<'a>> {
-        let (planned, kinship) = (self.planned.as_ref()?, kinship?);
-        let (placements, roots) = (&planned.plan.placements, &self.capture.roots);
-        let layout = Layout { data: &self.data, address: self.capture.data_address(), placements, roots, statics };
-        Some(Objects { layout, kinship })
+    /// These objects, with all that is known about them.
+    fn objects<'a>(&'a self, statics: &'a [(String, Range<u64>)]) -> Option<Objects<'a>> {
+        Some(Objects { layout: self.layout(statics)?, kinship: self.kinship.as_ref()? })
     }
 }
 
@@ -492,10 +476,10 @@ impl Freezing<'_> {
         let path = self.folder.join(format!("plan-{attempt}.plan"));
         plan.save(&run, &path).with_context(|| format!("cannot write {}", path.display()))?;
         let is_small = is_small(&run, bytes.len() as u64 + plan.end);
-        let bytes = (is_small || !run.has_filed_blocks()).then_some(bytes);
+        run.put_back_blocks(bytes);
         // All that is still of interest is in the plan.
         run.blocks = Vec::new();
-        Ok(Planned { plan, path, first: Some(First { capture: run, origins, bytes, is_small }) })
+        Ok(Planned { plan, path, first: Some(First { capture: run, origins, is_small }) })
     }
 
     /// Run 2, and run 3 if it was made at the same time.
@@ -547,14 +531,13 @@ impl Freezing<'_> {
         let frozen_now = &*frozen;
         let paging = Paging::new(&frozen_now.data, frozen_now.capture.data_address());
         let relate = || {
-            let both = first.zip(frozen_now.planned.as_ref());
-            let related = both.map(|(first, planned)| first.relate(self.binary, frozen_now, &planned.plan, &places));
-            let related = related.transpose()?.map(|kinship| {
-                let contents = frozen_now.with_kinship(Some(&kinship), &places).as_ref().map(report::contents);
-                (kinship, contents)
+            let related = first.zip(frozen_now.layout(&places)).map(|(first, layout)| {
+                let kinship = first.relate(self.binary, layout)?;
+                let contents = report::contents(&Objects { layout, kinship: &kinship });
+                anyhow::Ok((kinship, contents))
             });
             paging.take_part();
-            anyhow::Ok(related.unzip())
+            anyhow::Ok(related.transpose()?.unzip())
         };
         let examine = || {
             let Frozen { capture, data, .. } = frozen_now;
@@ -576,7 +559,7 @@ impl Freezing<'_> {
         };
         let pages = paging.finish();
         frozen.kinship = kinship;
-        let contents = match contents.flatten() {
+        let contents = match contents {
             // What is not carried after all may have been on the way to something.
             Some(_) if statics.places() != places => frozen.objects(&statics.places()).as_ref().map(report::contents),
             contents => contents,

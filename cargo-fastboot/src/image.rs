@@ -94,11 +94,9 @@ impl<'a> Paging<'a> {
         while let number = next()
             && let Some(stretch) = self.data.chunks(STRETCH).nth(number)
         {
-            let mut pages = Pages { digests: Vec::with_capacity(stretch.len().div_ceil(PAGE) * 8), pointers: 0 };
-            for page in stretch.chunks(PAGE) {
-                pages.digests.extend(format::digest(page).to_le_bytes());
-                pages.pointers += page.as_chunks().0.iter().filter(inside).count() as u64;
-            }
+            let (_, digests) = write::page_digests(stretch);
+            let pointers = stretch.as_chunks().0.iter().filter(inside).count() as u64;
+            let pages = Pages { digests, pointers };
             self.done.lock().unwrap_or_else(PoisonError::into_inner).insert(number, pages);
         }
     }
