@@ -15,9 +15,13 @@ fastboot_rt::frozen! {
 fn read_capitals() -> HashMap<String, String> {
     // Declared, so that the program is frozen again when the file has changed.
     let file = fastboot_rt::input("data/capitals.txt");
-    let text = std::fs::read_to_string(file).unwrap_or_else(|error| panic!("cannot read {file}: {error}"));
+    let text = match std::fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(error) => panic!("cannot read {file}: {error}"),
+    };
     let lines = text.lines().filter_map(|line| line.split_once(": "));
-    lines.map(|(country, capital)| (country.to_owned(), capital.to_owned())).collect()
+    let owned = lines.map(|(country, capital)| (country.to_owned(), capital.to_owned()));
+    owned.collect()
 }
 
 fn main() -> ExitCode {

@@ -112,8 +112,11 @@ fn a_new_user_installs_makes_a_program_and_changes_its_data() -> Result<()> {
 
     let tested = succeed(user.cargo(&demo).args(["test", "--offline"]))?;
     ensure!(String::from_utf8_lossy(&tested.stdout).contains("1 passed"), "{tested:?}");
-    let formatted = succeed(user.cargo(&demo).args(["fmt", "--check"]));
-    formatted.context("the new program is not formatted as rustfmt does it")?;
+    // With no settings, whatever there is in folders above this one or at home.
+    let defaults = empty.path().join("rustfmt.toml");
+    fs::write(&defaults, "")?;
+    let formatted = succeed(user.cargo(&demo).args(["fmt", "--check", "--", "--config-path"]).arg(&defaults));
+    formatted.context("the new program is not formatted as rustfmt does it without settings")?;
     Ok(())
 }
 
