@@ -9,9 +9,9 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use fastboot_rt::format::FLAG_READ_ONLY;
 
 use crate::embed::Place;
+use crate::freeze::train::Arguments;
 use crate::image::Image;
-use crate::shell::Verbosity;
-use crate::train::Arguments;
+use crate::say::shell::Verbosity;
 
 /// The heading that fastboot's own flags stand under in help texts.
 const OWN: &str = "Fastboot Options";
@@ -289,7 +289,7 @@ pub(crate) struct FreezeHow {
     pub(crate) allow_nondeterminism: Vec<String>,
     /// Make a finding an error rather than a warning
     #[arg(long, value_name = "FINDING", value_enum, help_heading = OWN)]
-    pub(crate) deny: Vec<crate::freeze::Deny>,
+    pub(crate) deny: Vec<crate::freeze::pipeline::Deny>,
     /// Let random bytes be random while freezing: no two builds are the same then
     #[arg(long, help_heading = OWN)]
     pub(crate) real_random: bool,
@@ -527,7 +527,7 @@ They complete `cargo fastboot ..` and `cargo-fastboot ..`:
 pub(crate) struct CompletionsFlags {
     /// The shell
     #[arg(value_name = "SHELL", value_enum)]
-    pub(crate) shell: crate::completions::Shell,
+    pub(crate) shell: crate::command::completions::Shell,
     #[command(flatten)]
     pub(crate) output: OutputFlags,
 }

@@ -1,13 +1,13 @@
 //! `cargo fastboot`: freezes a program's prepared values at build time and embeds them in its binary.
 //!
 //! # Reading order
-//! A binary's way through this tool, one module per stage: `cli` (what was asked) → `select` (which binaries) → `cargo`
-//! (the cold binary) → `build` (the pipeline) → `fresh` and `inputs` (is there anything to do?) → `binary` (what an ELF
-//! file says about itself) → `freeze` (runs it) → `capture` (reads what the run left) → `mark`, `plan` (where objects go)
-//! → `prove` (what words are) → `objects`, `makers`, `report` (whose and from whom objects are) → `image` (makes the
-//! image) → `embed` (puts it into the binary) → `train` (learns what is used, to freeze again) → `inspect` (shows it).
-//! `shell` and `output` say things and write files for all of them. Beside that way: `new` (a program to begin with),
-//! `doctor` (can this machine build?), `completions` and `man` (of the command line).
+//! A binary's way through this tool, by folder: `cli` (what was asked) → `command/build` (the pipeline) → `cargo/` (which
+//! binaries, and the cold binary of each) → `freeze/fresh` and `runs/inputs` (is there anything to do?) → `elf/binary` (what an
+//! ELF file says about itself) → `freeze/pipeline` → `runs/run` (runs it) → `runs/capture` (reads what the run left) → `plan/`
+//! (where objects go) → `prove/` (what words are) → `carry/` (which statics travel) → `contents/` (whose and from whom objects
+//! are) → `image/` (makes the image) → `embed/` (puts it into the binary) → `freeze/train` (learns what is used, to freeze
+//! again) → `inspect/` (shows it). `say/` says things and writes files for all of them. Beside that way, in `command/`: `new` (a
+//! program to begin with), `doctor` (can this machine build?), `completions` and `man` (of the command line).
 //!
 //! # Invariants
 //! - The tool makes the image; the runtime only captures.
@@ -17,48 +17,34 @@
 #![forbid(unsafe_code)]
 
 mod cli;
-mod select;
 
-mod build;
+mod command;
+
 mod cargo;
-
-mod binary;
-mod capture;
-mod carry;
-mod embed;
-mod freeze;
-mod fresh;
-mod image;
-mod inputs;
 mod inspect;
-mod makers;
-mod mark;
-mod objects;
+
+mod freeze;
+
+mod embed;
+mod image;
+
+mod contents;
+
+mod carry;
 mod plan;
 mod prove;
-mod report;
-mod run;
 
-mod completions;
-mod doctor;
-mod man;
-mod new;
+mod runs;
 
-mod buckets;
-mod incoming;
-mod memory;
-mod output;
-mod shell;
-mod statics;
-mod strip;
-mod train;
-mod verify;
+mod elf;
+mod say;
 
 use anyhow::Context;
 use std::process::ExitCode;
 
 use cli::{Cli, Command};
-use shell::Shell;
+use command::{build, completions, doctor, man, new};
+use say::shell::{self, Shell};
 
 fn main() -> ExitCode {
     let cli = Cli::parse_as_subcommand();

@@ -8,9 +8,9 @@
 //! Of the executable itself only the placeholder changes: its stamp, if it was not stamped before, and the flag that says where
 //! to look.
 
-use crate::binary::Binary;
+use crate::elf::binary::Binary;
 use crate::image::Image;
-use crate::output;
+use crate::say::output;
 use anyhow::{Context, Result, ensure};
 use fastboot_rt::format::{FOOTER_LEN, Footer, HOME_ALIGN};
 use std::fs::File;

@@ -1,11 +1,11 @@
 //! Judge: what the runs and the proof found that is not as it should be, as a warning or as an error, each with the way from
 //! its root and with what to do about it.
 
-use super::{Deny, Freezing, Frozen, way};
-use crate::capture::Capture;
-use crate::inputs::Inputs;
-use crate::objects::Objects;
-use crate::prove::{Difference, Proof, Suspect};
+use super::pipeline::{Deny, Freezing, Frozen, way};
+use crate::contents::objects::Objects;
+use crate::prove::compare::{Difference, Proof, Suspect};
+use crate::runs::capture::Capture;
+use crate::runs::inputs::Inputs;
 use anyhow::{Result, bail};
 use fastboot_rt::capture::Leftover;
 use fastboot_rt::format::PAGE;

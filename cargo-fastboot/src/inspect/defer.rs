@@ -1,6 +1,6 @@
 //! What a file for deferred loading is made of, and whether all of it is whole. Never holds more of it than one block.
 
-use crate::shell::megabytes;
+use crate::say::shell::megabytes;
 use anyhow::{Context, Result, bail};
 use fastboot_rt::defer::{self, BlockKind, BlockSummary, Compression, Summary, Verification};
 use serde::ser::{Serialize, SerializeMap, Serializer};

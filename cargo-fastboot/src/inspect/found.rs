@@ -1,10 +1,10 @@
 //! What a file holds. Field by field what `inspect --json` prints.
 
-use crate::binary::{Binary, hex};
+use crate::contents::objects::Size;
+use crate::contents::report::{Made, Part};
+use crate::elf::binary::{Binary, hex};
 use crate::image::Image;
-use crate::objects::Size;
-use crate::report::{Made, Part};
-use crate::shell::grouped;
+use crate::say::shell::grouped;
 use anyhow::{Context, Result, bail};
 use fastboot_rt::format::{self, FLAGS, FormatError, HeaderPage, MAGIC, Rule, STATIC_LEN, TableKind, relocations};
 use serde::Serialize;

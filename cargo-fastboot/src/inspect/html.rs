@@ -2,7 +2,7 @@
 
 use super::found::{Contents, Facts, Found, without_paths};
 use super::map;
-use crate::shell::{grouped, megabytes};
+use crate::say::shell::{grouped, megabytes};
 use std::fmt::{self, Display, Write};
 
 /// Text, safe between tags and in quoted attributes.

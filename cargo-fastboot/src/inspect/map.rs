@@ -7,7 +7,7 @@
 use super::found::{Contents, Facts, Function};
 use super::html::Escaped;
 use super::treemap::{self, Rectangle};
-use crate::shell::{grouped, megabytes};
+use crate::say::shell::{grouped, megabytes};
 use std::cmp::Reverse;
 use std::fmt::{Result, Write};
 

@@ -1,8 +1,8 @@
 //! What was found, for people at a terminal.
 
 use super::found::{Facts, Found, Statics, without_paths};
-use crate::objects::Size;
-use crate::shell::{grouped, megabytes};
+use crate::contents::objects::Size;
+use crate::say::shell::{grouped, megabytes};
 use std::io::{Result, Write};
 
 /// Columns that long lists are wrapped at.

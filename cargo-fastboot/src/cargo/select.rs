@@ -1,0 +1,324 @@
+//! Which binaries are meant: the packages and targets that cargo's own flags select.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Result, bail, ensure};
+use cargo_metadata::{Metadata, Package, Target};
+use fastboot_rt::capture::RUNTIME_VERSION;
+
+use crate::cli::BuildFlags;
+use crate::say::shell::Shell;
+
+/// The package whose presence among the dependencies makes a binary worth freezing.
+pub(crate) const RUNTIME: &str = "fastboot-rt";
+
+/// One binary to build: `cargo rustc` takes them one at a time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Choice<'m> {
+    /// The package it belongs to.
+    pub(crate) package: &'m Package,
+    /// The binary or example.
+    pub(crate) target: &'m Target,
+}
+
+impl Choice<'_> {
+    /// How messages call it.
+    pub(crate) fn name(&self) -> &str {
+        &self.target.name
+    }
+}
+
+/// What the command does with the binaries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Any number of them.
+    Build,
+    /// Exactly one, and `default-run` decides when there are several.
+    Run,
+}
+
+/// The binaries that `flags` select, in cargo's order; never empty.
+pub(crate) fn select<'m>(
+    metadata: &'m Metadata,
+    flags: &BuildFlags,
+    purpose: Purpose,
+    shell: &Shell,
+) -> Result<Vec<Choice<'m>>> {
+    let packages = packages(metadata, flags)?;
+    let choices = if flags.targets.any() {
+        named_targets(&packages, flags)?
+    } else {
+        default_targets(metadata, &packages, flags, purpose, shell)?
+    };
+    if let Some(choice) = choices.iter().find(|choice| !depends_on_runtime(metadata, choice.package)) {
+        bail!(
+            "`{0}` cannot be frozen, because its package `{1}` does not depend on {RUNTIME}; run \
+             `cargo add {RUNTIME}@={RUNTIME_VERSION} -p {1}`, then put `fastboot_rt::install!();` into {2}",
+            choice.target.name,
+            choice.package.name,
+            choice.target.src_path
+        );
+    }
+    if purpose == Purpose::Run && choices.len() > 1 {
+        bail!("`run` can run only one of {}; name it with `--bin NAME`", names(&choices));
+    }
+    Ok(choices)
+}
+
+/// The packages that `-p`, `--workspace` and `--exclude` mean, else those cargo takes by default.
+fn packages<'m>(metadata: &'m Metadata, flags: &BuildFlags) -> Result<Vec<&'m Package>> {
+    let workspace = &flags.workspace;
+    let whole = workspace.workspace || workspace.all;
+    ensure!(whole || workspace.exclude.is_empty(), "`--exclude` needs `--workspace`: without it nothing is excluded");
+    let members = metadata.workspace_packages();
+    for spec in workspace.package.iter().chain(&workspace.exclude) {
+        if !members.iter().any(|package| matches_spec(package, spec)) {
+            let known: Vec<&str> = members.iter().map(|package| package.name.as_str()).collect();
+            bail!("no package `{spec}` in this workspace; its packages are: {}", known.join(", "));
+        }
+    }
+    let named = |specs: &[String], package: &Package| specs.iter().any(|spec| matches_spec(package, spec));
+    Ok(if whole {
+        members.into_iter().filter(|package| !named(&workspace.exclude, package)).collect()
+    } else if workspace.package.is_empty() {
+        // Cargo works out the package of the current folder and `default-members` for us.
+        metadata.workspace_default_packages()
+    } else {
+        members.into_iter().filter(|package| named(&workspace.package, package)).collect()
+    })
+}
+
+/// Whether `spec` (`name`, `name@version`, a package id, or a pattern with `*` and `?`) means `package`.
+fn matches_spec(package: &Package, spec: &str) -> bool {
+    let id = package.id.repr.as_str();
+    if spec == id || id.split_once('+').is_some_and(|(_, url)| url == spec) {
+        return true;
+    }
+    match spec.split_once(['@', ':']) {
+        Some((name, version)) => {
+            let actual = package.version.to_string();
+            let shortened = actual.strip_prefix(version).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+            name == package.name.as_str() && shortened
+        }
+        None => matches_pattern(package.name.as_str(), spec),
+    }
+}
+
+/// Whether `pattern` describes all of `name`: `*` is any run of characters, `?` is any one.
+fn matches_pattern(name: &str, pattern: &str) -> bool {
+    let mut characters = pattern.chars();
+    match characters.next() {
+        None => name.is_empty(),
+        Some('*') => {
+            let rest = characters.as_str();
+            let ends = name.char_indices().map(|(at, _)| at).chain([name.len()]);
+            ends.map(|at| &name[at..]).any(|tail| matches_pattern(tail, rest))
+        }
+        Some(expected) => {
+            let mut actual = name.chars();
+            actual.next().is_some_and(|c| c == expected || expected == '?')
+                && matches_pattern(actual.as_str(), characters.as_str())
+        }
+    }
+}
+
+impl crate::cli::TargetFlags {
+    fn any(&self) -> bool {
+        self.bins || self.examples || !self.bin.is_empty() || !self.example.is_empty()
+    }
+}
+
+/// What `--bin`, `--bins`, `--example` and `--examples` mean in `packages`.
+fn named_targets<'m>(packages: &[&'m Package], flags: &BuildFlags) -> Result<Vec<Choice<'m>>> {
+    let wanted = &flags.targets;
+    let mut choices = Vec::new();
+    for package in packages {
+        for target in &package.targets {
+            let (all, some) = match () {
+                () if target.is_bin() => (wanted.bins, &wanted.bin),
+                () if is_program_example(target) => (wanted.examples, &wanted.example),
+                () => continue,
+            };
+            // As in cargo: one named is always built (cargo then says which features it lacks), one of all only
+            // when its features are on.
+            let named = some.iter().any(|pattern| matches_pattern(&target.name, pattern));
+            if named || all && has_required_features(package, target, flags) {
+                choices.push(Choice { package, target });
+            }
+        }
+    }
+    for (kind, names) in [("bin", &wanted.bin), ("example", &wanted.example)] {
+        for name in names {
+            let is_kind = |target: &Target| if kind == "bin" { target.is_bin() } else { target.is_example() };
+            let found =
+                choices.iter().any(|choice| is_kind(choice.target) && matches_pattern(&choice.target.name, name));
+            ensure!(found, "{}", no_such_target(kind, name, packages, is_kind));
+        }
+    }
+    if choices.is_empty() {
+        bail!("{}", no_binaries(packages));
+    }
+    Ok(choices)
+}
+
+fn no_such_target(kind: &str, name: &str, packages: &[&Package], is_kind: impl Fn(&Target) -> bool) -> String {
+    let targets = packages.iter().flat_map(|package| &package.targets);
+    let known: Vec<&str> = targets.filter(|target| is_kind(target)).map(|target| target.name.as_str()).collect();
+    let known = if known.is_empty() { "there is none".to_owned() } else { format!("there are: {}", known.join(", ")) };
+    format!("no {kind} target named `{name}` in {}; {known} (another package's: `-p PACKAGE`)", package_names(packages))
+}
+
+/// What is meant when no target is named: the one binary of each package.
+fn default_targets<'m>(
+    metadata: &Metadata,
+    packages: &[&'m Package],
+    flags: &BuildFlags,
+    purpose: Purpose,
+    shell: &Shell,
+) -> Result<Vec<Choice<'m>>> {
+    let mut choices = Vec::new();
+    for package in packages {
+        let available = package.targets.iter().filter(|target| target.is_bin());
+        choices.extend(
+            available
+                .filter(|target| has_required_features(package, target, flags))
+                .map(|target| Choice { package, target }),
+        );
+    }
+    if choices.is_empty() {
+        bail!("{}", no_binaries(packages));
+    }
+    // Of many packages that nobody named, helpers without frozen values are not meant.
+    if packages.len() > 1 && flags.workspace.package.is_empty() {
+        let (freezable, others): (Vec<_>, Vec<_>) =
+            choices.iter().copied().partition(|choice| depends_on_runtime(metadata, choice.package));
+        if !freezable.is_empty() {
+            for Choice { package, target } in others {
+                let name = &package.name;
+                shell.status("Skipping", format_args!("{}: `{name}` does not depend on {RUNTIME}", target.name));
+            }
+            choices = freezable;
+        }
+    }
+    if purpose == Purpose::Run {
+        let mut defaults =
+            choices.iter().filter(|choice| choice.package.default_run.as_ref() == Some(&choice.target.name));
+        if let (Some(only), None) = (defaults.next(), defaults.next()) {
+            return Ok(vec![*only]);
+        }
+    }
+    for package in packages {
+        let of_package: Vec<_> = choices.iter().filter(|choice| choice.package.id == package.id).copied().collect();
+        if of_package.len() > 1 {
+            let all = if purpose == Purpose::Build { ", or all with `--bins`" } else { ", or set `default-run`" };
+            bail!(
+                "package `{}` has several binaries: {}; name one with `--bin NAME`{all}",
+                package.name,
+                names(&of_package)
+            );
+        }
+    }
+    Ok(choices)
+}
+
+/// Whether the runtime is among the dependencies of a package, however indirect.
+pub(crate) fn depends_on_runtime(metadata: &Metadata, package: &Package) -> bool {
+    let Some(graph) = &metadata.resolve else { return true };
+    let runtimes: Vec<_> = metadata.packages.iter().filter(|p| p.name.as_str() == RUNTIME).map(|p| &p.id).collect();
+    let (mut waiting, mut seen) = (vec![&package.id], BTreeSet::new());
+    while let Some(id) = waiting.pop() {
+        if runtimes.contains(&id) {
+            return true;
+        }
+        if seen.insert(id) {
+            let node = graph.nodes.iter().find(|node| node.id == *id);
+            waiting.extend(node.into_iter().flat_map(|node| &node.dependencies));
+        }
+    }
+    false
+}
+
+/// Whether the features that `target` requires are on.
+fn has_required_features(package: &Package, target: &Target, flags: &BuildFlags) -> bool {
+    if flags.features.all_features || target.required_features.is_empty() {
+        return true;
+    }
+    let mut waiting = requested_features(flags);
+    if !flags.features.no_default_features {
+        waiting.push("default".to_owned());
+    }
+    let mut enabled = BTreeSet::new();
+    while let Some(feature) = waiting.pop() {
+        // `package/feature` on the command line, for a member of the workspace.
+        let own = feature.strip_prefix(package.name.as_str()).and_then(|rest| rest.strip_prefix('/'));
+        let feature = own.map(str::to_owned).unwrap_or(feature);
+        if enabled.insert(feature.clone()) {
+            waiting.extend(package.features.get(&feature).into_iter().flatten().cloned());
+        }
+    }
+    target.required_features.iter().all(|feature| enabled.contains(feature))
+}
+
+/// The features of `--features`, one by one.
+fn requested_features(flags: &BuildFlags) -> Vec<String> {
+    let lists = flags.features.features.iter();
+    lists.flat_map(|list| list.split([',', ' '])).filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
+/// The features to pass when `package` is built by itself, as one of several chosen packages or alone.
+///
+/// Cargo accepts a feature if any of the chosen packages has it; built one by one, each must get only its own.
+pub(crate) fn features_for(package: &Package, choices: &[Choice<'_>], flags: &BuildFlags) -> Vec<String> {
+    let has = |package: &Package, feature: &str| match feature.split_once('/') {
+        Some((of, _)) => {
+            let of = of.trim_end_matches('?');
+            of == package.name.as_str() || package.dependencies.iter().any(|dependency| dependency.name == of)
+        }
+        None => package.features.contains_key(feature),
+    };
+    let keep = |feature: &String| {
+        // One that nobody has stays, for cargo to complain about.
+        has(package, feature) || !choices.iter().any(|choice| has(choice.package, feature))
+    };
+    requested_features(flags).into_iter().filter(keep).collect()
+}
+
+fn no_binaries(packages: &[&Package]) -> String {
+    format!(
+        "{} no binary to freeze; add a `src/main.rs`, switch on the features it requires, or name an example with \
+         `--example NAME`",
+        match packages {
+            [one] => format!("package `{}` has", one.name),
+            several => format!("{} have", package_names(several)),
+        }
+    )
+}
+
+fn package_names(packages: &[&Package]) -> String {
+    let names: Vec<String> = packages.iter().map(|package| format!("`{}`", package.name)).collect();
+    format!("{} {}", if names.len() == 1 { "package" } else { "packages" }, names.join(", "))
+}
+
+fn names(choices: &[Choice<'_>]) -> String {
+    choices.iter().map(Choice::name).collect::<Vec<_>>().join(", ")
+}
+
+/// Whether it is an example that can be run, not an example library.
+fn is_program_example(target: &Target) -> bool {
+    target.is_example() && target.crate_types.contains(&cargo_metadata::CrateType::Bin)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches_pattern;
+
+    #[test]
+    fn patterns() {
+        for (name, pattern) in [("app", "app"), ("app", "a*"), ("app", "*"), ("app", "?p?"), ("größe", "gr*?e")] {
+            assert!(matches_pattern(name, pattern), "{name} {pattern}");
+        }
+        for (name, pattern) in [("app", "ap"), ("app", "apps"), ("app", "b*"), ("", "?")] {
+            assert!(!matches_pattern(name, pattern), "{name} {pattern}");
+        }
+    }
+}

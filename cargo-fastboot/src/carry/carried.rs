@@ -1,0 +1,255 @@
+//! Carry: which statics travel in the image, where their bytes lie in it, and whether the image can do without the
+//! others.
+
+use super::decide::{self, Choices, Decision, Static};
+use super::thread_local::{ThreadLocal, ThreadLocals};
+use crate::elf::binary::{Binary, Elf};
+use crate::prove::compare::Proof;
+use crate::runs::capture::Capture;
+use anyhow::{Context, Result, bail};
+use fastboot_rt::format::{Carried, PAGE};
+use fastboot_rt::statics::{Dump, Reference, references, words};
+use object::LittleEndian as LE;
+use object::elf;
+use object::read::elf::ProgramHeader as _;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+/// The statics that changed while the roots were evaluated.
+pub(crate) struct Statics {
+    found: Vec<Static>,
+    thread_locals: ThreadLocals,
+    /// Those that changed.
+    changed_thread_locals: Vec<ThreadLocal>,
+    /// For each range that is carried: index of its static, addresses as in the file, offset of its bytes in the image
+    /// data.
+    ranges: Vec<(usize, Range<u64>, u64)>,
+}
+
+impl Statics {
+    /// Finds them in a capture.
+    pub(crate) fn find(binary: &Binary, capture: &Capture, choices: &Choices) -> Result<Self> {
+        let elf = Elf::parse(&binary.bytes)?;
+        let base = capture.process.exe_base;
+        let dumps: Vec<Dump<'_>> = capture
+            .statics
+            .iter()
+            .map(|dump| Dump { address: dump.address - base, before: &dump.before, after: &dump.after })
+            .collect();
+        let roots: Vec<Range<u64>> =
+            capture.roots.iter().map(|root| root.place.start - base..root.place.end - base).collect();
+        let loads = elf.segments.iter().filter(|segment| segment.p_type(LE) == elf::PT_LOAD);
+        let first = loads.map(|segment| segment.p_vaddr(LE) & !(PAGE as u64 - 1)).min().unwrap_or(0);
+        let executable = base + first..capture.process.exe_end;
+        let found = decide::attribute(&elf, &binary.bytes, &dumps, &roots, executable, choices)
+            .context("cannot tell which statics changed")?;
+        let segment = &capture.thread_locals;
+        let thread_locals = ThreadLocals::read(&elf, &binary.bytes)?;
+        let changed = thread_locals.changed(&segment.before, &segment.after);
+        let changed = changed.filter(|one| one.crate_name.as_deref() != Some("fastboot_rt")).cloned();
+        let changed_thread_locals = changed.collect();
+        let mut statics = Self { found, thread_locals, changed_thread_locals, ranges: Vec::new() };
+        statics.lay_out(0);
+        Ok(statics)
+    }
+
+    /// Puts the carried bytes behind `memory` bytes of captured memory.
+    pub(crate) fn lay_out(&mut self, memory: u64) {
+        let mut offset = memory.next_multiple_of(8);
+        self.ranges.clear();
+        for (index, found) in self.found.iter().enumerate() {
+            if !matches!(found.decision, Decision::Carry(_)) {
+                continue;
+            }
+            for range in &found.changed {
+                self.ranges.push((index, range.clone(), offset));
+                offset += (range.end - range.start).next_multiple_of(8);
+            }
+        }
+    }
+
+    /// How many bytes they take in the image data.
+    pub(crate) fn carried_len(&self) -> u64 {
+        self.ranges.iter().map(|(_, range, _)| (range.end - range.start).next_multiple_of(8)).sum()
+    }
+
+    /// The bytes of each carried range as a run left them.
+    pub(crate) fn carried_bytes<'a>(&'a self, capture: &'a Capture) -> impl Iterator<Item = &'a [u8]> {
+        self.carried_as_left(capture).map(|(_, bytes)| bytes)
+    }
+
+    /// The same, each with the name of its static.
+    pub(crate) fn carried_as_left<'a>(&'a self, capture: &'a Capture) -> impl Iterator<Item = (&'a str, &'a [u8])> {
+        let base = capture.process.exe_base;
+        self.ranges.iter().filter_map(move |(index, range, _)| {
+            let bytes = capture.statics.iter().find_map(|dump| {
+                let start = usize::try_from(range.start.checked_sub(dump.address - base)?).ok()?;
+                dump.after.get(start..start + (range.end - range.start) as usize)
+            });
+            Some((self.found.get(*index)?.name.as_str(), bytes?))
+        })
+    }
+
+    /// Copies them, one behind the other.
+    pub(crate) fn copy(&self, capture: &Capture, mut to: &mut [u8]) -> Result<()> {
+        for bytes in self.carried_bytes(capture) {
+            let Some((here, rest)) = to.split_at_mut_checked(bytes.len().next_multiple_of(8)) else { break };
+            here[..bytes.len()].copy_from_slice(bytes);
+            to = rest;
+        }
+        Ok(())
+    }
+
+    /// The table for the image.
+    pub(crate) fn carried(&self) -> Vec<Carried> {
+        let entry = |(_, range, offset): &(usize, Range<u64>, u64)| Carried {
+            address: range.start,
+            length: range.end - range.start,
+            offset: PAGE as u64 + offset,
+        };
+        self.ranges.iter().map(entry).collect()
+    }
+
+    /// Where in the image data the bytes of each carried range are, with the name of its static.
+    pub(crate) fn places(&self) -> Vec<(String, Range<u64>)> {
+        let place = |(index, range, offset): &(usize, Range<u64>, u64)| {
+            (self.found[*index].name.clone(), *offset..*offset + (range.end - range.start))
+        };
+        self.ranges.iter().map(place).collect()
+    }
+
+    /// Leaves out those that hold addresses of memory that is not in the image: they would point to nothing. Their words
+    /// are not suspects any more.
+    pub(crate) fn drop_those_that_reach_outside(&mut self, proof: &mut Proof) {
+        let mut outside = BTreeMap::new();
+        proof.suspects.retain(|suspect| {
+            let holds = |(_, range, start): &&(usize, Range<u64>, u64)| {
+                (*start..*start + (range.end - range.start)).contains(&suspect.offset)
+            };
+            let Some((index, ..)) = self.ranges.iter().find(holds) else { return true };
+            outside.entry(*index).or_insert_with(|| suspect.what.clone());
+            false
+        });
+        for (index, what) in &outside {
+            self.found[*index].decision = Decision::Skip(format!("it refers to {what}").into());
+        }
+        self.ranges.retain(|(index, ..)| !outside.contains_key(index));
+    }
+
+    /// Statics that changed and are not carried. Not among them: a cache of what the CPU can do, which is right as it was
+    /// loaded, too, because it is filled anew.
+    fn skipped(&self, capture: &Capture) -> Vec<&Static> {
+        let asked_anew = |found: &Static| {
+            let cache = matches!(&found.decision, Decision::Skip(reason)
+                if [decide::DISPATCH_CACHE, decide::CPU_CACHE].contains(&reason.as_ref()));
+            cache && !capture.declares_roots(found.crate_name.as_deref())
+        };
+        self.found
+            .iter()
+            .filter(|found| matches!(found.decision, Decision::Skip(_)) && !asked_anew(found))
+            .filter(|found| found.crate_name.as_deref().is_some_and(|name| name != "fastboot_rt"))
+            .collect()
+    }
+
+    /// Which of those the image refers to.
+    ///
+    /// In a position-independent binary the proof says which words are static pointers. In others a word may be a number
+    /// that looks like one.
+    pub(crate) fn references(&self, binary: &Binary, capture: &Capture, data: &[u8], proof: &Proof) -> Vec<Reference> {
+        let base = capture.process.exe_base;
+        let range = |one: &&Static| one.address + base..one.address + one.size + base;
+        let ranges: Vec<Range<u64>> = self.skipped(capture).iter().map(range).collect();
+        if binary.pie {
+            let word = |offset: &u64| {
+                let bytes = data.get(*offset as usize..)?.first_chunk()?;
+                Some((*offset, u64::from_le_bytes(*bytes)))
+            };
+            references(&ranges, proof.static_pointers.iter().filter_map(word))
+        } else {
+            references(&ranges, words(data))
+        }
+    }
+
+    /// Requires that every static the image points at is as it was loaded, or is carried.
+    ///
+    /// `way` tells the way to an offset in the image data.
+    pub(crate) fn check(
+        &self,
+        references: Vec<Reference>,
+        binary: &Binary,
+        capture: &Capture,
+        way: impl Fn(u64) -> String,
+    ) -> Result<()> {
+        let skipped = self.skipped(capture);
+        for Reference { index, offset, by_numbers } in references {
+            let found = skipped[index];
+            let Decision::Skip(reason) = &found.decision else { continue };
+            // The root static itself: a root that holds a reference to another root.
+            let address = found.address + capture.process.exe_base;
+            let is_root = capture.roots.iter().any(|root| root.place.start == address);
+            if is_root || by_numbers && !binary.pie {
+                continue;
+            }
+            bail!(
+                "the image refers to the static `{}` (in {}), which changed while the roots were evaluated and cannot be \
+                 carried ({reason}). The program would find it as it is before first use. Keep references to it out of \
+                 the roots{}",
+                found.name,
+                way(offset),
+                if found.crate_name.as_deref().is_some_and(|name| ["std", "core", "alloc"].contains(&name)) {
+                    String::new()
+                } else {
+                    format!(
+                        ", or, if its bytes mean the same in another process, carry it: \
+                         `[package.metadata.fastboot] carry = [\"{}\"]`",
+                        found.name
+                    )
+                }
+            );
+        }
+        Ok(())
+    }
+
+    /// Statics of the crates that declare roots that were taken for dispatch caches: they may well be something else.
+    pub(crate) fn doubtful_dispatch_caches<'a>(&'a self, capture: &'a Capture) -> impl Iterator<Item = &'a str> {
+        let taken =
+            |found: &&Static| matches!(&found.decision, Decision::Skip(reason) if reason == decide::DISPATCH_CACHE);
+        let own = move |found: &&Static| capture.declares_roots(found.crate_name.as_deref());
+        self.found.iter().filter(taken).filter(own).map(|found| found.name.as_str())
+    }
+
+    /// Thread-locals of the crates that declare roots that changed: the roots may rely on what they hold.
+    pub(crate) fn doubtful_thread_locals<'a>(&'a self, capture: &'a Capture) -> impl Iterator<Item = &'a str> {
+        let own = move |one: &&ThreadLocal| capture.declares_roots(one.crate_name.as_deref());
+        self.changed_thread_locals.iter().filter(own).map(|one| one.name.as_str())
+    }
+
+    /// Addresses and names of the thread-locals of the crates that declare roots.
+    pub(crate) fn own_thread_locals(&self, capture: &Capture) -> Vec<(Range<u64>, String)> {
+        let base = capture.thread_locals.address;
+        let own = self.thread_locals.iter().filter(|one| capture.declares_roots(one.crate_name.as_deref()));
+        own.map(|one| (base + one.range.start..base + one.range.end, one.name.clone())).collect()
+    }
+
+    /// Every static and thread-local that changed, with what was decided; without fastboot's own, the roots among them.
+    pub(crate) fn report(&self) -> impl Iterator<Item = (String, String)> {
+        let mut seen = BTreeSet::new();
+        let own = |found: &&Static| {
+            let root = matches!(&found.decision, Decision::Skip(reason) if reason == decide::A_ROOT);
+            root || found.crate_name.as_deref() == Some("fastboot_rt")
+        };
+        let statics = self.found.iter().filter(move |found| !own(found)).filter_map(move |found| {
+            let decision = match &found.decision {
+                Decision::Carry(reason) => format!("carried, {} bytes: {reason}", changed_len(found)),
+                Decision::Skip(reason) => format!("not carried: {reason}"),
+            };
+            seen.insert((found.name.clone(), decision.clone())).then_some((found.name.clone(), decision))
+        });
+        let thread_local = |one: &ThreadLocal| (one.name.clone(), "not carried: every thread has its own".to_owned());
+        statics.chain(self.changed_thread_locals.iter().map(thread_local))
+    }
+}
+
+fn changed_len(found: &Static) -> u64 {
+    found.changed.iter().map(|range| range.end - range.start).sum()
+}

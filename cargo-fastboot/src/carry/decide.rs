@@ -1,0 +1,512 @@
+//! Statics: which statics of the executable changed while the roots were evaluated, whose they are, and which of them
+//! travel in the image.
+//!
+//! ```text
+//!  before  |....|aaaa|....|bbbb|cccc|      every writable PT_LOAD, dumped twice by the freeze run
+//!  after   |....|aaXa|....|bbbb|cYYc|
+//!                  |             ||        compared word by word
+//!  symbols      [ A      ]    [ C  ]      the innermost symbol over a changed byte is its static
+//! ```
+//!
+//! Nothing is read but the symbol table and the two dumps: what a changed word points at is for the caller to judge.
+
+use super::policy::{self, Choice, Chosen};
+use crate::elf::binary::Elf;
+use crate::elf::names::{Name, is_part};
+use crate::elf::spans::{Owner, Span, Spans};
+use anyhow::{Context, Result, bail};
+use fastboot_rt::format::{self, Rule};
+use fastboot_rt::statics::{Dump, is_code};
+use object::LittleEndian as LE;
+use object::elf;
+use object::read::elf::ProgramHeader as _;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// A static that changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Static {
+    /// Its path as in Rust source, without hashes and LLVM's suffixes; the symbol itself if it is not Rust's;
+    /// [`NO_SYMBOL`] if it has none.
+    pub(crate) name: String,
+    /// The crate that owns it; `None` if it is not Rust's.
+    pub(crate) crate_name: Option<String>,
+    /// Address as in the ELF file.
+    pub(crate) address: u64,
+    /// Size in bytes, as its symbol says; without a symbol, the bytes from the first to the last that changed.
+    pub(crate) size: u64,
+    /// What changed, as ascending addresses in whole aligned words, except where the static itself begins or ends
+    /// within a word. Never empty.
+    pub(crate) changed: Vec<Range<u64>>,
+    /// Whether it travels in the image.
+    pub(crate) decision: Decision,
+}
+
+/// Why something was decided, to be shown and stored.
+pub(crate) type Reason = Cow<'static, str>;
+
+/// Whether a static travels in the image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Decision {
+    /// Its changed bytes are restored at start, before user code.
+    Carry(Reason),
+    /// It starts as the linker made it.
+    Skip(Reason),
+}
+
+/// What `[package.metadata.fastboot]` of the user's package chooses: names of crates, of modules or of statics, or the
+/// beginning of such a name and `*`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Choices {
+    /// Carried though the table says otherwise.
+    pub(crate) carry: Vec<String>,
+    /// Not carried.
+    pub(crate) skip: Vec<String>,
+}
+
+/// Why a word that holds one code address after another is not carried.
+pub(crate) const DISPATCH_CACHE: &str = "a dispatch cache: the CPU is asked anew";
+/// Why what the processor can do is not carried.
+pub(crate) const CPU_CACHE: &str = "a cache of CPU features: the CPU is asked anew";
+/// Why the static of a root is not carried.
+pub(crate) const A_ROOT: &str = "a root";
+/// Name of what no symbol covers.
+pub(crate) const NO_SYMBOL: &str = "<no symbol>";
+
+const WORD: u64 = 8;
+const PAGE: u64 = 4096;
+
+/// Finds the statics that changed, ascending by address, and decides for each whether it is carried.
+///
+/// `roots` are the addresses, as in the file, of the `Frozen` statics and of the registry's records. `executable` is
+/// where the freeze run had its segments, from the page of the first to the end of the last.
+///
+/// A stripped binary has no symbols, so nothing of it is carried and every change has that as its reason.
+///
+/// # Errors
+/// If the dumps do not fit the file, or the choices are wrong.
+pub(crate) fn attribute(
+    elf: &Elf<'_>,
+    bytes: &[u8],
+    dumps: &[Dump<'_>],
+    roots: &[Range<u64>],
+    executable: Range<u64>,
+    choices: &Choices,
+) -> Result<Vec<Static>> {
+    let chosen = Chosen::parse(choices)?;
+    let code = code(elf, executable.start)?;
+    let spans = Spans::read(elf, bytes, dumps, roots)?;
+
+    let mut found = BTreeMap::<_, Vec<Range<u64>>>::new();
+    for dump in dumps {
+        if dump.before.len() != dump.after.len() {
+            bail!(
+                "the memory at {:#x} was dumped with {} bytes before and {} bytes after the evaluation; \
+                 this is a bug of fastboot",
+                dump.address,
+                dump.before.len(),
+                dump.after.len()
+            );
+        }
+        for piece in spans.pieces(dump) {
+            let changed = dump.changed(piece.range.clone());
+            if changed.is_empty() {
+                continue;
+            }
+            // What belongs to no symbol is told apart by the symbols between.
+            let span = &spans.all[piece.span];
+            let start = if span.is_static() { span.range.start } else { piece.range.start };
+            found.entry((start, piece.span)).or_default().extend(changed);
+        }
+    }
+
+    let mut statics = Vec::with_capacity(found.len());
+    for ((_, index), changed) in found {
+        let span = &spans.all[index];
+        let (Some(first), Some(last)) = (changed.first(), changed.last()) else { continue };
+        let whole = if span.is_static() { span.range.clone() } else { first.start..last.end };
+        let name = spans.name(index, first.start);
+        let facts = Facts { name: name.as_ref(), span, dumps, code: &code };
+        let decision = facts.decide(&chosen, spans.stripped)?;
+        let (text, crate_name) = match name {
+            Some(name) => (name.text, name.crate_name),
+            None => (NO_SYMBOL.to_owned(), None),
+        };
+        let size = whole.end - whole.start;
+        statics.push(Static { name: text, crate_name, address: whole.start, size, changed, decision });
+    }
+    statics.sort_by_key(|one| one.address);
+    Ok(statics)
+}
+
+/// Every static of Rust's, ascending by address, and what is to become of it where the program freezes itself: there
+/// nobody has symbols, nor this table of rules.
+///
+/// What depends on the values that statics have is decided there ([`Rule::CarryUnlessCode`]), or from those in the file.
+///
+/// # Errors
+/// If the file is damaged, or the choices are wrong.
+pub(crate) fn rules(elf: &Elf<'_>, bytes: &[u8], choices: &Choices) -> Result<Vec<format::Static>> {
+    let chosen = Chosen::parse(choices)?;
+    let memory = initial_memory(elf, bytes)?;
+    // None of them changed: no rule is to be about what they changed into.
+    let dump = |(address, bytes)| Dump { address, before: bytes, after: bytes };
+    let dumps: Vec<Dump<'_>> = memory.iter().map(|(address, bytes)| dump((*address, bytes.as_slice()))).collect();
+    let spans = Spans::read(elf, bytes, &dumps, &[])?;
+    let mut rules = Vec::new();
+    for piece in dumps.iter().flat_map(|dump| spans.pieces(dump)) {
+        let span = &spans.all[piece.span];
+        let Owner::Symbol(symbol) = span.owner else { continue };
+        let Some(name) = spans.name(piece.span, piece.range.start) else { continue };
+        let facts = Facts { name: Some(&name), span, dumps: &dumps, code: &[] };
+        let carry = match facts.decide(&chosen, false)? {
+            Decision::Carry(_) => true,
+            // An image may refer to it: it is right as it was loaded.
+            Decision::Skip(reason) if reason == CPU_CACHE => continue,
+            // Nothing in an image refers to ours; what C has cannot be known.
+            Decision::Skip(_) if name.crate_name.as_deref().is_none_or(|name| name == "fastboot_rt") => continue,
+            Decision::Skip(_) => false,
+        };
+        let by_user = match &name.crate_name {
+            Some(crate_name) => chosen.of(&name.text, crate_name)?.is_some(),
+            None => true,
+        };
+        let is_word = span.range.end - span.range.start == WORD && !is_part(symbol);
+        let rule = match carry {
+            false => Rule::Skip,
+            true if is_word && !by_user => Rule::CarryUnlessCode,
+            true => Rule::Carry,
+        };
+        let length = u32::try_from(piece.range.end - piece.range.start)
+            .with_context(|| format!("the static `{}` has more than 4 GiB", name.text))?;
+        rules.push(format::Static { address: piece.range.start, length, rule });
+    }
+    rules.sort_by_key(|one| one.address);
+    Ok(rules)
+}
+
+/// What the executable's writable segments hold when it is loaded, without what is read-only later.
+fn initial_memory(elf: &Elf<'_>, bytes: &[u8]) -> Result<Vec<(u64, Vec<u8>)>> {
+    let segments = |kind| elf.segments.iter().filter(move |segment| segment.p_type(LE) == kind);
+    let end_of_relro =
+        segments(elf::PT_GNU_RELRO).map(|segment| segment.p_vaddr(LE).saturating_add(segment.p_memsz(LE)));
+    let end_of_relro = end_of_relro.max().unwrap_or(0);
+    let mut memory = Vec::new();
+    for segment in segments(elf::PT_LOAD).filter(|segment| segment.p_flags(LE).contains(elf::PF_W)) {
+        let address = segment.p_vaddr(LE);
+        let stored = segment.data(LE, bytes).ok().context("truncated: a segment ends behind the end of the file")?;
+        let mut content = stored.to_vec();
+        content.resize(usize::try_from(segment.p_memsz(LE))?, 0);
+        let protected = end_of_relro.saturating_sub(address).min(content.len() as u64);
+        content.drain(..protected as usize);
+        memory.push((address + protected, content));
+    }
+    Ok(memory)
+}
+
+/// Where the freeze run had its code.
+fn code(elf: &Elf<'_>, executable: u64) -> Result<Vec<Range<u64>>> {
+    let loads = || elf.segments.iter().filter(|segment| segment.p_type(LE) == elf::PT_LOAD);
+    let first = loads().map(|segment| segment.p_vaddr(LE)).min().context("it has no PT_LOAD segment")?;
+    let bias = executable.wrapping_sub(first / PAGE * PAGE);
+    let code = loads().filter(|segment| segment.p_flags(LE).contains(elf::PF_X)).map(|segment| {
+        let start = segment.p_vaddr(LE).wrapping_add(bias);
+        start..start.saturating_add(segment.p_memsz(LE))
+    });
+    Ok(code.collect())
+}
+
+/// What a decision is made from.
+struct Facts<'a> {
+    name: Option<&'a Name>,
+    span: &'a Span<'a>,
+    dumps: &'a [Dump<'a>],
+    code: &'a [Range<u64>],
+}
+
+impl Facts<'_> {
+    fn decide(&self, chosen: &Chosen, stripped: bool) -> Result<Decision> {
+        let skip = |reason: &'static str| Ok(Decision::Skip(reason.into()));
+        let by_name = || self.name.and_then(|name| chosen.carried_by_name(&name.text));
+        if self.span.owner == Owner::Root {
+            return match by_name() {
+                Some(pattern) => Err(policy::cannot(pattern, "it is a root, and roots are in the image anyway")),
+                None => skip(A_ROOT),
+            };
+        }
+        let Some(name) = self.name else {
+            return Ok(Decision::Skip(match self.span.owner {
+                _ if stripped => "no symbols: the binary is stripped".into(),
+                Owner::Section(section) => format!("no symbol (section {section})").into(),
+                _ => "no symbol".into(),
+            }));
+        };
+        let Some(crate_name) = &name.crate_name else {
+            // It may be a `#[no_mangle]` static. C's own cannot be told from those, so only its full name will do.
+            return match by_name() {
+                Some(pattern) if name.text.starts_with('_') => {
+                    Err(policy::cannot(pattern, "names with a leading `_` belong to the C library and the linker"))
+                }
+                Some(_) => Ok(Decision::Carry("named by `carry`".into())),
+                None => skip("not a Rust symbol"),
+            };
+        };
+        if policy::never(crate_name) {
+            return match by_name() {
+                Some(pattern) => Err(policy::cannot(pattern, "it belongs to the running process")),
+                None => Ok(Decision::Skip(format!("`{crate_name}` belongs to the running process").into())),
+            };
+        }
+        match chosen.of(&name.text, crate_name)? {
+            Some(Choice::Carry(by)) => return Ok(Decision::Carry(format!("chosen by carry = `{}`", by.text()).into())),
+            Some(Choice::Skip(by)) => return Ok(Decision::Skip(format!("chosen by skip = `{}`", by.text()).into())),
+            None => {}
+        }
+        if self.is_dispatch_cache() {
+            return skip(DISPATCH_CACHE);
+        }
+        if self.is_cpu_feature_cache(&name.text) {
+            return skip(CPU_CACHE);
+        }
+        match policy::skipped(&name.text, crate_name) {
+            Some(reason) => skip(reason),
+            None => Ok(Decision::Carry(format!("state of `{crate_name}`").into())),
+        }
+    }
+
+    fn bytes(&self) -> Option<(&[u8], &[u8])> {
+        self.dumps.iter().find_map(|dump| dump.bytes(&self.span.range))
+    }
+
+    /// One word, the address of code before and after, such as memchr's `FN`. A word that LLVM split off a larger
+    /// static is none: it would be missed.
+    fn is_dispatch_cache(&self) -> bool {
+        let whole = matches!(self.span.owner, Owner::Symbol(symbol) if !is_part(symbol));
+        whole && self.bytes().is_some_and(|(before, after)| is_code(before, self.code) && is_code(after, self.code))
+    }
+
+    /// What the macro of the crate `cpufeatures` puts into the crates that use it: one byte, 255 for not yet asked.
+    fn is_cpu_feature_cache(&self, name: &str) -> bool {
+        name.ends_with("::STORAGE") && self.bytes().is_some_and(|(before, _)| before == [u8::MAX])
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::single_range_in_vec_init, reason = "lists of ranges, some of them with one")]
+mod tests {
+    use super::*;
+
+    const CODE: u64 = 0x40_0000;
+    const DATA: u64 = 0x40_2000;
+    const OBJECT: u8 = 1;
+
+    /// An executable with 4 KiB of code and 8 KiB of `.data`, of which only the tables are in the file.
+    fn executable(symbols: &[(&str, u64, u64, u8)]) -> Vec<u8> {
+        let (mut strings, mut table) = (vec![0], vec![0; 24]);
+        for (name, address, size, info) in symbols {
+            table.extend((strings.len() as u32).to_le_bytes());
+            table.extend([*info, 0, 2, 0]);
+            table.extend([*address, *size].map(u64::to_le_bytes).concat());
+            strings.extend([name.as_bytes(), b"\0"].concat());
+        }
+        let names = b"\0.text\0.data\0.symtab\0.strtab\0";
+        let tables_at = 64 + 2 * 56;
+        let strings_at = tables_at + table.len();
+        let names_at = strings_at + strings.len();
+        let sections_at = (names_at + names.len()).next_multiple_of(8);
+
+        let mut file = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0\x01\0\0\0".to_vec();
+        file.extend([CODE, 64, sections_at as u64].map(u64::to_le_bytes).concat());
+        file.extend([0_u16, 0, 64, 56, 2, 64, 6, 5].map(u16::to_le_bytes).concat());
+        for (flags, address, size) in [(5_u32, CODE, 0x1000_u64), (6, DATA, 0x2000)] {
+            file.extend([1, flags].map(u32::to_le_bytes).concat());
+            file.extend([0, address, address, 0, size, 0x1000].map(u64::to_le_bytes).concat());
+        }
+        file.extend([table.as_slice(), &strings, names].concat());
+        file.resize(sections_at, 0);
+        let mut section =
+            |name: u32, kind: u32, flags: u64, [address, offset, size]: [usize; 3], link: u32, entry: u64| {
+                file.extend([name, kind].map(u32::to_le_bytes).concat());
+                file.extend([flags, address as u64, offset as u64, size as u64].map(u64::to_le_bytes).concat());
+                file.extend([link, 0].map(u32::to_le_bytes).concat());
+                file.extend([8, entry].map(u64::to_le_bytes).concat());
+            };
+        section(0, 0, 0, [0; 3], 0, 0);
+        section(1, 8, 6, [CODE as usize, 0, 0x1000], 0, 0);
+        section(7, 8, 3, [DATA as usize, 0, 0x2000], 0, 0);
+        section(13, if symbols.is_empty() { 7 } else { 2 }, 0, [0, tables_at, table.len()], 4, 24);
+        section(21, 3, 0, [0, strings_at, strings.len()], 0, 0);
+        section(0, 3, 0, [0, names_at, names.len()], 0, 0);
+        file
+    }
+
+    struct Case<'a> {
+        symbols: &'a [(&'a str, u64, u64, u8)],
+        before: Vec<u8>,
+        after: Vec<u8>,
+        roots: Vec<Range<u64>>,
+        choices: Choices,
+    }
+
+    impl<'a> Case<'a> {
+        fn new(symbols: &'a [(&'a str, u64, u64, u8)]) -> Self {
+            let memory = vec![0; 0x2000];
+            Self { symbols, before: memory.clone(), after: memory, roots: Vec::new(), choices: Choices::default() }
+        }
+
+        fn word(mut self, at: u64, before: u64, after: u64) -> Self {
+            let at = (at - DATA) as usize;
+            self.before[at..at + 8].copy_from_slice(&before.to_le_bytes());
+            self.after[at..at + 8].copy_from_slice(&after.to_le_bytes());
+            self
+        }
+
+        fn carry(mut self, name: &str) -> Self {
+            self.choices.carry.push(name.to_owned());
+            self
+        }
+
+        fn run(self) -> Result<Vec<Static>> {
+            let file = executable(self.symbols);
+            let dump = Dump { address: DATA, before: &self.before, after: &self.after };
+            attribute(&Elf::parse(&file)?, &file, &[dump], &self.roots, CODE..DATA + 0x2000, &self.choices)
+        }
+
+        fn names(self) -> Vec<(String, bool)> {
+            let statics = self.run().unwrap();
+            statics.into_iter().map(|one| (one.name, matches!(one.decision, Decision::Carry(_)))).collect()
+        }
+    }
+
+    fn carried(name: &str) -> (String, bool) {
+        (name.to_owned(), true)
+    }
+
+    fn skipped(name: &str) -> (String, bool) {
+        (name.to_owned(), false)
+    }
+
+    const A: &str = "_ZN3lib1A17h0123456789abcdefE";
+    const B: &str = "_ZN3lib1B17h0123456789abcdefE.llvm.12";
+    const STD: &str = "_RNvNtNtCsjrHSEGnQ3l9_3std6thread11main_thread4MAIN.0";
+
+    #[test]
+    fn what_changed_is_named_and_measured() {
+        let symbols = [(A, DATA, 32, OBJECT), (B, DATA + 0x1000, 8, OBJECT)];
+        let found = Case::new(&symbols).word(DATA + 8, 0, 1).word(DATA + 16, 0, 1).run().unwrap();
+        assert_eq!(
+            found,
+            [Static {
+                name: "lib::A".to_owned(),
+                crate_name: Some("lib".to_owned()),
+                address: DATA,
+                size: 32,
+                changed: vec![DATA + 8..DATA + 24],
+                decision: Decision::Carry("state of `lib`".into()),
+            }]
+        );
+        assert!(Case::new(&symbols).run().unwrap().is_empty());
+    }
+
+    #[test]
+    fn neighbours_in_one_word_are_told_apart() {
+        let symbols = [(A, DATA, 1, OBJECT), (STD, DATA + 1, 1, OBJECT), (B, DATA + 2, 1, OBJECT)];
+        let found = Case::new(&symbols).word(DATA, 0, 0x01_01_00).run().unwrap();
+        let changed: Vec<_> = found.iter().map(|one| (one.name.as_str(), one.changed.clone())).collect();
+        assert_eq!(
+            changed,
+            [("std::thread::main_thread::MAIN", vec![DATA + 1..DATA + 2]), ("lib::B", vec![DATA + 2..DATA + 3])]
+        );
+    }
+
+    #[test]
+    fn the_innermost_symbol_counts_and_the_rest_is_the_outers() {
+        let symbols = [(A, DATA, 24, OBJECT), (B, DATA + 8, 8, OBJECT), ("c_alias", DATA + 8, 8, OBJECT)];
+        let found = Case::new(&symbols).word(DATA, 0, 1).word(DATA + 8, 0, 1).word(DATA + 16, 0, 1).run().unwrap();
+        let changed: Vec<_> = found.iter().map(|one| (one.name.as_str(), one.changed.clone())).collect();
+        assert_eq!(
+            changed,
+            [("lib::A", vec![DATA..DATA + 8, DATA + 16..DATA + 24]), ("lib::B", vec![DATA + 8..DATA + 16])]
+        );
+    }
+
+    #[test]
+    fn marks_sections_and_thread_locals_are_no_statics() {
+        const SECTION: u8 = 3;
+        const TLS: u8 = 6;
+        let symbols =
+            [("_edata", DATA, 0, 0), (".data", DATA, 64, SECTION), (A, DATA, 64, TLS), (B, DATA + 64, 8, OBJECT)];
+        let found = Case::new(&symbols).word(DATA, 0, 1).run().unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].name.as_str(), found[0].address, found[0].size), (NO_SYMBOL, DATA, 8));
+        assert_eq!(found[0].decision, Decision::Skip("no symbol (section .data)".into()));
+    }
+
+    #[test]
+    fn a_stripped_binary_has_all_its_changes_skipped() {
+        let found = Case::new(&[]).word(DATA + 8, 0, 1).word(DATA + 0x1ff8, 0, 1).run().unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].decision, Decision::Skip("no symbols: the binary is stripped".into()));
+        assert_eq!(found[0].changed, [DATA + 8..DATA + 16, DATA + 0x1ff8..DATA + 0x2000]);
+    }
+
+    #[test]
+    fn roots_are_never_carried() {
+        let symbols = [(A, DATA, 16, OBJECT), (B, DATA + 16, 16, OBJECT)];
+        let case = || {
+            let mut case = Case::new(&symbols).word(DATA + 8, 0, 1).word(DATA + 16, 0, 1);
+            case.roots.push(DATA..DATA + 16);
+            case
+        };
+        assert_eq!(case().names(), [skipped("lib::A"), carried("lib::B")]);
+        assert_eq!(case().carry("lib").names(), [skipped("lib::A"), carried("lib::B")]);
+        let error = case().carry("lib::A").run().unwrap_err().to_string();
+        assert!(error.contains("is a root"), "{error}");
+    }
+
+    #[test]
+    fn what_is_not_rusts_needs_its_full_name() {
+        let symbols = [("main_arena", DATA, 8, OBJECT), ("mine", DATA + 8, 8, OBJECT), ("_dl_x", DATA + 16, 8, OBJECT)];
+        let case = || Case::new(&symbols).word(DATA, 0, 1).word(DATA + 8, 0, 1).word(DATA + 16, 0, 1);
+        let none = [skipped("main_arena"), skipped("mine"), skipped("_dl_x")];
+        assert_eq!(case().names(), none);
+        assert_eq!(case().carry("*").names(), none);
+        assert_eq!(case().carry("mine").names(), [skipped("main_arena"), carried("mine"), skipped("_dl_x")]);
+        assert!(case().carry("main_arena").run().is_err());
+        assert!(case().carry("_dl_x").run().is_err());
+    }
+
+    #[test]
+    fn std_is_never_carried() {
+        let symbols = [(STD, DATA, 8, OBJECT)];
+        let case = || Case::new(&symbols).word(DATA, 0, 1);
+        assert_eq!(case().carry("*").names(), [skipped("std::thread::main_thread::MAIN")]);
+        assert!(case().carry("std::thread").run().is_err());
+    }
+
+    #[test]
+    fn dispatch_caches_are_skipped_and_parts_of_statics_are_not() {
+        let part = "_ZN3lib1A17h0123456789abcdefE.0";
+        let symbols = [(A, DATA, 8, OBJECT), (part, DATA + 8, 8, OBJECT), (B, DATA + 16, 8, OBJECT)];
+        let case = Case::new(&symbols).word(DATA, CODE, CODE + 64).word(DATA + 8, CODE, CODE + 64);
+        let case = case.word(DATA + 16, 0, CODE + 64);
+        assert_eq!(case.names(), [skipped("lib::A"), carried("lib::A"), carried("lib::B")]);
+        let chosen = Case::new(&symbols).word(DATA, CODE, CODE + 64).carry("lib");
+        assert_eq!(chosen.names(), [carried("lib::A")]);
+    }
+
+    #[test]
+    fn cpu_feature_caches_are_skipped() {
+        let symbols = [("_ZN4sha24avx27STORAGE17h0123456789abcdefE", DATA, 1, OBJECT)];
+        assert_eq!(Case::new(&symbols).word(DATA, 0xff, 1).names(), [skipped("sha2::avx2::STORAGE")]);
+        assert_eq!(Case::new(&symbols).word(DATA, 0, 1).names(), [carried("sha2::avx2::STORAGE")]);
+    }
+
+    #[test]
+    fn dumps_that_do_not_match_are_an_error() {
+        let mut case = Case::new(&[]);
+        case.after.pop();
+        assert!(case.run().unwrap_err().to_string().contains("bug of fastboot"));
+    }
+}

@@ -1,0 +1,6 @@
+//! Which statics that changed travel in the image.
+
+pub(crate) mod carried;
+pub(crate) mod decide;
+pub(crate) mod policy;
+pub(crate) mod thread_local;

@@ -1,0 +1,374 @@
+//! The pipeline of `build` and `run`: cold binary → image → embedded binary, where cargo put the cold one.
+
+use std::convert::Infallible;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use cargo_metadata::{Metadata, Package};
+use fastboot_rt::format::FLAG_VERITY;
+
+use crate::cargo::select::{Choice, Purpose, select};
+use crate::cargo::{self, ColdBuild, Messages, Platform};
+use crate::carry::decide;
+use crate::carry::decide::Choices;
+use crate::cli::{BuildFlags, FreezeFlags, FreezeHow, RunFlags, VerifyFlags};
+use crate::elf::binary::{Binary, Elf};
+use crate::elf::{binary, strip};
+use crate::embed;
+use crate::embed::Place;
+use crate::freeze::fresh::{Record, Store};
+use crate::freeze::pipeline::{FreezeOptions, Outcome, freeze};
+use crate::freeze::train::freeze_trained;
+use crate::freeze::verify::verify;
+use crate::image::Image;
+use crate::say::output;
+use crate::say::shell::{Shell, megabytes};
+
+/// A finished binary, and what it needs to be run as cargo would.
+#[derive(Debug)]
+struct Finished {
+    executable: PathBuf,
+    environment: Vec<(OsString, OsString)>,
+    runner: Vec<OsString>,
+}
+
+/// `cargo fastboot build`.
+pub(crate) fn build(flags: &BuildFlags, shell: &Shell) -> Result<()> {
+    build_all(flags, Purpose::Build, shell).map(drop)
+}
+
+/// `cargo fastboot run`: returns only if it cannot.
+pub(crate) fn run(flags: &RunFlags, shell: &Shell) -> Result<Infallible> {
+    let finished = build_all(&flags.build, Purpose::Run, shell)?;
+    let program = finished.first().context("no binary was built; name one with `--bin NAME`")?;
+    let mut words = program.runner.iter().map(OsString::as_os_str).chain([program.executable.as_os_str()]);
+    let first = words.next().unwrap_or(program.executable.as_os_str());
+    let mut command = Command::new(first);
+    command.args(words).args(&flags.arguments).envs(program.environment.iter().map(|(name, value)| (name, value)));
+    let arguments: String = flags.arguments.iter().map(|argument| format!(" {}", argument.display())).collect();
+    shell.status("Running", format_args!("`{}{arguments}`", shown(&program.executable).display()));
+    Err(command.exec()).with_context(|| format!("cannot run {}", first.display()))
+}
+
+/// `cargo fastboot freeze`.
+pub(crate) fn freeze_alone(flags: &FreezeFlags, shell: &Shell) -> Result<()> {
+    let options = freeze_options(&flags.how, cargo::runner(flags.target.as_deref())?);
+    let mut image = freeze(&flags.binary, &options, shell)?.image;
+    flags.image.apply(&mut image);
+    if flags.fs_verity {
+        image.change_flags(FLAG_VERITY, 0);
+    }
+    image.save(&flags.output_path)?;
+    let path = flags.output_path.display();
+    shell.status("Finished", format_args!("froze {}, in {path}", summary(image.root_count(), image.len())));
+    Ok(())
+}
+
+/// `cargo fastboot verify`.
+pub(crate) fn verify_alone(flags: &VerifyFlags, shell: &Shell) -> Result<()> {
+    verify(&flags.path, &freeze_options(&flags.how, cargo::runner(flags.target.as_deref())?), shell)
+}
+
+/// Builds everything that was selected, then freezes and embeds each: all compile errors come before the first freeze.
+fn build_all(flags: &BuildFlags, purpose: Purpose, shell: &Shell) -> Result<Vec<Finished>> {
+    let platform = Platform::load(flags.compilation.target.as_deref())?;
+    if flags.manifest.config.iter().any(|entry| entry.contains(".runner")) {
+        shell.warn("a runner given with `--config` is not used for freezing; set it in .cargo/config.toml instead");
+    }
+    let metadata = cargo::metadata(flags)?;
+    let choices = select(&metadata, flags, purpose, shell)?;
+    let script = write_script(&target_folder(&metadata, flags)?)?;
+    let messages = Messages::new(&flags.message_format, shell);
+    let finished = choices
+        .iter()
+        .map(|choice| cargo::build_cold(*choice, &choices, flags, &script, &messages, shell))
+        .collect::<Result<Vec<_>>>()
+        .and_then(|cold| {
+            let both = choices.iter().zip(cold);
+            both.map(|(choice, cold)| finish(*choice, cold, flags, &platform, shell)).collect()
+        });
+    messages.finish(finished.is_ok());
+    finished
+}
+
+/// Freezes the binary that cargo built and puts the embedded one in its place.
+fn finish(
+    choice: Choice<'_>,
+    built: ColdBuild,
+    flags: &BuildFlags,
+    platform: &Platform,
+    shell: &Shell,
+) -> Result<Finished> {
+    let executable = &built.executable;
+    let environment = program_environment(choice, &built, platform);
+    let cold = cold_path(executable)?;
+    binary::stamp(executable, &cold).with_context(|| format!("cannot freeze `{}`", choice.name()))?;
+    shell.verbose(format_args!("cold binary: {}", shown(&cold).display()));
+    let mut options = FreezeOptions {
+        directory: choice.package.manifest_path.parent().map(|folder| folder.as_std_path().to_owned()),
+        environment: environment.clone(),
+        train: flags.train.clone(),
+        ..freeze_options(&flags.how, platform.runner.clone())
+    };
+    options.choices.carry.extend(metadata_names(choice.package, "carry")?);
+    options.choices.skip.extend(metadata_names(choice.package, "skip")?);
+    if flags.cold {
+        leave_cold(&cold, executable, &options.choices)
+            .with_context(|| format!("cannot finish `{}`", choice.name()))?;
+        shell.status("Finished", format_args!("cold, in {}", shown(executable).display()));
+        copy_out(flags, executable, shell)?;
+        return Ok(Finished { executable: built.executable, environment, runner: platform.runner.clone() });
+    }
+    options.allow_foreign.extend(metadata_names(choice.package, "allow-foreign")?);
+    options.allow_nondeterminism.extend(metadata_names(choice.package, "allow-nondeterminism")?);
+    let record = finish_in_place(&cold, &built, flags, &options, shell).with_context(|| {
+        let path = shown(executable);
+        format!(
+            "cannot finish `{}`; the binary at {} stays cold: it evaluates its roots on first use",
+            choice.name(),
+            path.display()
+        )
+    })?;
+    let path = shown(executable);
+    shell.status("Finished", format_args!("embedded {}, in {}", summary(record.roots, record.image), path.display()));
+    copy_out(flags, executable, shell)?;
+    Ok(Finished { executable: built.executable, environment, runner: platform.runner.clone() })
+}
+
+/// Puts the cold binary to where cargo put the executable, with what it needs to freeze itself where it runs. One that is
+/// position-independent, or was linked without the script, cannot do that.
+fn leave_cold(cold: &Path, executable: &Path, choices: &Choices) -> Result<()> {
+    let binary = Binary::read(cold)?;
+    if binary.pie || binary.section.segment.is_none() {
+        // As in `freeze_and_embed`: a new file in place of cargo's hard link.
+        return output::replace(executable, Some(cold), |file| Ok(std::io::Write::write_all(file, &binary.bytes)?));
+    }
+    let statics = decide::rules(&Elf::parse(&binary.bytes)?, &binary.bytes, choices)
+        .with_context(|| format!("cannot tell what statics {} has", cold.display()))?;
+    let tables = Image::cold(&binary, &statics)?;
+    embed::embed_into(binary, &tables, Place::Section, executable)
+}
+
+/// Does what `--out-dir` says, if it was given.
+fn copy_out(flags: &BuildFlags, executable: &Path, shell: &Shell) -> Result<()> {
+    if let Some(folder) = &flags.out_dir {
+        let copy = copy_to(folder, executable).with_context(|| {
+            format!("cannot copy {}, which is finished, to `--out-dir`", shown(executable).display())
+        })?;
+        shell.status("Copied", format_args!("to {}", copy.display()));
+    }
+    Ok(())
+}
+
+/// Puts the finished binary to where cargo put the executable: that of an earlier build if it would come out the same,
+/// else one that is made now.
+fn finish_in_place(
+    cold: &Path,
+    built: &ColdBuild,
+    flags: &BuildFlags,
+    options: &FreezeOptions,
+    shell: &Shell,
+) -> Result<Record> {
+    let store = Store::new(cold, built.stripped, flags.place, flags.image, options)?;
+    let found = if flags.refreeze { Err(None) } else { store.find(options) };
+    let mut record = match found {
+        Ok(record) => {
+            shell.status("Fresh", cold.file_stem().unwrap_or_default().display());
+            record
+        }
+        Err(reason) => {
+            if let Some(reason) = reason {
+                shell.verbose(format_args!("to be frozen: {reason}"));
+            }
+            freeze_and_embed(cold, built.stripped, &store, flags, options, shell)?
+        }
+    };
+    let profile = flags.compilation.profile.as_deref();
+    let optimized = flags.compilation.release || profile.is_some_and(|name| !["dev", "test"].contains(&name));
+    if !record.verified && (flags.verify || (optimized && !flags.no_verify)) {
+        verify(&store.finished, options, shell).inspect_err(|_| {
+            // What is not good is not left lying about. If it cannot be removed, the error says what is wrong with it.
+            let _ = std::fs::remove_file(&store.finished);
+        })?;
+        record.verified = true;
+        store.keep(&record)?;
+    }
+    // Cargo's file is a hard link to one in `deps`, which must stay cold for the next build: another file replaces it.
+    // It only gets there when it is known to be good.
+    output::link(&store.finished, &built.executable)?;
+    Ok(record)
+}
+
+/// Freezes the binary at `cold` and makes the finished one in `store`.
+fn freeze_and_embed(
+    cold: &Path,
+    stripped: bool,
+    store: &Store,
+    flags: &BuildFlags,
+    options: &FreezeOptions,
+    shell: &Shell,
+) -> Result<Record> {
+    store.forget()?;
+    let Outcome { mut image, inputs, .. } = freeze_trained(cold, flags.place.place(), options, shell)?;
+    flags.image.apply(&mut image);
+    shell.status("Embedding", megabytes(image.len()));
+    let mut binary = Binary::read(cold)?;
+    if stripped {
+        let stripped = strip::strip(&binary.bytes).with_context(|| format!("cannot strip {}", cold.display()))?;
+        binary = Binary::parse(cold, stripped).with_context(|| format!("cannot use {}, stripped", cold.display()))?;
+    }
+    embed::embed_into(binary, &image, flags.place.place(), &store.finished)?;
+    let record = store.describe(&image, inputs)?;
+    store.keep(&record)?;
+    Ok(record)
+}
+
+/// A list of names in `[package.metadata.fastboot]`.
+fn metadata_names(package: &Package, key: &str) -> Result<Vec<String>> {
+    let value = &package.metadata["fastboot"][key];
+    if value.is_null() {
+        return Ok(Vec::new());
+    }
+    serde_json::from_value(value.clone()).with_context(|| {
+        format!("{}: `{key}` in [package.metadata.fastboot] must be a list of strings", package.manifest_path)
+    })
+}
+
+fn freeze_options(how: &FreezeHow, runner: Vec<OsString>) -> FreezeOptions {
+    FreezeOptions {
+        timeout: how.freeze_timeout,
+        memory_limit: how.freeze_memory,
+        verbatim: how.verbatim,
+        trace: how.trace,
+        keep_threads: how.keep_threads,
+        cpu: how.cpu,
+        real_random: how.real_random,
+        deny: how.deny.clone(),
+        allow_foreign: how.allow_foreign.clone(),
+        allow_nondeterminism: how.allow_nondeterminism.clone(),
+        choices: Choices { carry: how.carry.clone(), skip: how.skip.clone() },
+        runner,
+        ..FreezeOptions::default()
+    }
+}
+
+/// Where the cold binary is kept: `fastboot/NAME.cold` beside the finished one.
+fn cold_path(executable: &Path) -> Result<PathBuf> {
+    let (Some(folder), Some(name)) = (executable.parent(), executable.file_name()) else {
+        anyhow::bail!("cargo named {} as the executable, which is not a file", executable.display());
+    };
+    let folder = folder.join("fastboot");
+    std::fs::create_dir_all(&folder).with_context(|| cannot_create(&folder))?;
+    let mut name = name.to_owned();
+    name.push(".cold");
+    Ok(folder.join(name))
+}
+
+/// Cargo's target folder, absolute: the flag, else what cargo says about its variables and configuration.
+fn target_folder(metadata: &Metadata, flags: &BuildFlags) -> Result<PathBuf> {
+    match &flags.compilation.target_dir {
+        Some(folder) => std::path::absolute(folder)
+            .with_context(|| format!("cannot make {} absolute; give `--target-dir` a folder", folder.display())),
+        None => Ok(metadata.target_directory.as_std_path().to_owned()),
+    }
+}
+
+/// Puts the linker script into the target folder and returns its path.
+///
+/// The text is part of the name: cargo relinks when the arguments change, not when the file behind them does.
+fn write_script(target: &Path) -> Result<PathBuf> {
+    use sha2::{Digest, Sha256};
+    let script = fastboot_linker::SCRIPT.as_bytes();
+    let digest: String = Sha256::digest(script).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let folder = target.join("fastboot");
+    let path = folder.join(format!("fastboot-{digest}.ld"));
+    if std::fs::read(&path).is_ok_and(|found| found == script) {
+        return Ok(path);
+    }
+    std::fs::create_dir_all(&folder).with_context(|| cannot_create(&folder))?;
+    output::replace(&path, None, |file| Ok(std::io::Write::write_all(file, script)?))?;
+    Ok(path)
+}
+
+/// Copies a finished binary into the folder of `--out-dir`.
+fn copy_to(folder: &Path, executable: &Path) -> Result<PathBuf> {
+    std::fs::create_dir_all(folder).with_context(|| cannot_create(folder))?;
+    let copy = folder.join(executable.file_name().unwrap_or_default());
+    let same = |path: &Path| path.canonicalize().ok();
+    if same(&copy).is_some_and(|copy| same(executable) == Some(copy)) {
+        return Ok(copy);
+    }
+    output::copy(executable, &copy)?;
+    Ok(copy)
+}
+
+fn cannot_create(folder: &Path) -> String {
+    format!("cannot create the folder {}; name one in a folder that you may write into", folder.display())
+}
+
+/// The variables that `cargo run` would give the program.
+fn program_environment(choice: Choice<'_>, built: &ColdBuild, platform: &Platform) -> Vec<(OsString, OsString)> {
+    let mut environment = platform.environment.clone();
+    environment.push(("CARGO".into(), cargo::program()));
+    environment.push(("CARGO_BIN_NAME".into(), choice.name().into()));
+    environment.extend(package_variables(choice.package).into_iter().map(|(name, value)| (name.into(), value.into())));
+    environment.extend(built.environment.iter().cloned());
+    if let Some(path) = library_path(built, platform) {
+        environment.push((LIBRARY_PATH.into(), path));
+    }
+    environment
+}
+
+const LIBRARY_PATH: &str = "LD_LIBRARY_PATH";
+
+/// Cargo's folders of shared libraries, then the user's. `None` if they cannot be written down (a `:` in a path).
+fn library_path(built: &ColdBuild, platform: &Platform) -> Option<OsString> {
+    let profile = built.executable.parent()?;
+    // Examples stand one folder deeper.
+    let profile = if profile.file_name() == Some(OsStr::new("examples")) { profile.parent()? } else { profile };
+    let own = built.libraries.iter().filter(|folder| folder.starts_with(profile)).cloned();
+    let users = std::env::var_os(LIBRARY_PATH);
+    let users = users.iter().flat_map(std::env::split_paths).filter(|path| !path.as_os_str().is_empty());
+    let cargos = [profile.to_owned(), profile.join("deps")].into_iter().chain(platform.libraries.clone());
+    std::env::join_paths(own.chain(cargos).chain(users)).ok()
+}
+
+/// `CARGO_MANIFEST_DIR` and the like.
+fn package_variables(package: &Package) -> Vec<(&'static str, String)> {
+    let version = &package.version;
+    let text = |field: &Option<String>| field.clone().unwrap_or_default();
+    let path = |field: &Option<cargo_metadata::camino::Utf8PathBuf>| {
+        field.as_ref().map(ToString::to_string).unwrap_or_default()
+    };
+    vec![
+        ("CARGO_MANIFEST_DIR", package.manifest_path.parent().map(ToString::to_string).unwrap_or_default()),
+        ("CARGO_MANIFEST_PATH", package.manifest_path.to_string()),
+        ("CARGO_PKG_NAME", package.name.to_string()),
+        ("CARGO_PKG_VERSION", version.to_string()),
+        ("CARGO_PKG_VERSION_MAJOR", version.major.to_string()),
+        ("CARGO_PKG_VERSION_MINOR", version.minor.to_string()),
+        ("CARGO_PKG_VERSION_PATCH", version.patch.to_string()),
+        ("CARGO_PKG_VERSION_PRE", version.pre.to_string()),
+        ("CARGO_PKG_AUTHORS", package.authors.join(":")),
+        ("CARGO_PKG_DESCRIPTION", text(&package.description)),
+        ("CARGO_PKG_HOMEPAGE", text(&package.homepage)),
+        ("CARGO_PKG_REPOSITORY", text(&package.repository)),
+        ("CARGO_PKG_LICENSE", text(&package.license)),
+        ("CARGO_PKG_LICENSE_FILE", path(&package.license_file)),
+        ("CARGO_PKG_README", path(&package.readme)),
+        ("CARGO_PKG_RUST_VERSION", package.rust_version.as_ref().map(ToString::to_string).unwrap_or_default()),
+    ]
+}
+
+/// `3 roots, 91.2 MB`.
+fn summary(roots: u32, length: u64) -> String {
+    format!("{roots} {}, {}", if roots == 1 { "root" } else { "roots" }, megabytes(length))
+}
+
+/// `path` as the user would write it: from the current folder if it is inside.
+fn shown(path: &Path) -> &Path {
+    std::env::current_dir().ok().and_then(|folder| path.strip_prefix(folder).ok()).unwrap_or(path)
+}

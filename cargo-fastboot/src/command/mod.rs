@@ -1,0 +1,7 @@
+//! One file per command, where a command is more than a call.
+
+pub(crate) mod build;
+pub(crate) mod completions;
+pub(crate) mod doctor;
+pub(crate) mod man;
+pub(crate) mod new;

@@ -1,0 +1,7 @@
+//! The way from a cold binary to its image, and what is done around it: judged, trained, verified, and not done again.
+
+pub(crate) mod fresh;
+mod judge;
+pub(crate) mod pipeline;
+pub(crate) mod train;
+pub(crate) mod verify;

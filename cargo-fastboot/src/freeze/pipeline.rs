@@ -1,0 +1,643 @@
+//! Freeze: makes an image of a binary's roots, in three runs.
+//!
+//! ```text
+//! plan    run 1  which allocations live on?            → mark → plan
+//! place   run 2  the same, each born where it belongs  → the image data
+//! prove   run 3  run 2 at other addresses              → compared word by word
+//! ```
+//! If placing does not work out, one verbatim run takes the place of the first two.
+
+use crate::carry::carried::Statics;
+use crate::carry::decide::Choices;
+use crate::contents::makers::Makers;
+use crate::contents::objects::{Kinship, Layout, Objects, Origin};
+use crate::contents::report::{self, Contents, Facts, Report};
+use crate::elf::binary::Binary;
+use crate::elf::strip;
+use crate::freeze::train::Arguments;
+use crate::image::{self, Image, ImageData, Pages, Paging, Parts};
+use crate::plan::mark::{self, Heap, Seed};
+use crate::plan::placement::{Allocation, Plan};
+use crate::prove::compare::{self as prove, Known, Proof, Region, Run, Unclear};
+use crate::runs::capture::{Capture, Counts};
+use crate::runs::inputs::Inputs;
+use crate::runs::run::{self, Purpose, run, spare_memory};
+use crate::say::shell::Shell;
+use anyhow::{Context, Result, anyhow, bail};
+use fastboot_rt::capture::Leftover;
+use fastboot_rt::format::{HOME_ALIGN, PAGE};
+use fastboot_rt::statics::Reference;
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// How often an image is proved at most. In a PIE, garbage may hold an old address of the executable in one run and
+/// something else in the other.
+const MOST_PROOFS: usize = 4;
+
+/// How often an image is planned at most. What an object's unused parts hold is what was there before it, and where that is
+/// the address of something that is alive, it has to be kept; but which address it is can differ between the two runs.
+const MOST_PLANS: usize = 4;
+
+/// What run 1 left is small if all that is held to examine it, later, takes no more than one in so many bytes of the memory that
+/// there is. Then it is kept while runs 2 and 3 are made.
+const SMALL: u64 = 8;
+/// Runs 2 and 3 are made at once if what run 1 needed is no more than one in so many bytes of it: each of them may need
+/// twice as much.
+const SMALL_RUN: u64 = 4;
+/// A block, its placement, where it is, its owner and its parent.
+const BYTES_FOR_BLOCK: u64 = 128;
+
+/// The folder of run 3.
+const PROVE: &str = "prove";
+
+/// A finding that can be made an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Deny {
+    /// Words that differ from run to run and are no addresses.
+    Nondeterminism,
+    /// Addresses of memory that is not in the image.
+    Foreign,
+    /// Files and environment variables that were read without being declared.
+    Undeclared,
+}
+
+/// How a binary is frozen.
+#[derive(Clone, Debug)]
+pub(crate) struct FreezeOptions {
+    /// The home address.
+    pub(crate) home: u64,
+    /// How long one run may take.
+    pub(crate) timeout: Option<Duration>,
+    /// How many bytes the roots may take while they are evaluated; by default what the machine has to spare.
+    pub(crate) memory_limit: Option<u64>,
+    /// Whether random bytes are to be random while roots are evaluated.
+    pub(crate) real_random: bool,
+    /// Whether libraries may use as many threads as they like while roots are evaluated.
+    pub(crate) keep_threads: bool,
+    /// What the program is called with to learn what it uses.
+    pub(crate) train: Vec<Arguments>,
+    /// The objects that were used then: they are placed first, together.
+    pub(crate) preferred: HashSet<Allocation>,
+    /// Processor features that the roots may see, as [`fastboot_rt::cpu`] numbers them.
+    pub(crate) cpu: u64,
+    /// Whether to keep every object, dead or alive, in one run.
+    pub(crate) verbatim: bool,
+    /// Whether to record which function made each object.
+    pub(crate) trace: bool,
+    /// Which statics are carried or not, whatever the table says.
+    pub(crate) choices: Choices,
+    /// What is an error rather than a warning.
+    pub(crate) deny: Vec<Deny>,
+    /// Roots and carried statics that may hold addresses of memory outside of the image.
+    pub(crate) allow_foreign: Vec<String>,
+    /// Roots and carried statics that may differ from run to run.
+    pub(crate) allow_nondeterminism: Vec<String>,
+    /// The program that runs the binary, with its arguments; empty to run it directly.
+    pub(crate) runner: Vec<OsString>,
+    /// Working directory of the run.
+    pub(crate) directory: Option<PathBuf>,
+    /// Environment variables set for the run.
+    pub(crate) environment: Vec<(OsString, OsString)>,
+}
+
+impl Default for FreezeOptions {
+    fn default() -> Self {
+        Self {
+            home: fastboot_rt::format::DEFAULT_HOME,
+            timeout: None,
+            memory_limit: None,
+            real_random: false,
+            keep_threads: false,
+            train: Vec::new(),
+            preferred: HashSet::new(),
+            cpu: u64::MAX,
+            verbatim: false,
+            trace: false,
+            choices: Choices::default(),
+            deny: Vec::new(),
+            allow_foreign: Vec::new(),
+            allow_nondeterminism: Vec::new(),
+            runner: Vec::new(),
+            directory: None,
+            environment: Vec::new(),
+        }
+    }
+}
+
+impl FreezeOptions {
+    /// The command that runs `binary` the way these options say.
+    pub(crate) fn command(&self, binary: &Path) -> Command {
+        let mut words = self.runner.iter().map(OsString::as_os_str).chain([binary.as_os_str()]);
+        let mut command = Command::new(words.next().unwrap_or_default());
+        command.args(words).envs(self.environment.iter().map(|(name, value)| (name, value)));
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
+        command
+    }
+
+    /// The value that an environment variable has in a run.
+    pub(crate) fn variable(&self, name: &OsStr) -> Option<OsString> {
+        let given = self.environment.iter().rev().find(|(given, _)| given == name);
+        given.map(|(_, value)| value.clone()).or_else(|| std::env::var_os(name))
+    }
+}
+
+/// What comes of a freeze.
+pub(crate) struct Outcome {
+    pub(crate) image: Image,
+    /// What the roots' expressions read, as it was after the first run.
+    pub(crate) inputs: Inputs,
+    /// Where the objects are, unless the image is verbatim.
+    pub(crate) plan: Option<Plan>,
+}
+
+/// Freezes a cold binary.
+pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Result<Outcome> {
+    let path = std::path::absolute(path).with_context(|| format!("cannot find {}", path.display()))?;
+    let binary = Binary::read(&path)?;
+    // Found out once: while a run is made there is less.
+    let options =
+        &FreezeOptions { memory_limit: Some(options.memory_limit.unwrap_or_else(spare_memory)), ..options.clone() };
+    let folder = working_folder(&path)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    shell.status("Freezing", name.strip_suffix(".cold").unwrap_or(&name));
+    if !strip::has_symbols(&binary.bytes)? {
+        shell.warn(format_args!(
+            "{} has no symbols, so no static can be carried: hash maps and caches that keep their state in statics may \
+             not work; leave out `strip` in RUSTFLAGS and `-s`, or freeze it before it is stripped",
+            path.display()
+        ));
+    }
+    let freezing = Freezing { binary: &binary, options, folder: folder.path(), shell };
+
+    let mut placed = None;
+    if !options.verbatim {
+        let mut also = HashSet::new();
+        for attempt in 1..=MOST_PLANS {
+            let known = also.len();
+            placed = freezing.plan_and_place(&mut also, attempt)?;
+            // Once more in any case: what comes of chance may come out better.
+            if placed.is_some() || (attempt > 1 && also.len() == known) {
+                break;
+            }
+        }
+        if placed.is_none() && !options.preferred.is_empty() {
+            bail!("the roots' expressions did not allocate the same once more");
+        }
+        if placed.is_none() {
+            shell.warn(
+                "the roots' expressions do not allocate the same in every run, so the image is made verbatim, \
+                 with everything they ever allocated in it; look for randomness, clocks or threads",
+            );
+        }
+    }
+    let (mut frozen, mut statics, second) = match placed {
+        Some(placed) => placed,
+        None => {
+            let mut capture = freezing.first(Purpose::Verbatim, "verbatim")?;
+            let inputs = Inputs::of(&capture.inputs, options, &path);
+            let mut statics = Statics::find(&binary, &capture, &options.choices)?;
+            statics.lay_out(capture.memory_len());
+            let data = image_data(&mut capture, &statics)?;
+            (Frozen { capture, inputs, data, planned: None, kinship: None }, statics, None)
+        }
+    };
+    let told = || format!("cannot freeze {}", path.display());
+    let Examined { proof, references, pages, contents } =
+        freezing.examine(&mut frozen, &mut statics, second).with_context(told)?;
+    let places = statics.places();
+    let objects = frozen.objects(&places);
+    let way = |offset| way(objects.as_ref(), offset);
+    statics.check(references, &binary, &frozen.capture, way)?;
+    freezing.judge(&frozen, &proof, objects.as_ref()).with_context(told)?;
+    freezing.judge_inputs(&frozen.inputs)?;
+    for name in statics.doubtful_dispatch_caches(&frozen.capture) {
+        shell.warn(format_args!(
+            "the static `{name}` held the address of one function before the roots were evaluated and another afterwards, \
+             so it is taken for a dispatch cache and not carried; if it is none, carry it: `--carry {name}`, or \
+             `carry = [\"{name}\"]` in [package.metadata.fastboot]"
+        ));
+    }
+    for name in statics.doubtful_thread_locals(&frozen.capture) {
+        shell.warn(format_args!(
+            "the thread-local `{name}` changed while the roots were evaluated, and every thread of the embedded program \
+             starts with its first value; if a root relies on it, keep what it needs in the root"
+        ));
+    }
+    for (name, decision) in statics.report() {
+        shell.verbose(format_args!("static {name}: {decision}"));
+    }
+    let carried = statics.carried();
+    let report = Report::new(Facts {
+        counts: frozen.capture.counts,
+        pointers: pages.pointers,
+        carried: carried.iter().map(|range| range.length).sum(),
+        overflow: frozen.overflow().map_or(0, |range| range.end - range.start),
+        planned: frozen.planned.as_ref().map(|planned| planned.plan.len() as u64).zip(contents),
+    });
+    let relocatable = freezing.is_relocatable(&frozen, &proof, objects.as_ref());
+    let parts = Parts {
+        digests: pages.digests,
+        verbatim: frozen.planned.is_none(),
+        static_pointers: image::relocations(&proof.static_pointers),
+        image_pointers: relocatable.then(|| image::relocations(&proof.image_pointers)),
+        carried: &carried,
+        decisions: &statics.report().collect::<Vec<_>>(),
+        report: serde_json::to_vec(&report).context("cannot write the report")?,
+    };
+    let image = Image::build(&binary, &frozen.capture, frozen.data, parts)
+        .with_context(|| format!("cannot make an image for {}", path.display()))?;
+    run::wait_for_all();
+    Ok(Outcome { image, inputs: frozen.inputs, plan: frozen.planned.map(|planned| planned.plan) })
+}
+
+/// A folder for the files of the runs: beside the binary, because a capture is as big as the image and `/tmp` is often
+/// memory; where that cannot be written to, there after all.
+pub(crate) fn working_folder(binary: &Path) -> Result<tempfile::TempDir> {
+    let mut builder = tempfile::Builder::new();
+    let builder = builder.prefix(".fastboot-freeze-");
+    binary
+        .parent()
+        .and_then(|folder| builder.tempdir_in(folder).ok())
+        .map_or_else(|| builder.tempdir(), Ok)
+        .context("cannot make a temporary folder for the freeze run")
+}
+
+/// What all runs of one freeze have in common.
+pub(super) struct Freezing<'a> {
+    pub(super) binary: &'a Binary,
+    pub(super) options: &'a FreezeOptions,
+    pub(super) folder: &'a Path,
+    pub(super) shell: &'a Shell,
+}
+
+/// A plan, and what it came from.
+pub(super) struct Planned {
+    pub(super) plan: Plan,
+    /// Where the plan is for the next run.
+    pub(super) path: PathBuf,
+    /// Until it is known whose the objects are.
+    pub(super) first: Option<First>,
+}
+
+/// What is known from run 1.
+pub(super) struct First {
+    pub(super) capture: Capture,
+    /// What marking began with.
+    pub(super) origins: Vec<Origin>,
+    /// Whether there is memory for all this until all runs have ended.
+    pub(super) is_small: bool,
+}
+
+/// Image data, not yet proved.
+pub(super) struct Frozen {
+    pub(super) capture: Capture,
+    pub(super) inputs: Inputs,
+    pub(super) data: ImageData,
+    /// `None` for a verbatim freeze.
+    pub(super) planned: Option<Planned>,
+    /// With a plan: where its objects come from.
+    pub(super) kinship: Option<Kinship>,
+}
+
+/// Image data that came of a plan, the statics that changed, and run 3, if it was made already.
+type Placed = (Frozen, Statics, Option<Capture>);
+
+/// What is found out about image data.
+pub(super) struct Examined {
+    pub(super) proof: Proof,
+    /// To statics that are not carried.
+    pub(super) references: Vec<Reference>,
+    pub(super) pages: Pages,
+    /// If there was a plan.
+    pub(super) contents: Option<Contents>,
+}
+
+impl First {
+    /// Finds out whose each object of some image data is.
+    pub(super) fn relate(mut self, binary: &Binary, layout: Layout<'_>) -> Result<Kinship> {
+        let bytes = self.capture.take_blocks()?;
+        Ok(Kinship::find(layout, &bytes, self.origins, Makers::find(binary, &self.capture)?))
+    }
+}
+
+impl Frozen {
+    /// Where in the image data lies what was allocated against the plan.
+    pub(super) fn overflow(&self) -> Option<Range<u64>> {
+        let start = self.planned.as_ref()?.plan.end - PAGE as u64;
+        Some(start..self.capture.memory_len().max(start))
+    }
+
+    /// Where the objects that were planned lie; `statics` is where the bytes of carried statics are.
+    pub(super) fn layout<'a>(&'a self, statics: &'a [(String, Range<u64>)]) -> Option<Layout<'a>> {
+        let (placements, roots) = (&self.planned.as_ref()?.plan.placements, &self.capture.roots);
+        Some(Layout { data: &self.data, address: self.capture.data_address(), placements, roots, statics })
+    }
+
+    /// These objects, with all that is known about them.
+    pub(super) fn objects<'a>(&'a self, statics: &'a [(String, Range<u64>)]) -> Option<Objects<'a>> {
+        Some(Objects { layout: self.layout(statics)?, kinship: self.kinship.as_ref()? })
+    }
+}
+
+/// The way to an offset in the image data, as far as anyone knows.
+pub(super) fn way(objects: Option<&Objects<'_>>, offset: u64) -> String {
+    objects.map_or_else(|| format!("offset {offset:#x} of the image data"), |objects| objects.way(offset))
+}
+
+/// The objects that a plan run left, whose contents are `bytes`.
+fn planned_heap<'a>(planned: &'a Capture, bytes: &'a [u8]) -> Result<Heap<'a>> {
+    Heap::new(&planned.blocks, bytes).context("the capture of the plan run is damaged")
+}
+
+/// Whether there is memory to spare for so many bytes, and for what is known of each of a run's blocks.
+fn is_small(run: &Capture, bytes: u64) -> bool {
+    bytes + run.blocks.len() as u64 * BYTES_FOR_BLOCK <= spare_memory() / SMALL
+}
+
+/// The captured memory from behind the header page on, and behind it the bytes of the carried statics.
+fn image_data(capture: &mut Capture, statics: &Statics) -> Result<ImageData> {
+    let memory = capture.memory_len().next_multiple_of(8);
+    let mut data = capture.take_memory()?;
+    data.grow((memory + statics.carried_len()).max(8))?;
+    statics.copy(capture, &mut data[memory as usize..])?;
+    Ok(data)
+}
+
+impl Freezing<'_> {
+    fn run(&self, purpose: Purpose<'_>, other: Option<&Capture>, name: &str) -> Result<Capture> {
+        self.run_in(purpose, other, name, self.shell)
+    }
+
+    fn run_in(&self, purpose: Purpose<'_>, other: Option<&Capture>, name: &str, shell: &Shell) -> Result<Capture> {
+        let folder = self.folder.join(name);
+        let capture = run(self.binary, self.options, purpose, other, &folder, shell)?;
+        // The capture is open; its folder is not needed any more, and may be large.
+        let _ = std::fs::remove_dir_all(&folder);
+        Ok(capture)
+    }
+
+    /// The first run, the one that finds out what there is.
+    fn first(&self, purpose: Purpose<'_>, name: &str) -> Result<Capture> {
+        let capture = std::thread::scope(|scope| {
+            // It takes a while, and is needed at the end.
+            scope.spawn(|| self.binary.identity());
+            self.run(purpose, None, name)
+        })?;
+        if capture.roots.is_empty() && capture.process.warmed == 0 {
+            bail!(
+                "{} has no roots: declare a static with `fastboot_rt::frozen! {{ .. }}` in the program or in a \
+                 library it uses, or warm what it has with `fastboot_rt::warm! {{ .. }}`",
+                self.binary.path.display()
+            );
+        }
+        self.judge_left_behind(&capture)?;
+        for root in &capture.roots {
+            self.shell.verbose(format_args!(
+                "root {} evaluated in {:?}",
+                root.name,
+                Duration::from_nanos(root.nanoseconds)
+            ));
+        }
+        Ok(capture)
+    }
+
+    /// Runs 1 and 2, with the objects of `also` in the image, whatever leads to them. `None` when something that may be
+    /// reachable did not come to lie in the image: it is in `also` then, for the next attempt.
+    fn plan_and_place(&self, also: &mut HashSet<Allocation>, attempt: usize) -> Result<Option<Placed>> {
+        let run = self.first(Purpose::Plan, &format!("plan-{attempt}"))?;
+        let (planned, inputs) = std::thread::scope(|scope| {
+            // Inputs are read to the end for it, which can take as long as planning.
+            let (seen, options, path) = (run.inputs.clone(), self.options, &self.binary.path);
+            let inputs = scope.spawn(move || Inputs::of(&seen, options, path));
+            let planned = self.plan(run, also, attempt)?;
+            // Before the next run: what is changed while it reads must count as changed.
+            let inputs = inputs.join().map_err(|_| anyhow!("the inputs could not be looked at"))?;
+            anyhow::Ok((planned, inputs))
+        })?;
+        let (mut capture, second) = self.place(&planned, attempt)?;
+        let Counts { placed, strayed, overflowed, .. } = capture.counts;
+        let plan = &planned.plan;
+        self.shell.verbose(format_args!(
+            "{placed} of {} objects placed as planned, {} bytes alive in {} bytes of placements, {} of them in the cold \
+             region; {strayed} threads left the plan, {overflowed} allocations overflowed",
+            plan.len(),
+            plan.live,
+            plan.end - PAGE as u64,
+            plan.cold
+        ));
+        let mut statics = Statics::find(self.binary, &capture, &self.options.choices)?;
+        statics.lay_out(capture.memory_len());
+        let data = image_data(&mut capture, &statics)?;
+        let image = capture.process.home..capture.data_address() + data.len() as u64;
+        let (mut references, threads) = (0, capture.thread_keys());
+        mark::for_each_reference(&data, &capture.blocks, &image, |_, block| {
+            references += 1;
+            also.extend(block.allocation(&threads));
+        });
+        if references > 0 {
+            self.shell
+                .verbose(format_args!("{references} words of the image data refer to what was not planned to live on"));
+            return Ok(None);
+        }
+        Ok(Some((Frozen { capture, inputs, data, planned: Some(planned), kinship: None }, statics, second)))
+    }
+
+    /// What the first run left, and where it shall be.
+    fn plan(&self, mut run: Capture, also: &HashSet<Allocation>, attempt: usize) -> Result<Planned> {
+        let threads = run.thread_keys();
+        let bytes = run.take_blocks()?;
+        let heap = planned_heap(&run, &bytes)?;
+        let statics = Statics::find(self.binary, &run, &self.options.choices)?;
+        let roots = run.roots.iter().map(|root| (Origin::Root(root.name.clone()), Seed::Address(root.value)));
+        let carried = statics.carried_as_left(&run);
+        let carried = carried.map(|(name, bytes)| (Origin::Static(name.to_owned()), Seed::Bytes(bytes)));
+        let others = run.blocks.iter().filter(|block| block.is_one_of(also, &threads));
+        let others = others.map(|block| (Origin::Remains, Seed::Address(block.address)));
+        let (origins, seeds): (Vec<_>, Vec<_>) = roots.chain(carried).chain(others).unzip();
+        let mut marked = heap.mark(&seeds);
+        if self.binary.pie {
+            // Together, so that relocating them writes to few pages. Where a number only looks like a static pointer, the
+            // object lies a little further from its neighbours.
+            let executable = run.process.exe_base..run.process.exe_end;
+            marked.bring_forward(|block| heap.may_point_into(block, &executable));
+        }
+        if !self.options.preferred.is_empty() {
+            marked.prefer(|block| run.blocks[block as usize].is_one_of(&self.options.preferred, &threads));
+        }
+        let plan = Plan::new(&run.blocks, &marked, threads);
+        let path = self.folder.join(format!("plan-{attempt}.plan"));
+        plan.save(&run, &path).with_context(|| format!("cannot write {}", path.display()))?;
+        let is_small = is_small(&run, bytes.len() as u64 + plan.end);
+        run.put_back_blocks(bytes);
+        // All that is still of interest is in the plan.
+        run.blocks = Vec::new();
+        Ok(Planned { plan, path, first: Some(First { capture: run, origins, is_small }) })
+    }
+
+    /// Run 2, and run 3 if it was made at the same time.
+    fn place(&self, planned: &Planned, attempt: usize) -> Result<(Capture, Option<Capture>)> {
+        let purpose = Purpose::Place(&planned.path);
+        let first = planned.first.as_ref().filter(|first| attempt == 1 && self.may_be_at_once(first));
+        let at_once = first.is_some();
+        if let Some(first) = first {
+            let shell = self.shell.quiet();
+            self.shell.verbose("runs 2 and 3 are made at once");
+            // As far as is known, run 2 will be where run 1 was.
+            let prove = || self.run_in(purpose, Some(&first.capture), &format!("{PROVE}-at-once"), &shell);
+            let (capture, second) = std::thread::scope(|scope| {
+                let second = scope.spawn(prove);
+                (self.run(purpose, None, &format!("place-{attempt}")), second.join())
+            });
+            if let (Ok(capture), Ok(Ok(second))) = (capture, second)
+                && (!self.binary.pie || prove::are_comparable(&capture, &second))
+            {
+                return Ok((capture, Some(second)));
+            }
+            // Be it because one was in the way of the other, or because run 2 fails by itself.
+            self.shell.verbose("that did not go well: they are made one after the other");
+        }
+        // A name as long as the other, because it is among what moves things on the stack.
+        let name = if at_once { "again" } else { "place" };
+        Ok((self.run(purpose, None, &format!("{name}-{attempt}"))?, None))
+    }
+
+    /// Whether runs 2 and 3 may be made at once: where there is memory and a processor for both, and neither may be in the
+    /// way of the other. Of a runner nobody knows.
+    fn may_be_at_once(&self, First { capture, is_small, .. }: &First) -> bool {
+        let acts = !capture.outputs.is_empty() || capture.process.had_children;
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        *is_small
+            && capture.process.peak <= spare_memory() / SMALL_RUN
+            && processors > 1
+            && !acts
+            && !self.options.keep_threads
+            && self.options.runner.is_empty()
+    }
+
+    /// Finds out about image data, and meanwhile, if what it takes is small, whose its objects are. Statics that reach outside
+    /// are not carried any more.
+    fn examine(&self, frozen: &mut Frozen, statics: &mut Statics, second: Option<Capture>) -> Result<Examined> {
+        let first = frozen.planned.as_mut().and_then(|planned| planned.first.take());
+        let is_small = first.as_ref().is_some_and(|first| first.is_small);
+        let places = statics.places();
+        let frozen_now = &*frozen;
+        let paging = Paging::new(&frozen_now.data, frozen_now.capture.data_address());
+        let relate = || {
+            let related = first.zip(frozen_now.layout(&places)).map(|(first, layout)| {
+                let kinship = first.relate(self.binary, layout)?;
+                let contents = report::contents(&Objects { layout, kinship: &kinship });
+                anyhow::Ok((kinship, contents))
+            });
+            paging.take_part();
+            anyhow::Ok(related.transpose()?.unzip())
+        };
+        let examine = || {
+            let Frozen { capture, data, .. } = frozen_now;
+            let mut proof = self.prove(frozen_now, statics, second)?;
+            statics.drop_those_that_reach_outside(&mut proof);
+            let references = statics.references(self.binary, capture, data, &proof);
+            paging.take_part();
+            anyhow::Ok((proof, references))
+        };
+        let ((kinship, contents), (proof, references)) = if is_small {
+            std::thread::scope(|scope| {
+                let kinship = scope.spawn(relate);
+                let examined = examine();
+                let kinship = kinship.join().map_err(|_| anyhow!("the captures could not be looked at"))?;
+                anyhow::Ok((kinship?, examined?))
+            })?
+        } else {
+            (relate()?, examine()?)
+        };
+        let pages = paging.finish();
+        frozen.kinship = kinship;
+        let contents = match contents {
+            // What is not carried after all may have been on the way to something.
+            Some(_) if statics.places() != places => frozen.objects(&statics.places()).as_ref().map(report::contents),
+            contents => contents,
+        };
+        if self.binary.pie
+            && let Some(unclear) = proof.unclear_in(Region::Executable)
+        {
+            bail!(
+                "a word of the image (in {}) held an address of the executable in one freeze run and something else in \
+                 {MOST_PROOFS} others, so static pointers cannot be told from data. \
+                 Look for randomness in the roots' expressions (a randomly seeded map that holds `&'static` \
+                 references or functions), or build without --pie",
+                way(frozen.objects(&statics.places()).as_ref(), unclear.offset)
+            );
+        }
+        Ok(Examined { proof, references, pages, contents })
+    }
+
+    /// Run 3, unless it was made already, and the comparison.
+    fn prove(&self, frozen: &Frozen, statics: &Statics, second: Option<Capture>) -> Result<Proof> {
+        let purpose = match &frozen.planned {
+            Some(planned) => Purpose::Place(&planned.path),
+            None => Purpose::Verbatim,
+        };
+        let second = second.map_or_else(|| self.run(purpose, Some(&frozen.capture), PROVE), Ok)?;
+        let mut proof = self.compare(frozen, statics, second)?;
+        for attempt in 1..MOST_PROOFS {
+            if !(self.binary.pie && proof.unclear_in(Region::Executable).is_some()) {
+                break;
+            }
+            let words = proof.unclear.len();
+            self.shell.verbose(format_args!("{words} words that may be addresses are unclear: proving again"));
+            let another = self.run(purpose, Some(&frozen.capture), &format!("{PROVE}-{attempt}"))?;
+            proof.settle(&self.compare(frozen, statics, another)?);
+        }
+        self.shell.verbose(format_args!(
+            "{} pointers into the image, {} into the executable, {} dead words, {} words that differ from run to run",
+            proof.image_pointers.len(),
+            proof.static_pointers.len(),
+            proof.dead,
+            proof.differences.len()
+        ));
+        Ok(proof)
+    }
+
+    fn compare(&self, frozen: &Frozen, statics: &Statics, mut second: Capture) -> Result<Proof> {
+        let data = image_data(&mut second, statics)?;
+        // Handles of threads that ended are garbage at most.
+        let running = frozen.capture.left_behind.iter().any(|(_, kind, _)| *kind == Leftover::Thread);
+        let threads =
+            frozen.capture.threads.iter().map(|thread| thread.handle).filter(|handle| running && *handle != 0);
+        let handles: Vec<u64> = threads.collect();
+        let known = Known {
+            handles: &handles,
+            c_blocks: &frozen.capture.c_blocks,
+            thread_locals: &statics.own_thread_locals(&frozen.capture),
+        };
+        prove::compare(
+            Run::new(&frozen.capture, &frozen.data, &known, 0),
+            Run::new(&second, &data, &Known::default(), 1),
+            self.binary.pie,
+        )
+    }
+
+    /// Whether the image can be used at another address: if every pointer in it is known to be one, and no object needs an
+    /// alignment that another address may not have.
+    fn is_relocatable(&self, frozen: &Frozen, proof: &Proof, objects: Option<&Objects<'_>>) -> bool {
+        let alignment = frozen.capture.counts.largest_alignment;
+        let why = match proof.unclear_in(Region::Image) {
+            Some(Unclear { offset, .. }) => {
+                format!("a word (in {}) may be a pointer or not", way(objects, *offset))
+            }
+            None if alignment > HOME_ALIGN => format!("something in it is aligned to {alignment} bytes"),
+            // Only there may an address be stored in another form: every object is kept, not just those that are found.
+            None if frozen.planned.is_none() && !proof.differences.is_empty() => {
+                "it is verbatim, and words in it that differ from run to run may be addresses in disguise".to_owned()
+            }
+            None => return true,
+        };
+        self.shell.verbose(format_args!("the image can only be used at its home address: {why}"));
+        false
+    }
+}

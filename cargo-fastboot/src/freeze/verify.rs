@@ -1,0 +1,160 @@
+//! Verify: does an embedded binary start with the values it would have evaluated?
+//!
+//! The file is read with a second parser and all digests are compared. Then the binary is run in check mode, where every
+//! root is thawed and evaluated anew in one process, and the two are compared there, by the program itself.
+
+use crate::elf::binary::Binary;
+use crate::freeze::pipeline::FreezeOptions;
+use crate::image::Image;
+use crate::say::shell::Shell;
+use anyhow::{Context, Result, bail};
+use fastboot_rt::capture::CHECK_VARIABLE;
+use fastboot_rt::verdict::Verdict;
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::Instant;
+
+/// What check mode said of the roots.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Report {
+    equal: Vec<String>,
+    not_comparable: Vec<String>,
+    /// Why the check failed, sentence by sentence.
+    failures: Vec<String>,
+}
+
+impl Report {
+    fn parse(text: &str) -> Self {
+        let mut report = Self::default();
+        let mut current = None;
+        let mut complete = false;
+        for verdict in text.lines().filter_map(Verdict::parse) {
+            match verdict {
+                Verdict::Begin(root) => {
+                    current = Some(root);
+                    continue;
+                }
+                Verdict::Equal(root) => report.equal.push(root.to_owned()),
+                Verdict::NotComparable(root) => report.not_comparable.push(root.to_owned()),
+                Verdict::Different(root) => report.failures.push(format!(
+                    "root `{root}` is not equal to a fresh one. If it is not meant to be (a clock, a random number, a \
+                     counter in a static), say how to compare it: `static NAME: T = .., check = |thawed, fresh| ..;`"
+                )),
+                Verdict::Panicked { root, message } => report.failures.push(format!(
+                    "root `{root}`: evaluating it again or comparing it panicked: {message}. An expression that can only \
+                     be evaluated once, because it sets a static that is carried, cannot be verified: --no-verify"
+                )),
+                Verdict::Cold(reason) => report.failures.push(format!("it starts cold: {reason}")),
+                Verdict::End => complete = true,
+            }
+            current = None;
+        }
+        if !complete && report.failures.is_empty() {
+            report.failures.push(match current {
+                Some(root) => format!("root `{root}`: the program died while it was checked"),
+                None => "the program ended without a report: is `fastboot_rt::install!();` in it?".to_owned(),
+            });
+        }
+        report
+    }
+}
+
+/// Verifies the embedded binary at `path`, run as it was for freezing.
+pub(crate) fn verify(path: &Path, options: &FreezeOptions, shell: &Shell) -> Result<()> {
+    let told = || format!("{} is not verified", path.display());
+    let path = std::path::absolute(path).with_context(told)?;
+    let binary = Binary::read(&path)?;
+    let Some((_, bytes)) = binary.image_bytes() else {
+        bail!("{} is a cold binary: there is no image to verify; build it with `cargo fastboot build`", path.display());
+    };
+    goblin::elf::Elf::parse(&binary.bytes).context("goblin does not accept it").with_context(told)?;
+    let image = Image::from_bytes(bytes).with_context(told)?;
+    let copy = binary.header_copy().with_context(told)?;
+    if copy.is_some_and(|copy| copy.iter().any(|byte| *byte != 0) && !bytes.starts_with(copy)) {
+        bail!("{}: the copy of the image's header differs from it; build it again", told());
+    }
+    image.check_pages().with_context(told)?;
+    if image.header().identity != binary.identity() {
+        bail!(
+            "{} holds an image of another binary: it was changed after it was embedded; build it again",
+            path.display()
+        );
+    }
+    drop(binary);
+
+    let folder = tempfile::tempdir().context("cannot make a temporary folder for the report")?;
+    let report = folder.path().join("report");
+    let mut command = options.command(&path);
+    command.env(CHECK_VARIABLE, &report).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    wait(&mut command, "Verifying", options, &path, shell).with_context(told)?;
+    let text = std::fs::read_to_string(&report).unwrap_or_default();
+    let report = Report::parse(&text);
+    if !report.failures.is_empty() {
+        bail!("{}: {}", told(), report.failures.join("; "));
+    }
+    for root in &report.not_comparable {
+        shell.verbose(format_args!("root {root}: no PartialEq and no check, only thawed"));
+    }
+    let compared = report.equal.len();
+    let not = match report.not_comparable.len() {
+        0 => String::new(),
+        count => format!(", {count} not comparable"),
+    };
+    shell.status("Verified", format_args!("{compared} root{} equal{not}", if compared == 1 { "" } else { "s" }));
+    Ok(())
+}
+
+/// Runs the embedded binary at `path` to its end; `verb` says what for.
+pub(crate) fn wait(
+    command: &mut Command,
+    verb: &'static str,
+    options: &FreezeOptions,
+    path: &Path,
+    shell: &Shell,
+) -> Result<ExitStatus> {
+    let began = Instant::now();
+    let mut child = command.spawn().with_context(|| format!("cannot run {}", path.display()))?;
+    let progress = shell.progress(verb);
+    let status = loop {
+        if let Some(status) = child.try_wait().with_context(|| format!("cannot wait for {}", path.display()))? {
+            break status;
+        }
+        let elapsed = began.elapsed();
+        if options.timeout.is_some_and(|timeout| elapsed > timeout) {
+            let _ = child.kill();
+            let _ = child.wait();
+            bail!("{} ran longer than {} s; give it more with --freeze-timeout", path.display(), elapsed.as_secs());
+        }
+        if elapsed.as_millis() > 500 {
+            progress.update(&format!("{} s", elapsed.as_secs()));
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    };
+    progress.clear();
+    Ok(status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_complete_report_passes() {
+        let report = Report::parse("begin a::B\nequal a::B\nbegin a::C\nnot-comparable a::C\nend\n");
+        assert_eq!((report.equal.len(), report.not_comparable.len(), report.failures.len()), (1, 1, 0));
+    }
+
+    #[test]
+    fn whatever_is_wrong_is_a_failure() {
+        for (text, expected) in [
+            ("begin X\ndifferent X\nend\n", "`X` is not equal"),
+            ("begin X\npanicked X set twice\nend\n", "panicked: set twice"),
+            ("begin X\n", "`X`: the program died"),
+            ("cold image truncated\n", "image truncated"),
+            ("", "without a report"),
+        ] {
+            let report = Report::parse(text);
+            assert!(report.failures.join(" ").contains(expected), "{text:?}: {report:?}");
+        }
+    }
+}

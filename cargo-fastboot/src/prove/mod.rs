@@ -1,0 +1,3 @@
+//! What the words of an image are: data, pointers into the image, pointers into the executable.
+
+pub(crate) mod compare;

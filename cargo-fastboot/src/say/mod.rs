@@ -1,0 +1,4 @@
+//! Says things on standard error, and writes files.
+
+pub(crate) mod output;
+pub(crate) mod shell;
