@@ -1,6 +1,6 @@
 //! `cargo fastboot inspect` of deferred files: what it lists, and what `--verify` finds.
 
-use fastboot_rt::defer::{Defer, DeferVec, SaveOptions};
+use fastboot_defer::{Defer, DeferVec, SaveOptions};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};

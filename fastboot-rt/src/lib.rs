@@ -40,8 +40,6 @@ pub mod capture;
 mod cold;
 #[allow(unsafe_code)]
 pub mod cpu;
-#[cfg(feature = "defer")]
-pub mod defer;
 pub mod format;
 mod input;
 #[allow(unsafe_code)]
@@ -50,6 +48,14 @@ mod install;
 pub mod roots;
 pub mod statics;
 pub mod verdict;
+
+/// Files of serde values whose parts are read when they are touched: the crate `fastboot-defer`.
+#[cfg(feature = "defer")]
+pub use fastboot_defer as defer;
+
+// The tool finds the bodies of deferred fields by their mark; with another one they would not lie in the cold region.
+#[cfg(feature = "defer")]
+const _: () = assert!(u64::from_ne_bytes(defer::COLD_MARK) == u64::from_ne_bytes(capture::COLD_MARK));
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 use linux::*;

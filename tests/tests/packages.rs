@@ -4,15 +4,20 @@
 use anyhow::{Context, Result, ensure};
 use fastboot_tests::programs::{cargo_here, succeed, workspace_target};
 use fastboot_tests::runs;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
 
+/// What the tool and new programs depend on, as long as no registry has it.
+const SIBLINGS: [&str; 3] = ["fastboot-rt", "fastboot-defer", "fastboot-linker"];
+
 /// The published crates, unpacked: one folder for each.
 struct Packages {
     folder: TempDir,
-    version: String,
+    /// Where each crate is, by its name.
+    of: BTreeMap<String, PathBuf>,
 }
 
 impl Packages {
@@ -22,27 +27,29 @@ impl Packages {
         let target = folder.path().join("target");
         let mut package = cargo_here("package");
         succeed(package.args(["--locked", "--allow-dirty", "--no-verify", "--quiet", "--target-dir"]).arg(&target))?;
-        let mut version = String::new();
+        let mut of = BTreeMap::new();
         for entry in fs::read_dir(target.join("package"))? {
             let path = entry?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             if let Some(name) = name.strip_suffix(".crate") {
                 succeed(Command::new("tar").arg("-xzf").arg(&path).arg("-C").arg(folder.path()))?;
-                version = name.rsplit_once('-').context("a crate without a version")?.1.to_owned();
+                let (package, _) = name.rsplit_once('-').context("a crate without a version")?;
+                of.insert(package.to_owned(), folder.path().join(name));
             }
         }
-        Ok(Self { folder, version })
+        Ok(Self { folder, of })
     }
 
+    /// Where a crate is, or where it would be.
     fn of(&self, name: &str) -> PathBuf {
-        self.folder.path().join(format!("{name}-{}", self.version))
+        self.of.get(name).cloned().unwrap_or_else(|| self.folder.path().join(name))
     }
 
     /// `cargo VERB` in an unpacked crate, its siblings taken from beside it, as long as no registry has them.
     fn cargo(&self, verb: &str, name: &str) -> Command {
         let mut command = cargo_here(verb);
         command.current_dir(self.of(name)).arg("--offline");
-        for sibling in ["fastboot-rt", "fastboot-linker"] {
+        for sibling in SIBLINGS {
             let path = self.of(sibling).display().to_string();
             command.arg("--config").arg(format!("patch.crates-io.{sibling}.path={path:?}"));
         }
@@ -56,6 +63,7 @@ fn a_new_user_installs_makes_a_program_and_changes_its_data() -> Result<()> {
     for (name, files) in [
         ("fastboot-linker", &["fastboot.ld"][..]),
         ("fastboot-rt", &["src/lib.rs", "README.md"]),
+        ("fastboot-defer", &["src/lib.rs", "README.md"]),
         ("cargo-fastboot", &["templates/main.rs", "templates/probe.rs", "README.md", "Cargo.lock"]),
     ] {
         for file in files.iter().chain(&["LICENSE-MIT", "LICENSE-APACHE"]) {
@@ -64,7 +72,7 @@ fn a_new_user_installs_makes_a_program_and_changes_its_data() -> Result<()> {
     }
 
     // The lock file names the siblings of a registry that does not have them yet.
-    succeed(packages.cargo("update", "cargo-fastboot").args(["fastboot-rt", "fastboot-linker"]))?;
+    succeed(packages.cargo("update", "cargo-fastboot").args(SIBLINGS))?;
     let root = packages.folder.path().join("installed");
     let mut install = packages.cargo("install", "cargo-fastboot");
     // Where everything that does not come from here has been built already.

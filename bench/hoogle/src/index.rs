@@ -6,7 +6,7 @@
 //! trie, one small block for each letter, and reads the part of the list that it arrives at.
 
 use crate::names::Name;
-use fastboot_rt::defer::{Defer, DeferVec, Result};
+use fastboot_defer::{Defer, DeferVec, Result};
 use serde::{Deserialize, Serialize};
 
 /// The root of the file.
@@ -180,7 +180,7 @@ impl Trie {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fastboot_rt::defer::{self, LoadOptions, ReadCount};
+    use fastboot_defer::{self as defer, LoadOptions, ReadCount};
 
     fn some_names() -> Vec<Name> {
         let syllables = ["ab", "Ba", "co", "di", "Do", "é", "fu", "x1", "_", "Str", "len"];

@@ -10,7 +10,7 @@ mod index;
 mod names;
 
 use anyhow::{Context, Result, bail};
-use fastboot_rt::defer::{self, LoadOptions, ReadCount, SaveOptions};
+use fastboot_defer::{self as defer, LoadOptions, ReadCount, SaveOptions};
 use index::{Found, NameSearch};
 use names::Name;
 use std::io::Write;

@@ -2,7 +2,7 @@
 
 use crate::say::shell::megabytes;
 use anyhow::{Context, Result, bail};
-use fastboot_rt::defer::{self, BlockKind, BlockSummary, Compression, Summary, Verification};
+use fastboot_defer::{self as defer, BlockKind, BlockSummary, Compression, Summary, Verification};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
 use std::fs::File;

@@ -8,7 +8,7 @@
 //! # let folder = std::env::temp_dir().join(format!("fastboot-defer-{}", std::process::id()));
 //! # std::fs::create_dir_all(&folder)?;
 //! # let path = folder.join("pages.defer");
-//! use fastboot_rt::defer::{self, Defer, DeferVec};
+//! use fastboot_defer::{self as defer, Defer, DeferVec};
 //! use serde::{Deserialize, Serialize};
 //!
 //! #[derive(Serialize, Deserialize)]
@@ -43,8 +43,8 @@
 //!   checksums a wrong value is never accepted, except by a collision of 64-bit hashes; they do not protect against
 //!   someone who makes a file on purpose, who can only make it hold other values, not break these rules.
 //! - A file must not be changed in place while it is loaded. [`save`] never does that: it replaces the name.
-//! - It needs nothing of the rest of this crate but a constant, no [`install!`](crate::install), no unsafe code, and
-//!   works wherever std does. In a frozen image what is loaded is simply a value, and bodies lie behind everything that
+//! - It has no unsafe code, needs nothing else of fastboot (no `install!`), and works wherever std does. In an image that
+//!   `cargo fastboot` makes of a program, what is loaded is simply a value, and bodies lie behind everything that
 //!   is reached without them. What is not loaded can be frozen if it comes from memory
 //!   ([`from_vec`], [`from_static`]), not from an open file, whose descriptor does not survive.
 //!
@@ -53,7 +53,7 @@
 //! `Defer` is made of two functions, [`serialize_part`] and [`deserialize_part`]. This is how to write it oneself:
 //!
 //! ```
-//! use fastboot_rt::defer::{self, Arrived, Reference};
+//! use fastboot_defer::{self as defer, Arrived, Reference};
 //! use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
 //! use std::cell::OnceCell;
 //!
@@ -126,6 +126,8 @@ pub use part::{Arrived, Reference, deserialize_part, serialize_part};
 pub use save::SaveOptions;
 pub use source::ReadCount;
 pub use stream::{ListWriter, Writer};
+#[doc(hidden)]
+pub use value::COLD_MARK;
 pub use value::Defer;
 pub use vec::{DeferVec, Elements, Iter};
 

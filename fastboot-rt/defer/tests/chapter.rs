@@ -1,5 +1,4 @@
 //! The code of `docs/deferred-loading.md`, run; and a check that the chapter shows exactly this code.
-#![cfg(feature = "defer")]
 
 use std::path::PathBuf;
 
@@ -24,7 +23,7 @@ impl Drop for Folder {
 
 mod basics {
     // chapter
-    use fastboot_rt::defer::{self, Defer, DeferMap, DeferVec};
+    use fastboot_defer::{self as defer, Defer, DeferMap, DeferVec};
     use serde::{Deserialize, Serialize};
 
     #[derive(Serialize, Deserialize)]
@@ -70,7 +69,7 @@ mod basics {
         assert_eq!(book.name, "Example");
 
         // chapter
-        use fastboot_rt::defer::{LoadOptions, SaveOptions};
+        use fastboot_defer::{LoadOptions, SaveOptions};
 
         SaveOptions::new().version(2).save(&path, &book)?;
         let wrong = LoadOptions::new().version(3).load::<Book>(&path);
@@ -87,7 +86,7 @@ mod basics {
 
         let path = folder.0.join("log.defer");
         // chapter
-        use fastboot_rt::defer::Writer;
+        use fastboot_defer::Writer;
 
         let mut writer = Writer::create(&path)?;
         let mut lines = writer.list();
@@ -106,7 +105,7 @@ mod basics {
 
 mod hoogle {
     // chapter
-    use fastboot_rt::defer::{self, Defer, DeferVec};
+    use fastboot_defer::{self as defer, Defer, DeferVec};
     use serde::{Deserialize, Serialize};
 
     #[derive(Serialize, Deserialize)]
@@ -169,7 +168,7 @@ mod hoogle {
 
 mod own {
     // chapter
-    use fastboot_rt::defer::{self, Arrived, Reference};
+    use fastboot_defer::{self as defer, Arrived, Reference};
     use serde::de::DeserializeOwned;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
     use std::cell::OnceCell;
@@ -236,13 +235,13 @@ fn lines(text: &str) -> Vec<&str> {
 
 #[test]
 fn the_chapter_shows_this_code() {
-    let chapter = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/deferred-loading.md");
+    let chapter = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/deferred-loading.md");
     // The chapter is no part of the published package.
     let Ok(chapter) = std::fs::read_to_string(&chapter) else {
         return;
     };
     let mut blocks = chapter.split("```rust\n").skip(1).map(|block| block.split("```").next().unwrap_or_default());
-    let this = include_str!("defer_chapter.rs");
+    let this = include_str!("chapter.rs");
     let own = this.split("// chapter\n").skip(1).map(|block| block.split("// end\n").next().unwrap_or_default());
     for own in own.filter(|own| !own.contains("fn lines")) {
         let shown = blocks.next().unwrap_or_default();

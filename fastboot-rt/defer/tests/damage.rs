@@ -1,7 +1,6 @@
 //! Damaged files: with checksums every change is noticed, without them nothing panics; lies do not cost memory or time.
-#![cfg(feature = "defer")]
 
-use fastboot_rt::defer::{self, Defer, DeferMap, DeferVec, LoadOptions, SaveOptions};
+use fastboot_defer::{self as defer, Defer, DeferMap, DeferVec, LoadOptions, SaveOptions};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::alloc::{GlobalAlloc, Layout, System};

@@ -1,9 +1,9 @@
 //! Block contents to stored bytes and back. Without the feature `zstd` there is only "as they are".
 
-use super::error::Result;
-use super::layout::Compression;
+use crate::error::Result;
+use crate::layout::Compression;
 #[cfg(feature = "zstd")]
-use super::layout::MAX_RATIO;
+use crate::layout::MAX_RATIO;
 use std::borrow::Cow;
 
 /// Contents shorter than this are never compressed, bytes.
@@ -33,7 +33,7 @@ pub(crate) fn pack(raw: &[u8], _level: Option<i32>) -> Result<(Compression, Cow<
 /// The contents of a compressed block, which must have exactly `raw` bytes.
 #[cfg(feature = "zstd")]
 pub(crate) fn unpack(stored: &[u8], raw: u64) -> Result<Vec<u8>> {
-    use super::error::{Error, ErrorKind};
+    use crate::error::{Error, ErrorKind};
     let memory = || Error::new(ErrorKind::Memory { bytes: raw });
     let len = usize::try_from(raw).map_err(|_| memory())?;
     let mut out = Vec::new();
@@ -50,5 +50,5 @@ pub(crate) fn unpack(stored: &[u8], raw: u64) -> Result<Vec<u8>> {
 /// Refuses: the feature `zstd` is off.
 #[cfg(not(feature = "zstd"))]
 pub(crate) fn unpack(_stored: &[u8], _raw: u64) -> Result<Vec<u8>> {
-    Err(super::error::Error::new(super::error::ErrorKind::NoZstd))
+    Err(crate::error::Error::new(crate::error::ErrorKind::NoZstd))
 }

@@ -1,8 +1,7 @@
 //! Files: where they are loaded from, many threads, more than 4 GiB, saves that are interrupted, what errors say.
-#![cfg(feature = "defer")]
 
-use fastboot_rt::defer::{
-    self, BlockKind, Defer, DeferMap, DeferVec, ErrorKind, LoadOptions, ReadCount, SaveOptions, Writer,
+use fastboot_defer::{
+    self as defer, BlockKind, Defer, DeferMap, DeferVec, ErrorKind, LoadOptions, ReadCount, SaveOptions, Writer,
 };
 use serde::{Deserialize, Serialize};
 use std::fs;

@@ -3,10 +3,10 @@
 //! Decoding is total. Recursion is limited by depth; the elements that all sequences of a block claim to have are paid
 //! for from one budget, which the length of the block sets; memory set aside beforehand likewise.
 
-use super::error::{Error, ErrorKind, Result};
-use super::handoff::{self, Arrival, ChunkPlace, LIST, MAP, PART, Place, WRITTEN};
-use super::layout::{BLOCK_HEADER, EMPTY_ELEMENTS};
-use super::open::{Block, Origin};
+use crate::error::{Error, ErrorKind, Result};
+use crate::handoff::{self, Arrival, ChunkPlace, LIST, MAP, PART, Place, WRITTEN};
+use crate::layout::{BLOCK_HEADER, EMPTY_ELEMENTS};
+use crate::open::{Block, Origin};
 use postcard::de_flavors::Flavor;
 use serde::de::{self, Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, IntoDeserializer, Visitor};
 use std::cell::Cell;

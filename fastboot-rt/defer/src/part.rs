@@ -1,7 +1,7 @@
 //! The primitives: how any type can have parts of its own. `Defer`, `DeferVec` and `DeferMap` are made of them.
 
-use super::error::Result;
-use super::handoff::{self, Arrival, PART, Place};
+use crate::error::Result;
+use crate::handoff::{self, Arrival, PART, Place};
 use serde::de::{self, Deserialize, DeserializeOwned, Deserializer, IntoDeserializer, Visitor};
 use serde::{Serialize, Serializer};
 use std::fmt;

@@ -4,9 +4,9 @@
 //! queue when the part is entered and is filled when it is left, so that the queue is in the order of the structure.
 //! References are relative to the end of the block that holds them; a finished subtree can therefore be put anywhere.
 
-use super::compress;
-use super::error::{Error, Result};
-use super::layout::{BLOCK_HEADER, BlockHeader, BlockKind, Compression, EMPTY_ELEMENTS, ROOT_POSITION};
+use crate::compress;
+use crate::error::{Error, Result};
+use crate::layout::{BLOCK_HEADER, BlockHeader, BlockKind, Compression, EMPTY_ELEMENTS, ROOT_POSITION};
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 
@@ -298,7 +298,9 @@ impl Collector {
 
     pub(crate) fn end_part(&mut self) -> Result<Reference> {
         let Some(above) = self.above.pop() else {
-            return Err(Error::save("a part ended that had not begun; this is a bug of fastboot-rt, please report it"));
+            return Err(Error::save(
+                "a part ended that had not begun; this is a bug of fastboot-defer, please report it",
+            ));
         };
         let done = std::mem::replace(&mut self.frame, above);
         let sealed = self.seal(&done.contents)?;
@@ -316,7 +318,7 @@ impl Collector {
 
     /// Ends a part whose contents are `count` elements of a list: it reads as a `Vec` of them.
     pub(crate) fn end_chunk(&mut self, count: u64) -> Result<Reference> {
-        let mut contents = super::encode::varint(count);
+        let mut contents = crate::encode::varint(count);
         contents.append(&mut self.frame.contents);
         self.frame.contents = contents;
         self.end_part()
@@ -344,7 +346,7 @@ impl Collector {
     }
 
     pub(crate) fn write_varint(&mut self, n: u64) {
-        super::encode::put_varint(&mut self.frame.contents, n);
+        crate::encode::put_varint(&mut self.frame.contents, n);
     }
 
     /// Writes a reference: the signed distance from where the last one ended (nearly always 0), and the extent.

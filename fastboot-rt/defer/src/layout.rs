@@ -22,7 +22,7 @@
 //! - all extents named by one block add up to no more than that block's own room; so visiting everything that can be
 //!   reached visits no more bytes than the file has, whatever the bytes say.
 
-use super::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// The first bytes of every deferred file.
@@ -166,7 +166,7 @@ pub enum BlockKind {
     Root,
     /// The body of one deferred part.
     Part,
-    /// Nothing: bytes left free by [`Writer::leave_gap`](super::Writer::leave_gap). Its contents are not checked.
+    /// Nothing: bytes left free by [`Writer::leave_gap`](crate::Writer::leave_gap). Its contents are not checked.
     Gap,
 }
 

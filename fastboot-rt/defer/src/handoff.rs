@@ -9,7 +9,7 @@
 //! thread-local that is filled just before that one call and emptied by it; no user code runs in between, and a visitor
 //! that finds it empty was called by another format.
 
-use super::open::Origin;
+use crate::open::Origin;
 use std::cell::Cell;
 use std::sync::Arc;
 

@@ -1,7 +1,6 @@
 //! Any serde value comes back the same from a deferred file, from postcard and from JSON.
-#![cfg(feature = "defer")]
 
-use fastboot_rt::defer::{self, Defer, DeferMap, DeferVec, LoadOptions, SaveOptions};
+use fastboot_defer::{self as defer, Defer, DeferMap, DeferVec, LoadOptions, SaveOptions};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,9 +1,9 @@
 //! `DeferVec<T>`: a list that is read in chunks, when an element is touched.
 
-use super::error::{Error, ErrorKind, Result};
-use super::handoff::{Arrival, ChunkPlace, LIST, WRITTEN, Written};
-use super::part::{Received, mixed_up, receive};
-use super::value::{Answer, Body, Defer};
+use crate::error::{Error, ErrorKind, Result};
+use crate::handoff::{Arrival, ChunkPlace, LIST, WRITTEN, Written};
+use crate::part::{Received, mixed_up, receive};
+use crate::value::{Answer, Body, Defer};
 use serde::de::DeserializeOwned;
 use serde::ser::SerializeSeq;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -13,12 +13,12 @@ use std::sync::Arc;
 
 /// A list whose elements are read when they are touched, a chunk at a time, and remembered then.
 ///
-/// In a deferred file its elements are stored in chunks of about [`SaveOptions::block_size`](super::SaveOptions::block_size)
+/// In a deferred file its elements are stored in chunks of about [`SaveOptions::block_size`](crate::SaveOptions::block_size)
 /// bytes, each a block of its own; loading what contains it reads a few bytes per chunk. Elements may have any and
 /// varying size, and parts of their own. Under any other serde format it is simply a sequence.
 ///
 /// ```
-/// use fastboot_rt::defer::{self, DeferVec};
+/// use fastboot_defer::{self as defer, DeferVec};
 /// let squares: DeferVec<u64> = (0..100_000).map(|n| n * n).collect();
 /// let squares: DeferVec<u64> = defer::from_vec(defer::to_vec(&squares)?)?;
 /// assert_eq!(squares.len(), 100_000);

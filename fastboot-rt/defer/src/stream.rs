@@ -1,15 +1,15 @@
 //! `Writer`: a file that is written piece by piece, for structures that are larger than memory.
 
-use super::chunk::MAX_CHUNK;
-use super::collect::{Bodies, Collector, Sealed};
-use super::encode::{Encoder, varint};
-use super::error::{Error, ErrorKind, Result};
-use super::handoff::{ChunkPlace, Place};
-use super::layout::{FILE_HEADER, FileHeader};
-use super::open::Origin;
-use super::save::{SaveOptions, Temporary};
-use super::value::Defer;
-use super::vec::DeferVec;
+use crate::chunk::MAX_CHUNK;
+use crate::collect::{Bodies, Collector, Sealed};
+use crate::encode::{Encoder, varint};
+use crate::error::{Error, ErrorKind, Result};
+use crate::handoff::{ChunkPlace, Place};
+use crate::layout::{FILE_HEADER, FileHeader};
+use crate::open::Origin;
+use crate::save::{SaveOptions, Temporary};
+use crate::value::Defer;
+use crate::vec::DeferVec;
 use serde::Serialize;
 use std::fmt;
 use std::io::{Seek, SeekFrom, Write};
@@ -29,7 +29,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// # let folder = std::env::temp_dir().join(format!("fastboot-stream-{}", std::process::id()));
 /// # std::fs::create_dir_all(&folder)?;
 /// # let path = folder.join("log.defer");
-/// use fastboot_rt::defer::{self, DeferVec, Writer};
+/// use fastboot_defer::{self as defer, DeferVec, Writer};
 /// use serde::{Deserialize, Serialize};
 ///
 /// #[derive(Serialize, Deserialize)]
@@ -155,7 +155,7 @@ impl Writer {
             let file = bodies.map(Bodies::into_file).transpose()?.flatten();
             let Some(mut file) = file else {
                 return Err(Error::save(
-                    "the writer has lost its file; this is a bug of fastboot-rt, please report it",
+                    "the writer has lost its file; this is a bug of fastboot-defer, please report it",
                 ));
             };
             file.write_all(&root)?;

@@ -1,8 +1,8 @@
 //! Lists and maps cut into chunks while they are serialized: each chunk becomes the block of a part.
 
-use super::collect::{Chunk, Collector};
-use super::encode::{Encoder, varint};
-use super::error::Result;
+use crate::collect::{Chunk, Collector};
+use crate::encode::{Encoder, varint};
+use crate::error::Result;
 use serde::Serialize;
 
 /// A list being cut into chunks.

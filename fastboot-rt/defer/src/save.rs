@@ -1,10 +1,10 @@
 //! Saving a value at once: to memory, or to a file that takes its place only when it is whole.
 
-use super::collect::{Bodies, Collector, Shape};
-use super::encode::Encoder;
-use super::error::Result;
-use super::layout::FileHeader;
-use super::open::DEPTH;
+use crate::collect::{Bodies, Collector, Shape};
+use crate::encode::Encoder;
+use crate::error::Result;
+use crate::layout::FileHeader;
+use crate::open::DEPTH;
 use serde::Serialize;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -21,7 +21,7 @@ const SPOOL: usize = 64 << 20;
 /// # let folder = std::env::temp_dir().join(format!("fastboot-save-{}", std::process::id()));
 /// # std::fs::create_dir_all(&folder)?;
 /// # let path = folder.join("words.defer");
-/// use fastboot_rt::defer::{LoadOptions, SaveOptions};
+/// use fastboot_defer::{LoadOptions, SaveOptions};
 /// SaveOptions::new().version(2).save(&path, "words")?;
 /// let e = LoadOptions::new().version(3).load::<String>(&path).unwrap_err();
 /// assert!(e.to_string().contains("written with version 2, this program wants 3"));
@@ -48,7 +48,7 @@ impl SaveOptions {
         SaveOptions { shape, version: 0 }
     }
 
-    /// The version of your types, see [`LoadOptions::version`](super::LoadOptions::version).
+    /// The version of your types, see [`LoadOptions::version`](crate::LoadOptions::version).
     pub fn version(mut self, version: u64) -> Self {
         self.version = version;
         self
@@ -75,7 +75,7 @@ impl SaveOptions {
         self
     }
 
-    /// How deep values may nest inside one block, see [`LoadOptions::depth`](super::LoadOptions::depth).
+    /// How deep values may nest inside one block, see [`LoadOptions::depth`](crate::LoadOptions::depth).
     pub fn depth(mut self, depth: u32) -> Self {
         self.shape.depth = depth;
         self
@@ -102,7 +102,7 @@ impl SaveOptions {
             temporary.finish(out.into_inner().map_err(io::IntoInnerError::into_error)?)?;
             Ok(())
         };
-        save().map_err(|e: super::Error| e.in_file(Some(path)))
+        save().map_err(|e: crate::Error| e.in_file(Some(path)))
     }
 
     /// Saves to memory.

@@ -1,10 +1,10 @@
 //! What a file is made of, for people and for `cargo fastboot inspect`. No types are needed.
 
-use super::compress;
-use super::error::{Error, ErrorKind, Result};
-use super::layout::{BLOCK_HEADER, BlockHeader, BlockKind, Compression, FORMAT, ROOT_POSITION};
-use super::open::{Origin, check_stored};
-use super::source::{ReadCount, Source};
+use crate::compress;
+use crate::error::{Error, ErrorKind, Result};
+use crate::layout::{BLOCK_HEADER, BlockHeader, BlockKind, Compression, FORMAT, ROOT_POSITION};
+use crate::open::{Origin, check_stored};
+use crate::source::{ReadCount, Source};
 use std::fs::File;
 use std::path::Path;
 

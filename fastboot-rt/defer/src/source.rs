@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// How much was read from one file so far; clones count together.
 ///
-/// Give one to [`LoadOptions::count`](super::LoadOptions::count). Memory sources count too: what was looked at.
+/// Give one to [`LoadOptions::count`](crate::LoadOptions::count). Memory sources count too: what was looked at.
 #[derive(Clone, Debug, Default)]
 pub struct ReadCount(Arc<Counts>);
 

@@ -1,11 +1,11 @@
 //! Opening a file, and reading one checked block of it.
 
-use super::compress;
-use super::decode;
-use super::error::{Error, ErrorKind, Result};
-use super::handoff::Place;
-use super::layout::{BLOCK_HEADER, BlockHeader, BlockKind, Compression, FILE_HEADER, FileHeader, ROOT_POSITION};
-use super::source::{ReadCount, Source};
+use crate::compress;
+use crate::decode;
+use crate::error::{Error, ErrorKind, Result};
+use crate::handoff::Place;
+use crate::layout::{BLOCK_HEADER, BlockHeader, BlockKind, Compression, FILE_HEADER, FileHeader, ROOT_POSITION};
+use crate::source::{ReadCount, Source};
 use serde::de::DeserializeOwned;
 use std::borrow::Cow;
 use std::fmt;
@@ -23,11 +23,11 @@ const FIRST_READ: u64 = 256;
 /// How to load.
 ///
 /// ```
-/// use fastboot_rt::defer::{LoadOptions, SaveOptions};
+/// use fastboot_defer::{LoadOptions, SaveOptions};
 /// let file = SaveOptions::new().version(3).to_vec(&"strict")?;
 /// let value: String = LoadOptions::new().version(3).from_vec(file)?;
 /// assert_eq!(value, "strict");
-/// # Ok::<(), fastboot_rt::defer::Error>(())
+/// # Ok::<(), fastboot_defer::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 #[must_use]

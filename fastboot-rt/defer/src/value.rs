@@ -1,9 +1,8 @@
 //! `Defer<T>`: one value that is read when it is touched.
 
-use super::error::{Error, ErrorKind, Result};
-use super::handoff::{self, Place, WRITTEN, Written};
-use super::part::{Arrived, Reference, deserialize_part, serialize_part};
-use crate::capture::COLD_MARK;
+use crate::error::{Error, ErrorKind, Result};
+use crate::handoff::{self, Place, WRITTEN, Written};
+use crate::part::{Arrived, Reference, deserialize_part, serialize_part};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -12,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 
 /// A value whose body is read when it is touched for the first time, and remembered then.
 ///
-/// Saved with [`save`](super::save) it becomes a block of its own; loading what contains it reads a few bytes that say
+/// Saved with [`save`](crate::save) it becomes a block of its own; loading what contains it reads a few bytes that say
 /// where. Under any other serde format it is simply its value. It takes 40 bytes (on 64-bit machines) plus, once it is
 /// loaded, the value and 24 bytes.
 ///
@@ -23,7 +22,7 @@ use std::sync::{Arc, OnceLock};
 /// deserialize = "T: DeserializeOwned"))]`.
 ///
 /// ```
-/// use fastboot_rt::defer::{self, Defer};
+/// use fastboot_defer::{self as defer, Defer};
 /// use serde::{Deserialize, Serialize};
 ///
 /// #[derive(Serialize, Deserialize)]
@@ -42,6 +41,13 @@ pub struct Defer<T> {
     from: Option<Place>,
     value: OnceLock<Arc<Body<T>>>,
 }
+
+/// The eight bytes in front of every value that a part holds in memory.
+///
+/// They are part of this crate's contract with the tool of fastboot, which looks for them in the memory that a program
+/// leaves behind when it is frozen. They never change.
+#[doc(hidden)]
+pub const COLD_MARK: [u8; 8] = [0x93, 0xc1, 0x0e, 0xb7, 0xd2, 0x6a, 0xf8, 0x1d];
 
 /// A value in memory, and before it the mark by which the tool recognises it in a frozen program: there it is placed
 /// behind everything that is reached without it.

@@ -1,10 +1,10 @@
 //! Values to block contents: a serde serializer that writes what postcard writes, and makes blocks of deferred parts.
 
-use super::chunk::{Chunks, MapParts};
-use super::collect::{Chunk, Collector, Reference};
-use super::error::{Error, Result};
-use super::handoff::{self, LIST, MAP, MAP_OF_DEFERRED_KEYS, PART, WRITTEN, Written};
-use super::open::Origin;
+use crate::chunk::{Chunks, MapParts};
+use crate::collect::{Chunk, Collector, Reference};
+use crate::error::{Error, Result};
+use crate::handoff::{self, LIST, MAP, MAP_OF_DEFERRED_KEYS, PART, WRITTEN, Written};
+use crate::open::Origin;
 use postcard::ser_flavors::Flavor;
 use serde::ser::{self, Serialize};
 

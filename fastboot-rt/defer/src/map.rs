@@ -1,9 +1,9 @@
 //! `DeferMap<K, V>`: a sorted map whose values, and if wanted its keys, are read in chunks when they are touched.
 
-use super::error::Result;
-use super::handoff::{Arrival, MAP, MAP_OF_DEFERRED_KEYS};
-use super::part::{Received, mixed_up, receive};
-use super::vec::{DeferVec, Walk};
+use crate::error::Result;
+use crate::handoff::{Arrival, MAP, MAP_OF_DEFERRED_KEYS};
+use crate::part::{Received, mixed_up, receive};
+use crate::vec::{DeferVec, Walk};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -18,7 +18,7 @@ use std::ops::{Bound, RangeBounds};
 /// is strict, and a look-up reads one chunk of keys and one of values. Under any other serde format it is simply a map.
 ///
 /// ```
-/// use fastboot_rt::defer::{self, DeferMap};
+/// use fastboot_defer::{self as defer, DeferMap};
 /// let ages: DeferMap<String, u32> = [("Ada".to_string(), 36), ("Alan".to_string(), 41)].into_iter().collect();
 /// let ages: DeferMap<String, u32> = defer::from_vec(defer::to_vec(&ages)?)?;
 /// assert_eq!(ages.get("Alan")?, Some(&41));
@@ -80,7 +80,7 @@ impl<K: DeserializeOwned, V: DeserializeOwned> DeferMap<K, V> {
             // An index that no usize can hold is out of range anyhow, and `values` says so.
             Keys::Strict(keys) => match usize::try_from(index).ok().and_then(|i| keys.get(i)) {
                 Some(key) => Ok(key),
-                None => Err(super::Error::new(super::ErrorKind::OutOfRange { index, len: self.len() })),
+                None => Err(crate::Error::new(crate::ErrorKind::OutOfRange { index, len: self.len() })),
             },
             Keys::Deferred(_, keys) => keys.get(index),
         }
@@ -115,7 +115,7 @@ impl<K: DeserializeOwned, V: DeserializeOwned> DeferMap<K, V> {
     /// The value of a key, if the map has it.
     ///
     /// # Errors
-    /// As [`Defer::get`](super::Defer::get).
+    /// As [`Defer::get`](crate::Defer::get).
     pub fn get<Q: Ord + ?Sized>(&self, key: &Q) -> Result<Option<&V>>
     where
         K: Borrow<Q>,
@@ -129,7 +129,7 @@ impl<K: DeserializeOwned, V: DeserializeOwned> DeferMap<K, V> {
     /// Whether the map has the key. Reads no values.
     ///
     /// # Errors
-    /// As [`Defer::get`](super::Defer::get), if the keys are deferred.
+    /// As [`Defer::get`](crate::Defer::get), if the keys are deferred.
     pub fn contains_key<Q: Ord + ?Sized>(&self, key: &Q) -> Result<bool>
     where
         K: Borrow<Q>,
@@ -140,7 +140,7 @@ impl<K: DeserializeOwned, V: DeserializeOwned> DeferMap<K, V> {
     /// The entries whose keys are in a range, in order, read as the iterator comes to them.
     ///
     /// # Errors
-    /// As [`Defer::get`](super::Defer::get), if the keys are deferred and the ends of the range cannot be found.
+    /// As [`Defer::get`](crate::Defer::get), if the keys are deferred and the ends of the range cannot be found.
     pub fn range<Q: Ord + ?Sized, R: RangeBounds<Q>>(
         &self,
         range: R,
@@ -188,7 +188,7 @@ impl<K, V> Default for DeferMap<K, V> {
     }
 }
 
-/// Shares what is loaded, see [`Defer`](super::Defer).
+/// Shares what is loaded, see [`Defer`](crate::Defer).
 impl<K: Clone, V> Clone for DeferMap<K, V> {
     fn clone(&self) -> Self {
         let keys = match &self.keys {

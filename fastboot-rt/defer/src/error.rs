@@ -38,7 +38,7 @@ pub enum ErrorKind {
         /// The format version in the file.
         found: u32,
     },
-    /// The user's own version (see [`LoadOptions::version`](super::LoadOptions::version)) is another one.
+    /// The user's own version (see [`LoadOptions::version`](crate::LoadOptions::version)) is another one.
     Version {
         /// The version this program wants.
         expected: u64,
@@ -196,7 +196,7 @@ impl fmt::Display for ErrorKind {
             ),
             ErrorKind::Format { expected, found } => write!(
                 f,
-                "the file has format {found}, this program reads format {expected}; use the same fastboot-rt for both, or write the file again"
+                "the file has format {found}, this program reads format {expected}; use the same fastboot-defer for both, or write the file again"
             ),
             ErrorKind::Version { expected, found } => write!(
                 f,
@@ -221,7 +221,10 @@ impl fmt::Display for ErrorKind {
                 write!(f, "there is no element {index}, there are {len}; compare with len() first")
             }
             ErrorKind::NoZstd => {
-                write!(f, "the block is compressed; build with the feature `zstd` of fastboot-rt to read it")
+                write!(
+                    f,
+                    "the block is compressed; build with the feature `zstd` of fastboot-defer (or of fastboot-rt) to read it"
+                )
             }
             ErrorKind::Memory { bytes } => {
                 write!(f, "{bytes} bytes of memory are not to be had; use smaller parts")
