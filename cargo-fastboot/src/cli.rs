@@ -5,12 +5,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anstream::ColorChoice;
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use fastboot_rt::format::FLAG_READ_ONLY;
 
-use crate::embed::Place;
-use crate::freeze::train::Arguments;
 use crate::image::Image;
+use crate::options::{Arguments, Deny, Place};
 use crate::say::shell::Verbosity;
 
 /// The heading that fastboot's own flags stand under in help texts.
@@ -289,7 +288,7 @@ pub(crate) struct FreezeHow {
     pub(crate) allow_nondeterminism: Vec<String>,
     /// Make a finding an error rather than a warning
     #[arg(long, value_name = "FINDING", value_enum, help_heading = OWN)]
-    pub(crate) deny: Vec<crate::freeze::pipeline::Deny>,
+    pub(crate) deny: Vec<Deny>,
     /// Let random bytes be random while freezing: no two builds are the same then
     #[arg(long, help_heading = OWN)]
     pub(crate) real_random: bool,
@@ -527,7 +526,7 @@ They complete `cargo fastboot ..` and `cargo-fastboot ..`:
 pub(crate) struct CompletionsFlags {
     /// The shell
     #[arg(value_name = "SHELL", value_enum)]
-    pub(crate) shell: crate::command::completions::Shell,
+    pub(crate) shell: CompletionShell,
     #[command(flatten)]
     pub(crate) output: OutputFlags,
 }
@@ -579,6 +578,14 @@ fn parse_color(text: &str) -> Result<ColorChoice, String> {
         "never" => Ok(ColorChoice::Never),
         _ => Err("give auto, always, or never".to_owned()),
     }
+}
+
+/// The shells whose `cargo fastboot` can be completed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CompletionShell {
+    Bash,
+    Fish,
+    Zsh,
 }
 
 #[cfg(test)]

@@ -34,17 +34,17 @@ mod carry;
 mod plan;
 mod prove;
 
+mod options;
 mod runs;
 
 mod elf;
 mod say;
 
-use anyhow::Context;
 use std::process::ExitCode;
 
 use cli::{Cli, Command};
 use command::{build, completions, doctor, man, new};
-use say::shell::{self, Shell};
+use say::shell::Shell;
 
 fn main() -> ExitCode {
     let cli = Cli::parse_as_subcommand();
@@ -66,17 +66,9 @@ fn execute(command: &Command, shell: &Shell) -> anyhow::Result<()> {
         Command::Build(flags) => build::build(flags, shell),
         Command::Run(flags) => build::run(flags, shell).map(|never| match never {}),
         Command::Freeze(flags) => build::freeze_alone(flags, shell),
-        Command::Embed(flags) => {
-            let mut image = image::Image::load(&flags.snapshot)?;
-            flags.image.apply(&mut image);
-            shell.status("Embedding", shell::megabytes(image.len()));
-            embed::embed(&flags.binary, &mut image, flags.place.place(), &flags.output_path)
-                .with_context(|| format!("cannot embed {}", flags.snapshot.display()))?;
-            shell.status("Finished", format_args!("embedded, in {}", flags.output_path.display()));
-            Ok(())
-        }
+        Command::Embed(flags) => command::embed::embed(flags, shell),
         Command::Verify(flags) => build::verify_alone(flags, shell),
-        Command::Inspect(flags) => inspect::inspect(flags, shell),
+        Command::Inspect(flags) => command::inspect::inspect(flags, shell),
         Command::New(flags) => new::new(flags, shell),
         Command::Doctor(flags) => doctor::doctor(flags, shell),
         Command::Completions(flags) => completions::print(flags.shell),

@@ -1,9 +1,10 @@
 //! Carry: which statics travel in the image, where their bytes lie in it, and whether the image can do without the
 //! others.
 
-use super::decide::{self, Choices, Decision, Static};
+use super::decide::{self, Decision, Static};
 use super::thread_local::{ThreadLocal, ThreadLocals};
 use crate::elf::binary::{Binary, Elf};
+use crate::options::Choices;
 use crate::prove::compare::Proof;
 use crate::runs::capture::Capture;
 use anyhow::{Context, Result, bail};

@@ -12,8 +12,9 @@
 
 use super::policy::{self, Choice, Chosen};
 use crate::elf::binary::Elf;
-use crate::elf::names::{Name, is_part};
+use crate::elf::names::{Name, is_of_the_process, is_part};
 use crate::elf::spans::{Owner, Span, Spans};
+use crate::options::Choices;
 use anyhow::{Context, Result, bail};
 use fastboot_rt::format::{self, Rule};
 use fastboot_rt::statics::{Dump, is_code};
@@ -53,16 +54,6 @@ pub(crate) enum Decision {
     Carry(Reason),
     /// It starts as the linker made it.
     Skip(Reason),
-}
-
-/// What `[package.metadata.fastboot]` of the user's package chooses: names of crates, of modules or of statics, or the
-/// beginning of such a name and `*`.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Choices {
-    /// Carried though the table says otherwise.
-    pub(crate) carry: Vec<String>,
-    /// Not carried.
-    pub(crate) skip: Vec<String>,
 }
 
 /// Why a word that holds one code address after another is not carried.
@@ -252,7 +243,7 @@ impl Facts<'_> {
                 None => skip("not a Rust symbol"),
             };
         };
-        if policy::never(crate_name) {
+        if is_of_the_process(crate_name) {
             return match by_name() {
                 Some(pattern) => Err(policy::cannot(pattern, "it belongs to the running process")),
                 None => Ok(Decision::Skip(format!("`{crate_name}` belongs to the running process").into())),

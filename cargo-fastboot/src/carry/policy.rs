@@ -4,28 +4,9 @@
 //! word. A rule is right where the state belongs to the process or the machine and not to the program's values, and
 //! where the crate makes it anew by itself when it finds none.
 
-use super::decide::Choices;
+use crate::elf::names::is_of_the_process;
+use crate::options::Choices;
 use anyhow::{Result, bail};
-
-/// Crates whose statics are never carried, whatever the user chooses.
-const NEVER: &[&str] = &[
-    // Threads, arguments, standard streams, hooks and locks of this process. What a carried `LazyLock` needs (the state
-    // of its `Once`, its poison flag) lies in the `LazyLock` itself.
-    "std",
-    "core",
-    "alloc",
-    "std_detect",        // features of the CPU this process runs on
-    "backtrace_rs",      // mapped debug information
-    "compiler_builtins", // CPU detection of atomics and memory functions
-    "panic_unwind",
-    "panic_abort",
-    "unwind",
-    "__rustc", // names of the compiler's own, such as the allocator's
-    "rustc_std_workspace_core",
-    "fastboot_rt", // freeze mode, and what the thaw itself writes
-    "getrandom",   // found in this process: a function of libc, a descriptor of /dev/urandom
-    "libc",
-];
 
 /// What is not carried unless the user asks for it: crates, or paths in crates, each with the reason.
 const SKIPPED: &[(&str, &str)] = &[
@@ -136,11 +117,6 @@ const SKIPPED_ENDS: &[(&str, &str)] = &[
 const LIBC: &[&str] =
     &["environ", "errno", "main_arena", "mp_", "stderr", "stdin", "stdout", "program_invocation_name"];
 
-/// Whether a crate is one of those whose statics are never carried.
-pub(crate) fn never(crate_name: &str) -> bool {
-    NEVER.contains(&crate_name)
-}
-
 /// The reason of the table for not carrying a static, if it has one.
 pub(crate) fn skipped(name: &str, crate_name: &str) -> Option<&'static str> {
     let names = |path: &str| path == crate_name || is_path_prefix(path, name);
@@ -229,7 +205,7 @@ impl Chosen {
         let chosen = Self { carry: patterns(&choices.carry)?, skip: patterns(&choices.skip)? };
         for pattern in &chosen.carry {
             let first = pattern.stem.split("::").next().unwrap_or_default();
-            if never(first) {
+            if is_of_the_process(first) {
                 return Err(cannot(pattern, &format!("statics of `{first}` belong to the running process")));
             }
             if LIBC.contains(&first) {
@@ -290,7 +266,7 @@ mod tests {
     #[test]
     fn entries_are_crates_or_paths_named_once_and_with_a_reason() {
         for (index, (path, reason)) in SKIPPED.iter().enumerate() {
-            assert!(!never(path) && !reason.is_empty() && !path.contains('-'), "{path}");
+            assert!(!is_of_the_process(path) && !reason.is_empty() && !path.contains('-'), "{path}");
             assert!(SKIPPED[..index].iter().all(|(other, _)| !is_path_prefix(other, path)), "{path} is there twice");
         }
     }

@@ -13,17 +13,16 @@ use fastboot_rt::format::FLAG_VERITY;
 use crate::cargo::select::{Choice, Purpose, select};
 use crate::cargo::{self, ColdBuild, Messages, Platform};
 use crate::carry::decide;
-use crate::carry::decide::Choices;
 use crate::cli::{BuildFlags, FreezeFlags, FreezeHow, RunFlags, VerifyFlags};
 use crate::elf::binary::{Binary, Elf};
 use crate::elf::{binary, strip};
 use crate::embed;
-use crate::embed::Place;
 use crate::freeze::fresh::{Record, Store};
-use crate::freeze::pipeline::{FreezeOptions, Outcome, freeze};
+use crate::freeze::pipeline::{Outcome, freeze};
 use crate::freeze::train::freeze_trained;
 use crate::freeze::verify::verify;
 use crate::image::Image;
+use crate::options::{Choices, FreezeOptions, Place};
 use crate::say::output;
 use crate::say::shell::{Shell, megabytes};
 
@@ -172,7 +171,7 @@ fn finish_in_place(
     options: &FreezeOptions,
     shell: &Shell,
 ) -> Result<Record> {
-    let store = Store::new(cold, built.stripped, flags.place, flags.image, options)?;
+    let store = Store::new(cold, built.stripped, flags.place.place(), flags.image.read_only, options)?;
     let found = if flags.refreeze { Err(None) } else { store.find(options) };
     let mut record = match found {
         Ok(record) => {

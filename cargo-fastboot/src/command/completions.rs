@@ -5,18 +5,10 @@
 //! - bash: cargo's knows its own subcommands only. A function that stands in front of it takes the lines that are ours.
 //! - fish: completions of one command add up. One more for `cargo` asks for those of `cargo-fastboot`.
 
-use crate::cli::Cli;
+use crate::cli::{Cli, CompletionShell as Shell};
 use anyhow::{Context, Result};
-use clap::{CommandFactory, ValueEnum};
+use clap::CommandFactory;
 use std::io::Write;
-
-/// The shells whose `cargo fastboot` can be completed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Shell {
-    Bash,
-    Fish,
-    Zsh,
-}
 
 /// What makes the scripts for bash and fish serve `cargo fastboot ..` too.
 const BASH: &str = include_str!("../../templates/completions.bash");

@@ -8,7 +8,7 @@ use crate::cargo::select::RUNTIME;
 use crate::cargo::{self, Platform};
 use crate::cli::{DoctorFlags, LinkFlags};
 use crate::elf::binary::Elf;
-use crate::embed::Place;
+use crate::options::Place;
 use crate::runs::run::spare_memory;
 use crate::say::shell::Shell;
 use anstream::AutoStream;

@@ -3,5 +3,7 @@
 pub(crate) mod build;
 pub(crate) mod completions;
 pub(crate) mod doctor;
+pub(crate) mod embed;
+pub(crate) mod inspect;
 pub(crate) mod man;
 pub(crate) mod new;

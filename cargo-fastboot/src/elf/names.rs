@@ -4,8 +4,6 @@
 //! `impl` blocks. The v0 mangling then names the module of the block first; the legacy one does not, so the crate is
 //! taken to be the first in the header that the block may be in by the orphan rule.
 
-use crate::carry::policy;
-
 /// A symbol, understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Name {
@@ -28,6 +26,31 @@ impl Name {
         let crate_name = v0_crate(mangled).or_else(|| crate_of_path(&text))?.to_owned();
         Some(Self { text: without_inherent_brackets(text), crate_name: Some(crate_name) })
     }
+}
+
+/// Crates whose statics belong to the running process: they are never carried, whatever the user chooses.
+const OF_THE_PROCESS: &[&str] = &[
+    // Threads, arguments, standard streams, hooks and locks of this process. What a carried `LazyLock` needs (the state
+    // of its `Once`, its poison flag) lies in the `LazyLock` itself.
+    "std",
+    "core",
+    "alloc",
+    "std_detect",        // features of the CPU this process runs on
+    "backtrace_rs",      // mapped debug information
+    "compiler_builtins", // CPU detection of atomics and memory functions
+    "panic_unwind",
+    "panic_abort",
+    "unwind",
+    "__rustc", // names of the compiler's own, such as the allocator's
+    "rustc_std_workspace_core",
+    "fastboot_rt", // freeze mode, and what the thaw itself writes
+    "getrandom",   // found in this process: a function of libc, a descriptor of /dev/urandom
+    "libc",
+];
+
+/// Whether a crate's statics belong to the running process.
+pub(crate) fn is_of_the_process(crate_name: &str) -> bool {
+    OF_THE_PROCESS.contains(&crate_name)
 }
 
 /// A Rust symbol without what LLVM appended: `.llvm.` and a number for one that was made global, `.` and a number for
@@ -155,7 +178,7 @@ fn crate_of_path(path: &str) -> Option<&str> {
     // In order: the type and its arguments, the trait and its arguments. A type of std's can only be here with a trait
     // or an argument of the crate that has the block.
     let crates = || crates_in(header);
-    crates().find(|name| !policy::never(name)).or_else(|| crates().next())
+    crates().find(|name| !is_of_the_process(name)).or_else(|| crates().next())
 }
 
 /// Where the `>` is that ends what `<` began.

@@ -21,6 +21,7 @@ mod footer;
 
 use crate::elf::binary::{Binary, Elf, hex};
 use crate::image::Image;
+use crate::options::Place;
 use crate::say::output;
 use anyhow::{Context, Result, bail, ensure};
 use fastboot_rt::format::{FLAG_VERITY, HOME_ALIGN, PAGE};
@@ -45,15 +46,6 @@ struct Placement {
     align: u64,
     /// `p_flags` and `sh_flags` have the permission to write.
     writable: bool,
-}
-
-/// Where in the file an image goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// Into the `fastboot` section: execve maps it.
-    Section,
-    /// Behind the executable: the program maps it.
-    Footer,
 }
 
 /// Embeds `image` into the binary at `from`, cold or embedded before, and puts the result in place of `out`.

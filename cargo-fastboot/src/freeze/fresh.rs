@@ -8,10 +8,9 @@
 //! The record is removed before a freeze and written after it, so whatever is found beside it belongs to it. A record that
 //! is missing, damaged, or of another version means no more than that everything is made again.
 
-use crate::cli::{ImageFlags, PlaceFlags};
 use crate::elf::binary::hex;
-use crate::freeze::pipeline::FreezeOptions;
 use crate::image::Image;
+use crate::options::{FreezeOptions, Place};
 use crate::runs::inputs::Inputs;
 use crate::say::output;
 use anyhow::{Context, Result};
@@ -70,19 +69,19 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// For the cold binary at `cold`; `stripped` if the finished one is to be stripped; `place` and `image` say what else
-    /// becomes of it.
+    /// For the cold binary at `cold`; `stripped` if the finished one is to be stripped; `place` says where the image goes,
+    /// `read_only` how it is mapped.
     pub(crate) fn new(
         cold: &Path,
         stripped: bool,
-        place: PlaceFlags,
-        image: ImageFlags,
+        place: Place,
+        read_only: bool,
         options: &FreezeOptions,
     ) -> Result<Self> {
         Ok(Self {
             finished: cold.with_extension("embedded"),
             record: cold.with_extension("inputs"),
-            key: Key::new(cold, stripped, place, image, options)?,
+            key: Key::new(cold, stripped, place, read_only, options)?,
             reusable: !options.real_random,
         })
     }
@@ -146,7 +145,7 @@ impl Store {
 }
 
 impl Key {
-    fn new(cold: &Path, stripped: bool, place: PlaceFlags, image: ImageFlags, options: &FreezeOptions) -> Result<Self> {
+    fn new(cold: &Path, stripped: bool, place: Place, read_only: bool, options: &FreezeOptions) -> Result<Self> {
         let told = || format!("cannot read {}", cold.display());
         let bytes = fs::read(cold).with_context(told)?;
         // Whoever adds an option decides here whether another image comes of it.
@@ -171,10 +170,8 @@ impl Key {
             environment,
         } = options;
         let how = format!(
-            "{stripped} {:?} {:?} {home} {real_random} {keep_threads} {train:?} {verbatim} {trace} {choices:?} {deny:?} \
+            "{stripped} {place:?} {read_only} {home} {real_random} {keep_threads} {train:?} {verbatim} {trace} {choices:?} {deny:?} \
              {allow_foreign:?} {allow_nondeterminism:?} {runner:?} {directory:?} {environment:?} {:x}",
-            place,
-            image,
             fastboot_rt::cpu::features() & cpu
         );
         Ok(Self {
@@ -221,7 +218,7 @@ mod tests {
     fn store(folder: &Path, cold: &[u8], options: &FreezeOptions) -> Store {
         let path = folder.join("app.cold");
         fs::write(&path, cold).unwrap();
-        Store::new(&path, false, PlaceFlags { footer: false }, ImageFlags { read_only: false }, options).unwrap()
+        Store::new(&path, false, Place::Section, false, options).unwrap()
     }
 
     fn finished(store: &Store) -> Record {

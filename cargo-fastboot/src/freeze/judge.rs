@@ -1,8 +1,9 @@
 //! Judge: what the runs and the proof found that is not as it should be, as a warning or as an error, each with the way from
 //! its root and with what to do about it.
 
-use super::pipeline::{Deny, Freezing, Frozen, way};
+use super::stages::{Freezing, Frozen, way};
 use crate::contents::objects::Objects;
+use crate::options::Deny;
 use crate::prove::compare::{Difference, Proof, Suspect};
 use crate::runs::capture::Capture;
 use crate::runs::inputs::Inputs;

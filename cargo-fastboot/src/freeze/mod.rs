@@ -3,5 +3,6 @@
 pub(crate) mod fresh;
 mod judge;
 pub(crate) mod pipeline;
+mod stages;
 pub(crate) mod train;
 pub(crate) mod verify;

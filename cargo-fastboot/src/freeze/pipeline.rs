@@ -7,31 +7,27 @@
 //! ```
 //! If placing does not work out, one verbatim run takes the place of the first two.
 
+use super::stages::{Examined, First, Freezing, Frozen, Placed, Planned, way};
 use crate::carry::carried::Statics;
-use crate::carry::decide::Choices;
-use crate::contents::makers::Makers;
-use crate::contents::objects::{Kinship, Layout, Objects, Origin};
-use crate::contents::report::{self, Contents, Facts, Report};
+use crate::contents::objects::{Objects, Origin};
+use crate::contents::report::{self, Facts, Report};
 use crate::elf::binary::Binary;
 use crate::elf::strip;
-use crate::freeze::train::Arguments;
-use crate::image::{self, Image, ImageData, Pages, Paging, Parts};
+use crate::image::{self, Image, Paging, Parts};
+use crate::options::{Allocation, FreezeOptions};
 use crate::plan::mark::{self, Heap, Seed};
-use crate::plan::placement::{Allocation, Plan};
+use crate::plan::placement::Plan;
 use crate::prove::compare::{self as prove, Known, Proof, Region, Run, Unclear};
 use crate::runs::capture::{Capture, Counts};
 use crate::runs::inputs::Inputs;
+use crate::runs::memory::ImageData;
 use crate::runs::run::{self, Purpose, run, spare_memory};
 use crate::say::shell::Shell;
 use anyhow::{Context, Result, anyhow, bail};
 use fastboot_rt::capture::Leftover;
 use fastboot_rt::format::{HOME_ALIGN, PAGE};
-use fastboot_rt::statics::Reference;
 use std::collections::HashSet;
-use std::ffi::{OsStr, OsString};
-use std::ops::Range;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::time::Duration;
 
 /// How often an image is proved at most. In a PIE, garbage may hold an old address of the executable in one run and
@@ -53,99 +49,6 @@ const BYTES_FOR_BLOCK: u64 = 128;
 
 /// The folder of run 3.
 const PROVE: &str = "prove";
-
-/// A finding that can be made an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Deny {
-    /// Words that differ from run to run and are no addresses.
-    Nondeterminism,
-    /// Addresses of memory that is not in the image.
-    Foreign,
-    /// Files and environment variables that were read without being declared.
-    Undeclared,
-}
-
-/// How a binary is frozen.
-#[derive(Clone, Debug)]
-pub(crate) struct FreezeOptions {
-    /// The home address.
-    pub(crate) home: u64,
-    /// How long one run may take.
-    pub(crate) timeout: Option<Duration>,
-    /// How many bytes the roots may take while they are evaluated; by default what the machine has to spare.
-    pub(crate) memory_limit: Option<u64>,
-    /// Whether random bytes are to be random while roots are evaluated.
-    pub(crate) real_random: bool,
-    /// Whether libraries may use as many threads as they like while roots are evaluated.
-    pub(crate) keep_threads: bool,
-    /// What the program is called with to learn what it uses.
-    pub(crate) train: Vec<Arguments>,
-    /// The objects that were used then: they are placed first, together.
-    pub(crate) preferred: HashSet<Allocation>,
-    /// Processor features that the roots may see, as [`fastboot_rt::cpu`] numbers them.
-    pub(crate) cpu: u64,
-    /// Whether to keep every object, dead or alive, in one run.
-    pub(crate) verbatim: bool,
-    /// Whether to record which function made each object.
-    pub(crate) trace: bool,
-    /// Which statics are carried or not, whatever the table says.
-    pub(crate) choices: Choices,
-    /// What is an error rather than a warning.
-    pub(crate) deny: Vec<Deny>,
-    /// Roots and carried statics that may hold addresses of memory outside of the image.
-    pub(crate) allow_foreign: Vec<String>,
-    /// Roots and carried statics that may differ from run to run.
-    pub(crate) allow_nondeterminism: Vec<String>,
-    /// The program that runs the binary, with its arguments; empty to run it directly.
-    pub(crate) runner: Vec<OsString>,
-    /// Working directory of the run.
-    pub(crate) directory: Option<PathBuf>,
-    /// Environment variables set for the run.
-    pub(crate) environment: Vec<(OsString, OsString)>,
-}
-
-impl Default for FreezeOptions {
-    fn default() -> Self {
-        Self {
-            home: fastboot_rt::format::DEFAULT_HOME,
-            timeout: None,
-            memory_limit: None,
-            real_random: false,
-            keep_threads: false,
-            train: Vec::new(),
-            preferred: HashSet::new(),
-            cpu: u64::MAX,
-            verbatim: false,
-            trace: false,
-            choices: Choices::default(),
-            deny: Vec::new(),
-            allow_foreign: Vec::new(),
-            allow_nondeterminism: Vec::new(),
-            runner: Vec::new(),
-            directory: None,
-            environment: Vec::new(),
-        }
-    }
-}
-
-impl FreezeOptions {
-    /// The command that runs `binary` the way these options say.
-    pub(crate) fn command(&self, binary: &Path) -> Command {
-        let mut words = self.runner.iter().map(OsString::as_os_str).chain([binary.as_os_str()]);
-        let mut command = Command::new(words.next().unwrap_or_default());
-        command.args(words).envs(self.environment.iter().map(|(name, value)| (name, value)));
-        if let Some(directory) = &self.directory {
-            command.current_dir(directory);
-        }
-        command
-    }
-
-    /// The value that an environment variable has in a run.
-    pub(crate) fn variable(&self, name: &OsStr) -> Option<OsString> {
-        let given = self.environment.iter().rev().find(|(given, _)| given == name);
-        given.map(|(_, value)| value.clone()).or_else(|| std::env::var_os(name))
-    }
-}
 
 /// What comes of a freeze.
 pub(crate) struct Outcome {
@@ -266,88 +169,6 @@ pub(crate) fn working_folder(binary: &Path) -> Result<tempfile::TempDir> {
         .and_then(|folder| builder.tempdir_in(folder).ok())
         .map_or_else(|| builder.tempdir(), Ok)
         .context("cannot make a temporary folder for the freeze run")
-}
-
-/// What all runs of one freeze have in common.
-pub(super) struct Freezing<'a> {
-    pub(super) binary: &'a Binary,
-    pub(super) options: &'a FreezeOptions,
-    pub(super) folder: &'a Path,
-    pub(super) shell: &'a Shell,
-}
-
-/// A plan, and what it came from.
-pub(super) struct Planned {
-    pub(super) plan: Plan,
-    /// Where the plan is for the next run.
-    pub(super) path: PathBuf,
-    /// Until it is known whose the objects are.
-    pub(super) first: Option<First>,
-}
-
-/// What is known from run 1.
-pub(super) struct First {
-    pub(super) capture: Capture,
-    /// What marking began with.
-    pub(super) origins: Vec<Origin>,
-    /// Whether there is memory for all this until all runs have ended.
-    pub(super) is_small: bool,
-}
-
-/// Image data, not yet proved.
-pub(super) struct Frozen {
-    pub(super) capture: Capture,
-    pub(super) inputs: Inputs,
-    pub(super) data: ImageData,
-    /// `None` for a verbatim freeze.
-    pub(super) planned: Option<Planned>,
-    /// With a plan: where its objects come from.
-    pub(super) kinship: Option<Kinship>,
-}
-
-/// Image data that came of a plan, the statics that changed, and run 3, if it was made already.
-type Placed = (Frozen, Statics, Option<Capture>);
-
-/// What is found out about image data.
-pub(super) struct Examined {
-    pub(super) proof: Proof,
-    /// To statics that are not carried.
-    pub(super) references: Vec<Reference>,
-    pub(super) pages: Pages,
-    /// If there was a plan.
-    pub(super) contents: Option<Contents>,
-}
-
-impl First {
-    /// Finds out whose each object of some image data is.
-    pub(super) fn relate(mut self, binary: &Binary, layout: Layout<'_>) -> Result<Kinship> {
-        let bytes = self.capture.take_blocks()?;
-        Ok(Kinship::find(layout, &bytes, self.origins, Makers::find(binary, &self.capture)?))
-    }
-}
-
-impl Frozen {
-    /// Where in the image data lies what was allocated against the plan.
-    pub(super) fn overflow(&self) -> Option<Range<u64>> {
-        let start = self.planned.as_ref()?.plan.end - PAGE as u64;
-        Some(start..self.capture.memory_len().max(start))
-    }
-
-    /// Where the objects that were planned lie; `statics` is where the bytes of carried statics are.
-    pub(super) fn layout<'a>(&'a self, statics: &'a [(String, Range<u64>)]) -> Option<Layout<'a>> {
-        let (placements, roots) = (&self.planned.as_ref()?.plan.placements, &self.capture.roots);
-        Some(Layout { data: &self.data, address: self.capture.data_address(), placements, roots, statics })
-    }
-
-    /// These objects, with all that is known about them.
-    pub(super) fn objects<'a>(&'a self, statics: &'a [(String, Range<u64>)]) -> Option<Objects<'a>> {
-        Some(Objects { layout: self.layout(statics)?, kinship: self.kinship.as_ref()? })
-    }
-}
-
-/// The way to an offset in the image data, as far as anyone knows.
-pub(super) fn way(objects: Option<&Objects<'_>>, offset: u64) -> String {
-    objects.map_or_else(|| format!("offset {offset:#x} of the image data"), |objects| objects.way(offset))
 }
 
 /// The objects that a plan run left, whose contents are `bytes`.

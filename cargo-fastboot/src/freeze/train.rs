@@ -5,45 +5,22 @@
 //! the second freeze is planned, placed and proved like any other.
 
 use crate::elf::binary::Binary;
-use crate::embed::{self, Place};
-use crate::freeze::pipeline::{FreezeOptions, Outcome, freeze, working_folder};
+use crate::embed;
+use crate::freeze::pipeline::{Outcome, freeze, working_folder};
 use crate::freeze::verify;
 use crate::image::Image;
-use crate::plan::placement::{Allocation, Plan};
+use crate::options::{Allocation, Arguments, FreezeOptions, Place};
+use crate::plan::placement::Plan;
 use crate::say::shell::{Shell, grouped, megabytes};
 use anyhow::{Context, Result, bail};
 use fastboot_rt::capture::TRAIN_VARIABLE;
 use fastboot_rt::format::PAGE;
 use std::collections::HashSet;
-use std::fmt;
 use std::path::Path;
 use std::process::Stdio;
-use std::str::FromStr;
 
 /// In an entry of a pagemap (proc_pid_pagemap(5)): the page is in memory, or was and is swapped out.
 const THERE: u64 = 3 << 62;
-
-/// What a program is called with, taken apart as a shell would.
-#[derive(Clone, Debug)]
-pub(crate) struct Arguments {
-    text: String,
-    words: Vec<String>,
-}
-
-impl FromStr for Arguments {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let words = shlex::split(text).ok_or("a quotation mark has no counterpart, or nothing follows a backslash")?;
-        Ok(Self { text: text.to_owned(), words })
-    }
-}
-
-impl fmt::Display for Arguments {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
 
 /// Freezes the binary at `cold`. If it is to be trained: embeds the image as `place` says, runs that, and freezes again.
 pub(crate) fn freeze_trained(cold: &Path, place: Place, options: &FreezeOptions, shell: &Shell) -> Result<Outcome> {

@@ -4,8 +4,8 @@
 //! root is thawed and evaluated anew in one process, and the two are compared there, by the program itself.
 
 use crate::elf::binary::Binary;
-use crate::freeze::pipeline::FreezeOptions;
 use crate::image::Image;
+use crate::options::FreezeOptions;
 use crate::say::shell::Shell;
 use anyhow::{Context, Result, bail};
 use fastboot_rt::capture::CHECK_VARIABLE;

@@ -1,9 +1,8 @@
 //! Image: what a program maps at start. Made of a capture, saved as a snapshot, embedded into a binary.
 
-use crate::contents::report::Report;
 use crate::elf::binary::Binary;
 use crate::runs::capture::Capture;
-use crate::runs::memory::Memory;
+use crate::runs::memory::{ImageData, Memory};
 use crate::say::output;
 use anyhow::{Context, Result, bail, ensure};
 use fastboot_rt::format::write::{self, DATA_OFFSET, Layout, NamedRoot};
@@ -11,10 +10,10 @@ use fastboot_rt::format::{
     self, Carried, DEFAULT_HOME, FLAG_COLD, FLAG_PIE, FLAG_READ_ONLY, FLAG_RELOCATABLE, FLAG_VERBATIM, FLAG_VERITY,
     HEADER_LEN, Header, HeaderPage, PAGE, Root, Static, TABLE_LEN, Table, TableKind,
 };
+use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::ops::{Deref, DerefMut};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,37 +25,6 @@ pub(crate) struct Image {
     bytes: Memory,
     header: Header,
     tables: Vec<Table>,
-}
-
-/// Image data in the making, with room for the header page before it and for tables behind it.
-#[derive(Debug)]
-pub(crate) struct ImageData(Memory);
-
-impl ImageData {
-    /// So many bytes of it; room is left for as much as most tables take.
-    pub(crate) fn new(length: u64) -> Result<Self> {
-        let length = DATA_OFFSET + length;
-        Memory::with_room(length, length + length / 4 + (1 << 20)).map(Self)
-    }
-
-    /// Makes it longer, by zeros.
-    pub(crate) fn grow(&mut self, length: u64) -> Result<()> {
-        self.0.grow(DATA_OFFSET + length)
-    }
-}
-
-impl Deref for ImageData {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.0[DATA_OFFSET as usize..]
-    }
-}
-
-impl DerefMut for ImageData {
-    fn deref_mut(&mut self) -> &mut [u8] {
-        &mut self.0[DATA_OFFSET as usize..]
-    }
 }
 
 /// What there is to say of image data, page by page.
@@ -194,7 +162,8 @@ impl Image {
     }
 
     /// Puts the pieces of an image together, around its data.
-    fn assemble(layout: &Layout, ImageData(mut bytes): ImageData) -> Result<Self> {
+    fn assemble(layout: &Layout, data: ImageData) -> Result<Self> {
+        let mut bytes = data.into_memory();
         bytes.grow(layout.header.length)?;
         for (offset, piece) in layout.pieces() {
             bytes[offset as usize..][..piece.len()].copy_from_slice(piece);
@@ -355,7 +324,7 @@ impl Image {
     }
 
     /// What it is made of, if it says so.
-    pub(crate) fn report(&self) -> Result<Option<Report>> {
+    pub(crate) fn report<Report: DeserializeOwned>(&self) -> Result<Option<Report>> {
         match self.table(TableKind::Report)? {
             [] => Ok(None),
             text => serde_json::from_slice(text).context("image damaged: its report is not understood"),

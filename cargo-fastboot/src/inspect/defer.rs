@@ -13,7 +13,7 @@ use std::path::Path;
 const LISTED: usize = 16;
 
 /// Whether the file begins as every file for deferred loading does.
-pub(super) fn is_deferred(path: &Path) -> std::io::Result<bool> {
+pub(crate) fn is_deferred(path: &Path) -> std::io::Result<bool> {
     let mut first = Vec::new();
     File::open(path)?.take(defer::MAGIC.len() as u64).read_to_end(&mut first)?;
     Ok(first == defer::MAGIC)
@@ -28,7 +28,7 @@ struct Found<'a> {
 }
 
 /// Prints what the file holds. With `verify` reads all of it; damage is printed, and is an error.
-pub(super) fn inspect(path: &Path, as_json: bool, verify: bool) -> Result<()> {
+pub(crate) fn inspect(path: &Path, as_json: bool, verify: bool) -> Result<()> {
     let unusable = || format!("{} cannot be used", path.display());
     let found = if verify {
         let Verification { summary, damage, .. } = defer::verify(path).with_context(unusable)?;

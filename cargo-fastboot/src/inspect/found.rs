@@ -1,7 +1,7 @@
 //! What a file holds. Field by field what `inspect --json` prints.
 
 use crate::contents::objects::Size;
-use crate::contents::report::{Made, Part};
+use crate::contents::report::{Made, Part, Report};
 use crate::elf::binary::{Binary, hex};
 use crate::image::Image;
 use crate::say::shell::grouped;
@@ -12,34 +12,34 @@ use std::path::Path;
 
 /// A file.
 #[derive(Debug, Serialize)]
-pub(super) struct Found {
-    pub(super) file: String,
+pub(crate) struct Found {
+    pub(crate) file: String,
     /// `cold`, `embedded` or `snapshot`.
-    pub(super) kind: &'static str,
+    pub(crate) kind: &'static str,
     /// Where an executable has its image: `section` or `footer`.
-    pub(super) place: Option<&'static str>,
+    pub(crate) place: Option<&'static str>,
     #[serde(flatten)]
-    pub(super) binary: Option<Executable>,
-    pub(super) image: Option<Facts>,
+    pub(crate) binary: Option<Executable>,
+    pub(crate) image: Option<Facts>,
 }
 
 /// What an ELF file says of itself.
 #[derive(Debug, Serialize)]
-pub(super) struct Executable {
-    pub(super) identity: String,
-    pub(super) pie: bool,
-    pub(super) dynamic: bool,
-    pub(super) section: Section,
-    pub(super) footer: Option<Footer>,
+pub(crate) struct Executable {
+    pub(crate) identity: String,
+    pub(crate) pie: bool,
+    pub(crate) dynamic: bool,
+    pub(crate) section: Section,
+    pub(crate) footer: Option<Footer>,
     /// The statics in the tables of a cold binary.
-    pub(super) statics: Option<Statics>,
+    pub(crate) statics: Option<Statics>,
 }
 
 /// What a cold binary knows of its statics, for a freeze of its own.
 #[derive(Debug, Serialize)]
-pub(super) struct Statics {
-    pub(super) known: usize,
-    pub(super) may_be_carried: usize,
+pub(crate) struct Statics {
+    pub(crate) known: usize,
+    pub(crate) may_be_carried: usize,
 }
 
 impl Statics {
@@ -57,125 +57,125 @@ impl Statics {
 
 /// Its `fastboot` section.
 #[derive(Debug, Serialize)]
-pub(super) struct Section {
-    pub(super) index: usize,
-    pub(super) segment: Option<usize>,
-    pub(super) address: String,
-    pub(super) offset: u64,
-    pub(super) size: u64,
-    pub(super) align: u64,
+pub(crate) struct Section {
+    pub(crate) index: usize,
+    pub(crate) segment: Option<usize>,
+    pub(crate) address: String,
+    pub(crate) offset: u64,
+    pub(crate) size: u64,
+    pub(crate) align: u64,
 }
 
 /// An image at the end of the file.
 #[derive(Debug, Serialize)]
-pub(super) struct Footer {
-    pub(super) offset: u64,
-    pub(super) length: u64,
+pub(crate) struct Footer {
+    pub(crate) offset: u64,
+    pub(crate) length: u64,
 }
 
 /// What there is to know of an image. What its report would say is missing if it has none.
 #[derive(Debug, Serialize)]
-pub(super) struct Facts {
-    pub(super) version: u16,
-    pub(super) flags: Vec<&'static str>,
-    pub(super) home: String,
-    pub(super) length: u64,
-    pub(super) data_offset: u64,
-    pub(super) data_length: u64,
-    pub(super) objects: Option<u64>,
-    pub(super) live: Option<u64>,
+pub(crate) struct Facts {
+    pub(crate) version: u16,
+    pub(crate) flags: Vec<&'static str>,
+    pub(crate) home: String,
+    pub(crate) length: u64,
+    pub(crate) data_offset: u64,
+    pub(crate) data_length: u64,
+    pub(crate) objects: Option<u64>,
+    pub(crate) live: Option<u64>,
     /// `live` divided by `data_length`.
-    pub(super) density: Option<f64>,
-    pub(super) planned: Option<u64>,
-    pub(super) placed: Option<u64>,
-    pub(super) overflowed: Option<u64>,
-    pub(super) strayed: Option<u64>,
+    pub(crate) density: Option<f64>,
+    pub(crate) planned: Option<u64>,
+    pub(crate) placed: Option<u64>,
+    pub(crate) overflowed: Option<u64>,
+    pub(crate) strayed: Option<u64>,
     /// Words that hold an address of the image.
-    pub(super) pointers: Option<u64>,
+    pub(crate) pointers: Option<u64>,
     /// Words that are relocated at start.
-    pub(super) static_pointers: u64,
-    pub(super) page_size: u32,
-    pub(super) exe_base: String,
-    pub(super) identity: String,
-    pub(super) cpu_features: Vec<&'static str>,
-    pub(super) tables: Vec<Table>,
-    pub(super) roots: Vec<Root>,
-    pub(super) contents: Option<Contents>,
-    pub(super) statics: Vec<Static>,
+    pub(crate) static_pointers: u64,
+    pub(crate) page_size: u32,
+    pub(crate) exe_base: String,
+    pub(crate) identity: String,
+    pub(crate) cpu_features: Vec<&'static str>,
+    pub(crate) tables: Vec<Table>,
+    pub(crate) roots: Vec<Root>,
+    pub(crate) contents: Option<Contents>,
+    pub(crate) statics: Vec<Static>,
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Table {
-    pub(super) name: &'static str,
-    pub(super) offset: u64,
-    pub(super) length: u64,
-    pub(super) entries: Option<u64>,
+pub(crate) struct Table {
+    pub(crate) name: &'static str,
+    pub(crate) offset: u64,
+    pub(crate) length: u64,
+    pub(crate) entries: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Root {
-    pub(super) name: String,
+pub(crate) struct Root {
+    pub(crate) name: String,
     #[serde(rename = "type")]
-    pub(super) type_name: String,
-    pub(super) size: u64,
-    pub(super) align: u64,
-    pub(super) address: String,
+    pub(crate) type_name: String,
+    pub(crate) size: u64,
+    pub(crate) align: u64,
+    pub(crate) address: String,
     /// The objects that nobody else reaches.
-    pub(super) own: Option<Owned>,
+    pub(crate) own: Option<Owned>,
     /// The objects that it reaches and others too.
-    pub(super) shares: Option<Size>,
+    pub(crate) shares: Option<Size>,
 }
 
 /// Objects with one owner, or one kind of owner.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct Owned {
+pub(crate) struct Owned {
     #[serde(flatten)]
-    pub(super) size: Size,
+    pub(crate) size: Size,
     /// Who made the most of it; nothing if that was not traced.
-    pub(super) functions: Vec<Function>,
+    pub(crate) functions: Vec<Function>,
 }
 
 /// What one function made of it.
 #[derive(Debug, Serialize)]
-pub(super) struct Function {
-    pub(super) name: Option<String>,
+pub(crate) struct Function {
+    pub(crate) name: Option<String>,
     #[serde(flatten)]
-    pub(super) size: Size,
+    pub(crate) size: Size,
 }
 
 /// Whose the bytes of the image data are that are not a root's own. There is no such thing for a verbatim image.
 #[derive(Debug, Serialize)]
-pub(super) struct Contents {
+pub(crate) struct Contents {
     /// Of several roots.
-    pub(super) shared: Owned,
+    pub(crate) shared: Owned,
     /// What only carried statics lead to, and their own bytes.
-    pub(super) statics: Owned,
-    pub(super) carried: u64,
+    pub(crate) statics: Owned,
+    pub(crate) carried: u64,
     /// What was allocated against the plan.
-    pub(super) overflow: u64,
+    pub(crate) overflow: u64,
     /// What alignment and pages leave free.
-    pub(super) gaps: u64,
-    pub(super) traced: bool,
-    pub(super) largest: Vec<Large>,
+    pub(crate) gaps: u64,
+    pub(crate) traced: bool,
+    pub(crate) largest: Vec<Large>,
 }
 
 /// One of the largest objects.
 #[derive(Debug, Serialize)]
-pub(super) struct Large {
-    pub(super) bytes: u64,
-    pub(super) function: Option<String>,
-    pub(super) way: String,
+pub(crate) struct Large {
+    pub(crate) bytes: u64,
+    pub(crate) function: Option<String>,
+    pub(crate) way: String,
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Static {
-    pub(super) name: String,
-    pub(super) decision: String,
+pub(crate) struct Static {
+    pub(crate) name: String,
+    pub(crate) decision: String,
 }
 
 impl Found {
     /// Looks at a file.
-    pub(super) fn look(path: &Path) -> Result<Self> {
+    pub(crate) fn look(path: &Path) -> Result<Self> {
         let unusable = || format!("{} cannot be used", path.display());
         let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         let file = path.display().to_string();
@@ -206,7 +206,7 @@ impl Found {
 
 impl Found {
     /// What kind of file it is.
-    pub(super) fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         let Some(binary) = &self.binary else { return self.kind.to_owned() };
         let pie = if binary.pie { "PIE" } else { "non-PIE" };
         format!("{} binary, {pie}, {}", self.kind, if binary.dynamic { "dynamic" } else { "static" })
@@ -237,7 +237,7 @@ impl Executable {
 impl Facts {
     fn of(image: &Image) -> Result<Self> {
         let header = image.header();
-        let report = image.report()?;
+        let report = image.report::<Report>()?;
         let fit = report.as_ref().and_then(|report| report.plan);
         let contents = report.as_ref().and_then(|report| report.contents.as_ref());
         let names = contents.and_then(|contents| contents.functions.as_deref());
@@ -317,19 +317,19 @@ impl Facts {
     }
 
     /// Whether it holds dead objects too, and nobody knows whose which object is.
-    pub(super) fn is_verbatim(&self) -> bool {
+    pub(crate) fn is_verbatim(&self) -> bool {
         self.flags.contains(&"verbatim")
     }
 
     /// The roots, those first that have the most of their own.
-    pub(super) fn roots_by_size(&self) -> Vec<&Root> {
+    pub(crate) fn roots_by_size(&self) -> Vec<&Root> {
         let mut roots: Vec<&Root> = self.roots.iter().collect();
         roots.sort_by(|a, b| b.own_size().bytes.cmp(&a.own_size().bytes).then(a.name.cmp(&b.name)));
         roots
     }
 
     /// What became of the plan, behind a number of objects.
-    pub(super) fn fit(&self) -> String {
+    pub(crate) fn fit(&self) -> String {
         let (Some(planned), Some(placed)) = (self.planned, self.placed) else { return String::new() };
         let mut text = match placed == planned && Some(placed) == self.objects {
             true => ", all placed as planned".to_owned(),
@@ -343,7 +343,7 @@ impl Facts {
     }
 
     /// What happens to pointers at start.
-    pub(super) fn relocations(&self) -> String {
+    pub(crate) fn relocations(&self) -> String {
         match self.static_pointers {
             0 => "none is relocated at start".to_owned(),
             1 => "1 static pointer is relocated at start".to_owned(),
@@ -354,22 +354,22 @@ impl Facts {
 
 impl Root {
     /// The objects that nobody else reaches.
-    pub(super) fn own_size(&self) -> Size {
+    pub(crate) fn own_size(&self) -> Size {
         self.own.as_ref().map(|own| own.size).unwrap_or_default()
     }
 }
 
 /// What of the image data is no root's own.
-pub(super) struct Other<'a> {
-    pub(super) name: &'static str,
-    pub(super) what: &'static str,
-    pub(super) size: Size,
-    pub(super) functions: &'a [Function],
+pub(crate) struct Other<'a> {
+    pub(crate) name: &'static str,
+    pub(crate) what: &'static str,
+    pub(crate) size: Size,
+    pub(crate) functions: &'a [Function],
 }
 
 impl Contents {
     /// All that there is of it.
-    pub(super) fn others(&self) -> impl Iterator<Item = Other<'_>> {
+    pub(crate) fn others(&self) -> impl Iterator<Item = Other<'_>> {
         let (shared, statics) = (&self.shared, &self.statics);
         let held = Size { bytes: statics.size.bytes + self.carried, ..statics.size };
         let bytes = |bytes| Size { objects: 0, bytes };
@@ -394,7 +394,7 @@ impl Owned {
 
 /// A type's name as one would write it, with everything imported: `Vec<String>` for
 /// `alloc::vec::Vec<alloc::string::String>`.
-pub(super) fn without_paths(type_name: &str) -> String {
+pub(crate) fn without_paths(type_name: &str) -> String {
     let is_part = |character: char| character.is_alphanumeric() || character == '_';
     let (mut text, mut rest) = (String::new(), type_name);
     while let Some(first) = rest.chars().next() {

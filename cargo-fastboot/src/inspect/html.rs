@@ -1,31 +1,13 @@
 //! What was found, as a page for a browser: one file that needs no other.
 
+use super::escape::Escaped;
 use super::found::{Contents, Facts, Found, without_paths};
 use super::map;
 use crate::say::shell::{grouped, megabytes};
 use std::fmt::{self, Display, Write};
 
-/// Text, safe between tags and in quoted attributes.
-pub(super) struct Escaped<T>(pub(super) T);
-
-impl<T: Display> Display for Escaped<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for character in self.0.to_string().chars() {
-            match character {
-                '&' => f.write_str("&amp;")?,
-                '<' => f.write_str("&lt;")?,
-                '>' => f.write_str("&gt;")?,
-                '"' => f.write_str("&quot;")?,
-                '\n' => f.write_str("&#10;")?,
-                other => f.write_char(other)?,
-            }
-        }
-        Ok(())
-    }
-}
-
 /// The whole page.
-pub(super) fn page(found: &Found, image: &Facts) -> String {
+pub(crate) fn page(found: &Found, image: &Facts) -> String {
     let mut page = String::new();
     // Writing to a string cannot fail.
     let _ = write_page(&mut page, found, image);

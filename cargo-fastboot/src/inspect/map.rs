@@ -4,8 +4,8 @@
 //! It is laid out here and not by the page, so that it is there without scripts too. A script only shows what lies
 //! under the pointer.
 
+use super::escape::Escaped;
 use super::found::{Contents, Facts, Function};
-use super::html::Escaped;
 use super::treemap::{self, Rectangle};
 use crate::say::shell::{grouped, megabytes};
 use std::cmp::Reverse;

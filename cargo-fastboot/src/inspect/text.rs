@@ -11,7 +11,7 @@ const WIDTH: usize = 110;
 const LABEL: usize = 16;
 
 /// Prints all of it.
-pub(super) fn print(out: &mut impl Write, found: &Found) -> Result<()> {
+pub(crate) fn print(out: &mut impl Write, found: &Found) -> Result<()> {
     writeln!(out, "{}: {}", found.file, found.describe())?;
     let identity = found.image.as_ref().map(|image| &image.identity);
     let identity = identity.or(found.binary.as_ref().map(|binary| &binary.identity));

@@ -5,6 +5,7 @@
 //! had at the end. Those that are reached only through deferred fields come last, from a page of their own on: the cold
 //! region. The plan says, for each allocation of each thread: what it asked for, and where it belongs.
 
+use crate::options::Allocation;
 use crate::plan::mark::Marked;
 use crate::runs::capture::{Block, Capture, contents};
 use crate::runs::memory::{Memory, with_capacity};
@@ -17,9 +18,6 @@ use std::collections::HashSet;
 use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-
-/// An allocation, the same one in every run: the key of its thread, and which one on that thread it is.
-pub(crate) type Allocation = (u64, u64);
 
 /// The allocation with this index on the thread with this number; `threads` are the keys of the threads.
 fn allocation(threads: &[u64], thread: u32, index: u64) -> Option<Allocation> {

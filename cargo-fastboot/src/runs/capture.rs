@@ -1,8 +1,7 @@
 //! Capture: what a freeze run says, read record by record while it is being written. Large pieces of memory are put into a
 //! file until an image is made of them.
 
-use crate::image::ImageData;
-use crate::runs::memory::{Memory, with_capacity};
+use crate::runs::memory::{ImageData, Memory, with_capacity};
 use anyhow::{Context, Result, bail, ensure};
 use fastboot_rt::capture::{BLOCK_LEN, HELD, InputKind, Leftover, Payload, RECORD_HEADER_LEN, Tag};
 use fastboot_rt::format::write::DATA_OFFSET;

@@ -2,7 +2,7 @@
 //!
 //! Some are declared, others were seen being opened. Both count: whoever changes one gets another image.
 
-use crate::freeze::pipeline::FreezeOptions;
+use crate::options::FreezeOptions;
 use crate::runs::capture;
 use crate::runs::run;
 use blake3::Hasher;

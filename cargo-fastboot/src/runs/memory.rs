@@ -1,6 +1,7 @@
 //! Memory: large pieces of it from the system, in which what nobody writes to costs little; and vectors like that.
 
 use anyhow::{Context, Result};
+use fastboot_rt::format::write::DATA_OFFSET;
 pub(crate) use fastboot_rt::large::with_capacity;
 use memmap2::{Advice, MmapMut};
 use std::ops::{Deref, DerefMut};
@@ -52,6 +53,42 @@ impl Deref for Memory {
 impl DerefMut for Memory {
     fn deref_mut(&mut self) -> &mut [u8] {
         &mut self.map[..self.length]
+    }
+}
+
+/// Image data in the making, with room for the header page before it and for tables behind it.
+#[derive(Debug)]
+pub(crate) struct ImageData(Memory);
+
+impl ImageData {
+    /// So many bytes of it; room is left for as much as most tables take.
+    pub(crate) fn new(length: u64) -> Result<Self> {
+        let length = DATA_OFFSET + length;
+        Memory::with_room(length, length + length / 4 + (1 << 20)).map(Self)
+    }
+
+    /// Makes it longer, by zeros.
+    pub(crate) fn grow(&mut self, length: u64) -> Result<()> {
+        self.0.grow(DATA_OFFSET + length)
+    }
+
+    /// With the header page before it.
+    pub(crate) fn into_memory(self) -> Memory {
+        self.0
+    }
+}
+
+impl Deref for ImageData {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0[DATA_OFFSET as usize..]
+    }
+}
+
+impl DerefMut for ImageData {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.0[DATA_OFFSET as usize..]
     }
 }
 

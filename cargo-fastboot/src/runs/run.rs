@@ -1,7 +1,7 @@
 //! Run: one freeze run of a binary, from the request to the capture, or to the reason why there is none.
 
 use crate::elf::binary::Binary;
-use crate::freeze::pipeline::FreezeOptions;
+use crate::options::FreezeOptions;
 use crate::runs::capture::{Capture, Failure};
 use crate::runs::incoming::Incoming;
 use crate::say::shell::{Shell, megabytes};

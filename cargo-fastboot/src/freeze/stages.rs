@@ -1,0 +1,102 @@
+//! Stages: what passes from one stage of a freeze to the next.
+
+use crate::carry::carried::Statics;
+use crate::contents::makers::Makers;
+use crate::contents::objects::{Kinship, Layout, Objects, Origin};
+use crate::contents::report::Contents;
+use crate::elf::binary::Binary;
+use crate::image::Pages;
+use crate::options::FreezeOptions;
+use crate::plan::placement::Plan;
+use crate::prove::compare::Proof;
+use crate::runs::capture::Capture;
+use crate::runs::inputs::Inputs;
+use crate::runs::memory::ImageData;
+use crate::say::shell::Shell;
+use anyhow::Result;
+use fastboot_rt::format::PAGE;
+use fastboot_rt::statics::Reference;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// What all runs of one freeze have in common.
+pub(super) struct Freezing<'a> {
+    pub(super) binary: &'a Binary,
+    pub(super) options: &'a FreezeOptions,
+    pub(super) folder: &'a Path,
+    pub(super) shell: &'a Shell,
+}
+
+/// A plan, and what it came from.
+pub(super) struct Planned {
+    pub(super) plan: Plan,
+    /// Where the plan is for the next run.
+    pub(super) path: PathBuf,
+    /// Until it is known whose the objects are.
+    pub(super) first: Option<First>,
+}
+
+/// What is known from run 1.
+pub(super) struct First {
+    pub(super) capture: Capture,
+    /// What marking began with.
+    pub(super) origins: Vec<Origin>,
+    /// Whether there is memory for all this until all runs have ended.
+    pub(super) is_small: bool,
+}
+
+/// Image data, not yet proved.
+pub(super) struct Frozen {
+    pub(super) capture: Capture,
+    pub(super) inputs: Inputs,
+    pub(super) data: ImageData,
+    /// `None` for a verbatim freeze.
+    pub(super) planned: Option<Planned>,
+    /// With a plan: where its objects come from.
+    pub(super) kinship: Option<Kinship>,
+}
+
+/// Image data that came of a plan, the statics that changed, and run 3, if it was made already.
+pub(super) type Placed = (Frozen, Statics, Option<Capture>);
+
+/// What is found out about image data.
+pub(super) struct Examined {
+    pub(super) proof: Proof,
+    /// To statics that are not carried.
+    pub(super) references: Vec<Reference>,
+    pub(super) pages: Pages,
+    /// If there was a plan.
+    pub(super) contents: Option<Contents>,
+}
+
+impl First {
+    /// Finds out whose each object of some image data is.
+    pub(super) fn relate(mut self, binary: &Binary, layout: Layout<'_>) -> Result<Kinship> {
+        let bytes = self.capture.take_blocks()?;
+        Ok(Kinship::find(layout, &bytes, self.origins, Makers::find(binary, &self.capture)?))
+    }
+}
+
+impl Frozen {
+    /// Where in the image data lies what was allocated against the plan.
+    pub(super) fn overflow(&self) -> Option<Range<u64>> {
+        let start = self.planned.as_ref()?.plan.end - PAGE as u64;
+        Some(start..self.capture.memory_len().max(start))
+    }
+
+    /// Where the objects that were planned lie; `statics` is where the bytes of carried statics are.
+    pub(super) fn layout<'a>(&'a self, statics: &'a [(String, Range<u64>)]) -> Option<Layout<'a>> {
+        let (placements, roots) = (&self.planned.as_ref()?.plan.placements, &self.capture.roots);
+        Some(Layout { data: &self.data, address: self.capture.data_address(), placements, roots, statics })
+    }
+
+    /// These objects, with all that is known about them.
+    pub(super) fn objects<'a>(&'a self, statics: &'a [(String, Range<u64>)]) -> Option<Objects<'a>> {
+        Some(Objects { layout: self.layout(statics)?, kinship: self.kinship.as_ref()? })
+    }
+}
+
+/// The way to an offset in the image data, as far as anyone knows.
+pub(super) fn way(objects: Option<&Objects<'_>>, offset: u64) -> String {
+    objects.map_or_else(|| format!("offset {offset:#x} of the image data"), |objects| objects.way(offset))
+}

@@ -1,0 +1,146 @@
+//! Options: what the user asked for, as every stage sees it.
+
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// A finding that can be made an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Deny {
+    /// Words that differ from run to run and are no addresses.
+    Nondeterminism,
+    /// Addresses of memory that is not in the image.
+    Foreign,
+    /// Files and environment variables that were read without being declared.
+    Undeclared,
+}
+
+/// How a binary is frozen.
+#[derive(Clone, Debug)]
+pub(crate) struct FreezeOptions {
+    /// The home address.
+    pub(crate) home: u64,
+    /// How long one run may take.
+    pub(crate) timeout: Option<Duration>,
+    /// How many bytes the roots may take while they are evaluated; by default what the machine has to spare.
+    pub(crate) memory_limit: Option<u64>,
+    /// Whether random bytes are to be random while roots are evaluated.
+    pub(crate) real_random: bool,
+    /// Whether libraries may use as many threads as they like while roots are evaluated.
+    pub(crate) keep_threads: bool,
+    /// What the program is called with to learn what it uses.
+    pub(crate) train: Vec<Arguments>,
+    /// The objects that were used then: they are placed first, together.
+    pub(crate) preferred: HashSet<Allocation>,
+    /// Processor features that the roots may see, as [`fastboot_rt::cpu`] numbers them.
+    pub(crate) cpu: u64,
+    /// Whether to keep every object, dead or alive, in one run.
+    pub(crate) verbatim: bool,
+    /// Whether to record which function made each object.
+    pub(crate) trace: bool,
+    /// Which statics are carried or not, whatever the table says.
+    pub(crate) choices: Choices,
+    /// What is an error rather than a warning.
+    pub(crate) deny: Vec<Deny>,
+    /// Roots and carried statics that may hold addresses of memory outside of the image.
+    pub(crate) allow_foreign: Vec<String>,
+    /// Roots and carried statics that may differ from run to run.
+    pub(crate) allow_nondeterminism: Vec<String>,
+    /// The program that runs the binary, with its arguments; empty to run it directly.
+    pub(crate) runner: Vec<OsString>,
+    /// Working directory of the run.
+    pub(crate) directory: Option<PathBuf>,
+    /// Environment variables set for the run.
+    pub(crate) environment: Vec<(OsString, OsString)>,
+}
+
+impl Default for FreezeOptions {
+    fn default() -> Self {
+        Self {
+            home: fastboot_rt::format::DEFAULT_HOME,
+            timeout: None,
+            memory_limit: None,
+            real_random: false,
+            keep_threads: false,
+            train: Vec::new(),
+            preferred: HashSet::new(),
+            cpu: u64::MAX,
+            verbatim: false,
+            trace: false,
+            choices: Choices::default(),
+            deny: Vec::new(),
+            allow_foreign: Vec::new(),
+            allow_nondeterminism: Vec::new(),
+            runner: Vec::new(),
+            directory: None,
+            environment: Vec::new(),
+        }
+    }
+}
+
+impl FreezeOptions {
+    /// The command that runs `binary` the way these options say.
+    pub(crate) fn command(&self, binary: &Path) -> Command {
+        let mut words = self.runner.iter().map(OsString::as_os_str).chain([binary.as_os_str()]);
+        let mut command = Command::new(words.next().unwrap_or_default());
+        command.args(words).envs(self.environment.iter().map(|(name, value)| (name, value)));
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
+        command
+    }
+
+    /// The value that an environment variable has in a run.
+    pub(crate) fn variable(&self, name: &OsStr) -> Option<OsString> {
+        let given = self.environment.iter().rev().find(|(given, _)| given == name);
+        given.map(|(_, value)| value.clone()).or_else(|| std::env::var_os(name))
+    }
+}
+
+/// What `[package.metadata.fastboot]` of the user's package chooses: names of crates, of modules or of statics, or the
+/// beginning of such a name and `*`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Choices {
+    /// Carried though the table says otherwise.
+    pub(crate) carry: Vec<String>,
+    /// Not carried.
+    pub(crate) skip: Vec<String>,
+}
+
+/// What a program is called with, taken apart as a shell would.
+#[derive(Clone, Debug)]
+pub(crate) struct Arguments {
+    text: String,
+    pub(crate) words: Vec<String>,
+}
+
+impl FromStr for Arguments {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let words = shlex::split(text).ok_or("a quotation mark has no counterpart, or nothing follows a backslash")?;
+        Ok(Self { text: text.to_owned(), words })
+    }
+}
+
+impl fmt::Display for Arguments {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Where in the file an image goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Into the `fastboot` section: execve maps it.
+    Section,
+    /// Behind the executable: the program maps it.
+    Footer,
+}
+
+/// An allocation, the same one in every run: the key of its thread, and which one on that thread it is.
+pub(crate) type Allocation = (u64, u64);
