@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anstream::ColorChoice;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
-use fastboot_rt::format::FLAG_READ_ONLY;
+use fastboot_format::image::FLAG_READ_ONLY;
 
 use crate::image::Image;
 use crate::options::{Arguments, Deny, Place};
@@ -542,7 +542,7 @@ pub(crate) struct ManFlags {
 }
 
 fn parse_cpu(text: &str) -> Result<u64, String> {
-    fastboot_rt::cpu::level(text).ok_or_else(|| "give x86-64-v2, x86-64-v3, x86-64-v4, or native".to_owned())
+    fastboot_format::features::level(text).ok_or_else(|| "give x86-64-v2, x86-64-v3, x86-64-v4, or native".to_owned())
 }
 
 fn parse_seconds(text: &str) -> Result<Duration, String> {

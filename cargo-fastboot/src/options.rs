@@ -36,7 +36,7 @@ pub(crate) struct FreezeOptions {
     pub(crate) train: Vec<Arguments>,
     /// The objects that were used then: they are placed first, together.
     pub(crate) preferred: HashSet<Allocation>,
-    /// Processor features that the roots may see, as [`fastboot_rt::cpu`] numbers them.
+    /// Processor features that the roots may see, as [`fastboot_format::features`] numbers them.
     pub(crate) cpu: u64,
     /// Whether to keep every object, dead or alive, in one run.
     pub(crate) verbatim: bool,
@@ -61,7 +61,7 @@ pub(crate) struct FreezeOptions {
 impl Default for FreezeOptions {
     fn default() -> Self {
         Self {
-            home: fastboot_rt::format::DEFAULT_HOME,
+            home: fastboot_format::image::DEFAULT_HOME,
             timeout: None,
             memory_limit: None,
             real_random: false,

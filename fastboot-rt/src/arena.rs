@@ -8,11 +8,11 @@
 //! Only the last object is ever taken back or grown in place, so the arena keeps the place of what was freed. The cursor moves
 //! only by compare-and-exchange: allocation needs no lock and works on every thread.
 
-use crate::format::PAGE;
 use crate::freeze;
 use crate::sys;
 use core::alloc::Layout;
 use core::sync::atomic::{AtomicUsize, Ordering};
+use fastboot_format::image::PAGE;
 
 /// Address space that is made writable at a time, in bytes.
 const STEP: usize = 32 << 20;

@@ -4,9 +4,9 @@
 //! goes into a file for `cargo fastboot verify`, a line for each root; `main` never runs.
 
 use crate::roots::{self, Checked};
-use crate::verdict::Verdict;
 use crate::{freeze, sys};
 use core::ffi::{CStr, c_void};
+use fastboot_format::protocol::verdict::Verdict;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Write;

@@ -14,7 +14,6 @@
 mod freezer;
 
 use crate::cache::{self, Cache, Failure, File, Home};
-use crate::capture::{MALLOC_TUNABLES, TUNABLES_VARIABLE, tunables};
 use crate::install::{Config, FreezeError};
 use crate::path::Path;
 use crate::relocate::Stored;
@@ -27,6 +26,7 @@ use core::ffi::{CStr, c_char};
 use core::fmt;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
+use fastboot_format::protocol::{MALLOC_TUNABLES, TUNABLES_VARIABLE, tunables};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;

@@ -8,10 +8,10 @@
 //! Nobody loads it: the thaw maps it. So it needs no segment, and binaries can have one that were linked without
 //! fastboot's linker script.
 
-use crate::format::{FOOTER_LEN, Footer};
 use crate::relocate::Stored;
 use crate::sys::Descriptor;
 use crate::thaw::Reason;
+use fastboot_format::image::{FOOTER_LEN, Footer};
 
 /// The image at the end of the executable.
 pub(crate) fn image() -> Result<Stored, Reason> {

@@ -14,11 +14,6 @@ mod capturing;
 
 pub(crate) use capturing::{is_owner, progress, write_input, write_output};
 
-use crate::capture::{
-    AGAIN, HOME_SHIFT, Leftover, Mode, PLAN_FILE, REQUEST_FILE, Request, SCRATCH_LEN, STACK_LEN, STACK_TOP, STACKS_LEN,
-    is_well_apart,
-};
-use crate::format::{HOME_WINDOW, PAGE};
 use crate::left::Open;
 use crate::roots::RootRecord;
 use crate::section::Program;
@@ -29,6 +24,11 @@ use core::convert::Infallible;
 use core::ffi::{CStr, c_void};
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use fastboot_format::image::{HOME_WINDOW, PAGE};
+use fastboot_format::protocol::{
+    AGAIN, HOME_SHIFT, Leftover, Mode, PLAN_FILE, REQUEST_FILE, Request, SCRATCH_LEN, STACK_LEN, STACK_TOP, STACKS_LEN,
+    is_well_apart,
+};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;

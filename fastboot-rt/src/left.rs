@@ -3,7 +3,7 @@
 //! What the process has open is compared before and after each root. What this module allocates is exempt from the
 //! freeze, so nothing of it is in an image.
 
-use crate::capture::Leftover;
+use fastboot_format::protocol::Leftover;
 use std::collections::BTreeSet;
 use std::fs;
 

@@ -22,32 +22,25 @@
 //!
 //! # Reading order
 //! A value's way through this crate: [`roots`] (declared) → `freeze`, [`alloc`] and `place` (evaluated, its memory
-//! captured) and `watch` (what it reads, noted) → [`capture`] (handed to the tool) →
-//! [`mod@format`] (what the tool makes of it) → `thaw` (back at start, from `section`, `footer` or `snapshot`, at home or
+//! captured) and `watch` (what it reads, noted) → the protocol of [`fastboot_format`] (handed to the tool) →
+//! its image format (what the tool makes of it) → `thaw` (back at start, from `section`, `footer` or `snapshot`, at home or
 //! where `relocate` makes it right) → `train` (if the tool asks, what of it is used).
 //!
 //! # Invariants
 //! - Without an image the program behaves the same, only slower.
 //! - Thawing never panics and never allocates; whatever is wrong, the roots are evaluated as if fastboot were not there.
-//! - [`mod@format`] and [`capture`] do no I/O and have no `unsafe`.
 //! - Only Linux on x86-64 thaws. Elsewhere everything compiles to lazily evaluated statics.
 
 #![deny(unsafe_code)]
 
 #[allow(unsafe_code)]
 pub mod alloc;
-pub mod capture;
 mod cold;
-#[allow(unsafe_code)]
-pub mod cpu;
-pub mod format;
 mod input;
 #[allow(unsafe_code)]
 mod install;
 #[allow(unsafe_code)]
 pub mod roots;
-pub mod statics;
-pub mod verdict;
 
 /// Files of serde values whose parts are read when they are touched: the crate `fastboot-defer`.
 #[cfg(feature = "defer")]
@@ -55,7 +48,7 @@ pub use fastboot_defer as defer;
 
 // The tool finds the bodies of deferred fields by their mark; with another one they would not lie in the cold region.
 #[cfg(feature = "defer")]
-const _: () = assert!(u64::from_ne_bytes(defer::COLD_MARK) == u64::from_ne_bytes(capture::COLD_MARK));
+const _: () = assert!(u64::from_ne_bytes(defer::COLD_MARK) == u64::from_ne_bytes(fastboot_format::protocol::COLD_MARK));
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 use linux::*;
@@ -71,12 +64,12 @@ mod linux {
     pub(crate) mod cache;
     pub(crate) mod check;
     #[allow(unsafe_code)]
+    pub(crate) mod cpu;
+    #[allow(unsafe_code)]
     pub(crate) mod first_run;
     pub(crate) mod footer;
     #[allow(unsafe_code)]
     pub(crate) mod freeze;
-    pub mod large;
-    pub mod launch;
     #[allow(unsafe_code)]
     pub(crate) mod leaks;
     pub(crate) mod left;
@@ -108,8 +101,6 @@ mod linux {
     pub(crate) mod trace;
     pub(crate) mod train;
     #[allow(unsafe_code)]
-    pub mod verity;
-    #[allow(unsafe_code)]
     pub(crate) mod watch;
     #[allow(unsafe_code)]
     pub(crate) mod wrap;
@@ -118,14 +109,11 @@ mod linux {
 pub use alloc::FastbootAlloc;
 pub use input::{input, input_env};
 pub use install::{CacheDir, FreezeError, freeze_now};
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-pub use linux::{large, launch, verity};
 pub use roots::{Checked, Frozen, Source};
 
 /// What the macros need. Not for use by hand.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::format::{HEADER_LEN, Header};
     pub use crate::install::Config;
     pub use crate::roots::{CompareNot, ComparePartialEq, Probe, RootRecord};
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]

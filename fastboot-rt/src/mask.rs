@@ -66,7 +66,7 @@ extern "C" fn on_fault(_: c_int, info: *const libc::siginfo_t, context: *mut c_v
     let found = __cpuid_count(leaf, subleaf);
     set_faulting(true);
     let found = [found.eax, found.ebx, found.ecx, found.edx];
-    let shown = cpu::masked(leaf, subleaf, found, VISIBLE.load(Ordering::Relaxed));
+    let shown = fastboot_format::features::masked(leaf, subleaf, found, VISIBLE.load(Ordering::Relaxed));
     for (index, value) in [libc::REG_RAX, libc::REG_RBX, libc::REG_RCX, libc::REG_RDX].into_iter().zip(shown) {
         registers[index as usize] = i64::from(value);
     }

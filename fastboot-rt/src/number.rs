@@ -4,8 +4,6 @@
 //! second, the first child of its second... `cargo fastboot` links with `--wrap=pthread_create`, so that every thread
 //! that Rust code creates passes through here. A thread that came about otherwise has no plan.
 
-use crate::capture::{NOTES_LEN, THREAD_STACK_LEN, THREAD_STACKS};
-use crate::format::PAGE;
 use crate::scratch::Number;
 use crate::{sys, trace};
 use core::alloc::Layout;
@@ -14,6 +12,8 @@ use core::ffi::{c_int, c_void};
 use core::ops::Range;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use fastboot_format::image::PAGE;
+use fastboot_format::protocol::{NOTES_LEN, THREAD_STACK_LEN, THREAD_STACKS};
 
 /// [`Number::thread`] of blocks of threads that nobody knows.
 pub(crate) const UNKNOWN: u32 = u32::MAX;

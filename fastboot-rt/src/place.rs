@@ -10,7 +10,6 @@
 //! Objects are born where they will live. One that grows beyond its reservation for a while lives in the scratch heap
 //! until it is small enough again to go home.
 
-use crate::capture::Mode;
 pub(crate) use crate::number::is_exempt;
 use crate::number::{self, Current, PLACED, Planned};
 use crate::scratch::{self, Number};
@@ -18,6 +17,7 @@ use crate::{arena, freeze, plan};
 use core::alloc::Layout;
 use core::ptr;
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use fastboot_format::protocol::Mode;
 
 static MODE: AtomicU32 = AtomicU32::new(0);
 static HOME: AtomicUsize = AtomicUsize::new(0);

@@ -3,11 +3,13 @@
 //! ```text
 //! header │ threads: key, first entry, count │ entries: fingerprint and placement │ placements: offset, reserved bytes │ pages
 //! ```
-//! The layout is defined in [`crate::capture`].
+//! The layout is defined in [`fastboot_format::protocol`].
 
-use crate::capture::{PLAN_ENTRY_LEN, PLAN_HEADER_LEN, PLAN_PAGE_LEN, PLAN_PLACEMENT_LEN, PLAN_THREAD_LEN, PlanHeader};
-use crate::format::PAGE;
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use fastboot_format::image::PAGE;
+use fastboot_format::protocol::{
+    PLAN_ENTRY_LEN, PLAN_HEADER_LEN, PLAN_PAGE_LEN, PLAN_PLACEMENT_LEN, PLAN_THREAD_LEN, PlanHeader,
+};
 
 /// Where an allocation belongs.
 #[repr(C)]

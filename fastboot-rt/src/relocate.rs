@@ -9,15 +9,15 @@
 //!
 //! An image that is not at home has the distance added to each of its pointers into itself, if it knows them all.
 
-use crate::format::{
-    self, FLAG_READ_ONLY, FLAG_RELOCATABLE, FormatError, HEADER_COPY_LEN, HEADER_LEN, HOME_STEP, HOME_WINDOW, Header,
-    HeaderPage, PAGE, TABLE_LEN, Table, TableKind,
-};
 use crate::section::Program;
 use crate::sys::{self, Descriptor};
 use crate::thaw::Reason;
 use core::ops::Range;
 use core::ptr;
+use fastboot_format::image::{
+    self as format, FLAG_READ_ONLY, FLAG_RELOCATABLE, FormatError, HEADER_COPY_LEN, HEADER_LEN, HOME_STEP, HOME_WINDOW,
+    Header, HeaderPage, PAGE, TABLE_LEN, Table, TableKind,
+};
 
 /// Where an image may be: at home, and, if it is relocatable, at three more addresses.
 fn places(header: &Header) -> impl Iterator<Item = usize> + use<> {

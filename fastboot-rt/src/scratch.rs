@@ -12,7 +12,6 @@
 //! Threads have parts of the heap for themselves. The space behind one block and before the next is never empty, so an
 //! address one past the end of a block belongs to that block and to no other.
 
-use crate::capture::THREAD_STACKS;
 use crate::lock::Lock;
 use crate::number::Current;
 use crate::{ahead, number, sys};
@@ -20,6 +19,7 @@ use core::alloc::Layout;
 use core::ops::Range;
 use core::ptr;
 use core::sync::atomic::{AtomicIsize, AtomicPtr, AtomicUsize, Ordering};
+use fastboot_format::protocol::THREAD_STACKS;
 
 /// Which allocation of which thread a block came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +63,7 @@ const LARGE: usize = 128 << 10;
 const MOST_AHEAD: usize = 128 << 20;
 /// Address space that is made writable at a time.
 const STEP: usize = 32 << 20;
-const PAGE: usize = crate::format::PAGE;
+const PAGE: usize = fastboot_format::image::PAGE;
 
 /// Number of the smallest class whose slots have `total` bytes.
 fn class_of(total: usize) -> Option<usize> {

@@ -11,10 +11,6 @@
 //! has written to before the program begins (if there are not many roots). A start reads that one: unless tables that it needs
 //! are longer, the image itself is not touched before its values are.
 
-use crate::format::{
-    self, FLAG_COLD, FLAG_FOOTER, FLAGS_OFFSET, FormatError, HEADER_COPY_LEN, HEADER_LEN, HOME_WINDOW, HeaderPage,
-    IDENTITY_OFFSET, MAGIC, PAGE, TableKind,
-};
 use crate::relocate::Mapped;
 use crate::start::Placeholder;
 use crate::sys;
@@ -22,6 +18,10 @@ use crate::thaw::Reason;
 use core::cell::UnsafeCell;
 use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering};
+use fastboot_format::image::{
+    self as format, FLAG_COLD, FLAG_FOOTER, FLAGS_OFFSET, FormatError, HEADER_COPY_LEN, HEADER_LEN, HOME_WINDOW,
+    HeaderPage, IDENTITY_OFFSET, MAGIC, PAGE, TableKind,
+};
 
 /// The copy of the beginning of the image; zeros until there is one.
 #[repr(C, align(8))]

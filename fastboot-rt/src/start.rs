@@ -1,7 +1,6 @@
 //! What runs before `main`: freeze mode if the tool asked for it, else the thaw.
 
 use crate::first_run::{self, Begun, Installed};
-use crate::format::{HEADER_LEN, Header};
 use crate::install::Config;
 use crate::snapshot::Location;
 use crate::sys::{self, Line};
@@ -11,6 +10,7 @@ use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_char, c_int};
 use core::fmt::{self, Write};
 use core::ptr;
+use fastboot_format::image::{HEADER_LEN, Header};
 
 /// What the `fastboot` section of a cold binary holds: a header that says so.
 ///

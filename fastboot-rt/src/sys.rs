@@ -223,7 +223,7 @@ fn announced_headers() -> Option<(usize, usize)> {
 pub(crate) fn executable_end() -> usize {
     let Some((headers, base)) = program_headers() else { return 0 };
     let ends = headers.iter().filter(|header| header.p_type == libc::PT_LOAD);
-    let ends = ends.filter(|header| !crate::format::HOME_WINDOW.contains(&header.p_vaddr));
+    let ends = ends.filter(|header| !fastboot_format::image::HOME_WINDOW.contains(&header.p_vaddr));
     ends.map(|header| base.wrapping_add((header.p_vaddr + header.p_memsz) as usize)).max().unwrap_or(0)
 }
 
@@ -786,11 +786,11 @@ pub(crate) fn writable_segments(own: Option<usize>) -> impl Iterator<Item = Rang
         .filter(|header| header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_W != 0)
         .map(range)
         .filter(move |segment| {
-            Some(segment.start) != own && !crate::format::HOME_WINDOW.contains(&(segment.start as u64))
+            Some(segment.start) != own && !fastboot_format::image::HOME_WINDOW.contains(&(segment.start as u64))
         })
         .map(move |segment| {
             // The loader protects whole pages.
-            let protected = relro.start..relro.end & !(crate::format::PAGE - 1);
+            let protected = relro.start..relro.end & !(fastboot_format::image::PAGE - 1);
             if protected.contains(&segment.start) { protected.end.min(segment.end)..segment.end } else { segment }
         })
         .filter(|segment| !segment.is_empty())

@@ -11,9 +11,6 @@
 
 use crate::cache::{Cache, Home};
 use crate::first_run::Installed;
-use crate::format::{
-    self, FLAG_COLD, FLAG_PIE, FLAG_RELOCATABLE, FLAG_VERITY, FormatError, HEADER_COPY_LEN, Header, TableKind,
-};
 use crate::relocate::{Mapped, Stored};
 use crate::roots::{self, Source};
 use crate::section::{self, Program};
@@ -22,6 +19,9 @@ use crate::{alloc, cpu, footer, leaks, sys};
 use core::fmt;
 use core::ops::Range;
 use core::ptr;
+use fastboot_format::image::{
+    self as format, FLAG_COLD, FLAG_PIE, FLAG_RELOCATABLE, FLAG_VERITY, FormatError, HEADER_COPY_LEN, Header, TableKind,
+};
 
 /// What a thaw made available.
 pub(crate) struct Thawed {
@@ -146,7 +146,7 @@ impl fmt::Display for Reason {
             Self::Protect { errno } => write!(f, "cannot change its protection: {}", Errno(errno)),
             Self::Cpu { missing } => {
                 f.write_str("the processor lacks")?;
-                for name in cpu::names(missing) {
+                for name in fastboot_format::features::names(missing) {
                     write!(f, " {name}")?;
                 }
                 f.write_str(", which the values were built with")

@@ -12,7 +12,6 @@
 //! proving run would be, which moves nothing else, and stacks are walked on a stack of their own: what a walk leaves on
 //! a stack is found there by what is called next, and some of it gets into the unused parts of objects.
 
-use crate::capture::SCRATCH;
 use crate::lock::Lock;
 use crate::sys;
 use core::ffi::{c_int, c_void};
@@ -20,6 +19,7 @@ use core::hint::black_box;
 use core::ops::Range;
 use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering};
+use fastboot_format::protocol::SCRATCH;
 
 /// Return addresses of a trace that are kept.
 const DEPTH: usize = 40;

@@ -4,10 +4,10 @@
 //! the page cache too, but none beyond the mapping. So the image is taken apart into mappings of a page each, and what
 //! the thaw brought in is let go of: what is mapped in the end was touched.
 
-use crate::format::PAGE;
 use crate::sys;
 use core::ffi::CStr;
 use core::ops::Range;
+use fastboot_format::image::PAGE;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Write};

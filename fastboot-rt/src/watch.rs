@@ -9,12 +9,12 @@
 //! Nothing here allocates, because allocations are numbered, and what is left on the stack is overwritten, because unused
 //! parts of objects keep what stood there.
 
-use crate::capture::InputKind;
-use crate::format::digest;
 use crate::{alloc, freeze, number, sys};
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use fastboot_format::image::digest;
+use fastboot_format::protocol::InputKind;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;

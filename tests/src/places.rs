@@ -2,7 +2,7 @@
 
 use crate::programs::{Built, fastboot, succeed};
 use anyhow::{Context, Result, ensure};
-use fastboot_rt::format::{HEADER_COPY_LEN, HEADER_LEN, Header, HeaderPage, TABLE_LEN};
+use fastboot_format::image::{HEADER_COPY_LEN, HEADER_LEN, Header, HeaderPage, TABLE_LEN};
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};

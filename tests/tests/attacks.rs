@@ -2,7 +2,7 @@
 //! program headers. The program works, relocated or cold, and answers as always.
 
 use anyhow::{Context, Result, ensure};
-use fastboot_rt::format::FLAG_RELOCATABLE;
+use fastboot_format::image::FLAG_RELOCATABLE;
 use fastboot_tests::places::{Layout, Places, embed, forge, freeze, program_header_of};
 use fastboot_tests::programs::{Link, Program};
 use fastboot_tests::runs::{self, Run};

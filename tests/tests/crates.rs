@@ -6,7 +6,7 @@
 //! with `cargo xtask test --full`: they need minutes, most of them for compiling.
 
 use anyhow::{Context, Result, bail, ensure};
-use fastboot_rt::format::{CARRIED_LEN, HEADER_LEN, HeaderPage, Table, TableKind, digest};
+use fastboot_format::image::{CARRIED_LEN, HEADER_LEN, HeaderPage, Table, TableKind, digest};
 use fastboot_tests::programs::{Link, Program, TargetFolder, fastboot, succeed};
 use fastboot_tests::runs::{self, Run};
 use fastboot_tests::tools;

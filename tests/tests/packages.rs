@@ -11,7 +11,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 /// What the tool and new programs depend on, as long as no registry has it.
-const SIBLINGS: [&str; 3] = ["fastboot-rt", "fastboot-defer", "fastboot-linker"];
+const SIBLINGS: [&str; 4] = ["fastboot-defer", "fastboot-format", "fastboot-kernel", "fastboot-linker"];
 
 /// The published crates, unpacked: one folder for each.
 struct Packages {
@@ -62,6 +62,8 @@ fn a_new_user_installs_makes_a_program_and_changes_its_data() -> Result<()> {
     let packages = Packages::unpack()?;
     for (name, files) in [
         ("fastboot-linker", &["fastboot.ld"][..]),
+        ("fastboot-format", &["src/lib.rs"]),
+        ("fastboot-kernel", &["src/lib.rs"]),
         ("fastboot-rt", &["src/lib.rs", "README.md"]),
         ("fastboot-defer", &["src/lib.rs", "README.md"]),
         ("cargo-fastboot", &["templates/main.rs", "templates/probe.rs", "README.md", "Cargo.lock"]),
@@ -80,6 +82,12 @@ fn a_new_user_installs_makes_a_program_and_changes_its_data() -> Result<()> {
     succeed(install.arg("--root").arg(&root))?;
 
     let empty = tempfile::tempdir()?;
+    // What the runtime depends on is in no registry yet either.
+    let cargo = empty.path().join(".cargo");
+    fs::create_dir(&cargo)?;
+    let patch = |name: &str| format!("{name}.path = {:?}\n", packages.of(name));
+    let patches = ["fastboot-defer", "fastboot-format"].map(patch).concat();
+    fs::write(cargo.join("config.toml"), format!("[patch.crates-io]\n{patches}"))?;
     let user = User { path: root.join("bin") };
     let runtime = packages.of("fastboot-rt");
     succeed(user.cargo(empty.path()).args(["fastboot", "new", "demo", "--fastboot-rt-path"]).arg(&runtime))?;

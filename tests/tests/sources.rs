@@ -1,7 +1,7 @@
 //! Where an image may come from: section, footer, snapshot, in this order; each is used, and each falls through to the next.
 
 use anyhow::{Context, Result, ensure};
-use fastboot_rt::format::{FLAG_FOOTER, FLAGS_OFFSET, Header};
+use fastboot_format::image::{FLAG_FOOTER, FLAGS_OFFSET, Header};
 use fastboot_tests::places::{Layout, Places, embed, forge, freeze};
 use fastboot_tests::programs::{Link, Program, TargetFolder, cold_path, fastboot, succeed};
 use fastboot_tests::runs::{self, Run};
@@ -187,7 +187,7 @@ fn the_snapshot_of_another_build_is_refused_with_both_hashes() -> Result<()> {
     let placeholder = bytes.windows(FLAGS_OFFSET).position(|bytes| bytes == &placeholder[..FLAGS_OFFSET]);
     bytes[placeholder.context("it has no placeholder")? + FLAGS_OFFSET] |= FLAG_FOOTER as u8;
     bytes.resize(bytes.len().next_multiple_of(2 << 20), 0);
-    let footer = fastboot_rt::format::Footer { offset: bytes.len() as u64, length: (image.len() - 32) as u64 };
+    let footer = fastboot_format::image::Footer { offset: bytes.len() as u64, length: (image.len() - 32) as u64 };
     bytes.extend_from_slice(&image[..image.len() - 32]);
     bytes.extend_from_slice(&footer.encode());
     fs::write(&other, bytes)?;

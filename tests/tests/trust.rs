@@ -134,7 +134,7 @@ fn a_program_with_privileges_looks_at_no_file_and_no_variable() -> Result<()> {
 fn a_file_that_should_be_under_fs_verity_and_is_not() -> Result<()> {
     let places = Places::of(&*Program::new("sources").build()?)?;
     let mut bytes = fs::read(&places.snapshot)?;
-    forge(&mut bytes, |header| header.flags |= fastboot_rt::format::FLAG_VERITY)?;
+    forge(&mut bytes, |header| header.flags |= fastboot_format::image::FLAG_VERITY)?;
     fs::write(&places.snapshot, bytes)?;
     with_snapshot(&places.cold, &places.snapshot)?
         .require_cold_because("it is to be protected by fs-verity, and is not")?;

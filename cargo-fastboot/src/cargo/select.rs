@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, bail, ensure};
 use cargo_metadata::{Metadata, Package, Target};
-use fastboot_rt::capture::RUNTIME_VERSION;
+use fastboot_format::protocol::RUNTIME_VERSION;
 
 use crate::cli::BuildFlags;
 use crate::say::shell::Shell;

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use cargo_metadata::{Metadata, Package};
-use fastboot_rt::format::FLAG_VERITY;
+use fastboot_format::image::FLAG_VERITY;
 
 use crate::cargo::select::{Choice, Purpose, select};
 use crate::cargo::{self, ColdBuild, Messages, Platform};

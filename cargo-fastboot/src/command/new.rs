@@ -7,7 +7,7 @@ use crate::cli::NewFlags;
 use crate::say::output;
 use crate::say::shell::Shell;
 use anyhow::{Context, Result, ensure};
-use fastboot_rt::capture::RUNTIME_VERSION;
+use fastboot_format::protocol::RUNTIME_VERSION;
 use std::io::Write;
 use std::path::Path;
 

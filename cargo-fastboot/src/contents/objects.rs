@@ -20,7 +20,7 @@ use crate::plan::buckets::Buckets;
 use crate::plan::placement::Placement;
 use crate::runs::capture::{NOT_HELD, Root};
 use crate::runs::memory::with_capacity;
-use fastboot_rt::format::PAGE;
+use fastboot_format::image::PAGE;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;

@@ -2,7 +2,7 @@
 //! identity.
 
 use anyhow::{Context, Result, bail};
-use fastboot_rt::format::{
+use fastboot_format::image::{
     FLAG_COLD, FLAG_FOOTER, FLAGS_OFFSET, FOOTER_LEN, Footer, HEADER_COPY, HEADER_COPY_LEN, HEADER_LEN, HOME_WINDOW,
     Header, HeaderPage, IDENTITY_OFFSET, TABLE_LEN,
 };

@@ -3,7 +3,7 @@
 use super::names::{Name, rust_symbol};
 use crate::elf::binary::Elf;
 use anyhow::{Context, Result};
-use fastboot_rt::statics::Dump;
+use fastboot_format::statics::Dump;
 use object::LittleEndian as LE;
 use object::elf;
 use object::read::elf::{SectionHeader as _, Sym as _};

@@ -12,7 +12,7 @@ use crate::elf::binary::Binary;
 use crate::image::Image;
 use crate::say::output;
 use anyhow::{Context, Result, ensure};
-use fastboot_rt::format::{FOOTER_LEN, Footer, HOME_ALIGN};
+use fastboot_format::image::{FOOTER_LEN, Footer, HOME_ALIGN};
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;

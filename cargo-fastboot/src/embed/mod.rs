@@ -24,7 +24,7 @@ use crate::image::Image;
 use crate::options::Place;
 use crate::say::output;
 use anyhow::{Context, Result, bail, ensure};
-use fastboot_rt::format::{FLAG_VERITY, HOME_ALIGN, PAGE};
+use fastboot_format::image::{FLAG_VERITY, HOME_ALIGN, PAGE};
 use goblin::elf::Elf as Reread;
 use object::elf::{self, ProgramHeader64, SectionHeader64, Sym64};
 use object::{LittleEndian as LE, U32, U64, pod};

@@ -12,9 +12,10 @@ use crate::elf::binary::hex;
 use crate::image::Image;
 use crate::options::{FreezeOptions, Place};
 use crate::runs::inputs::Inputs;
+use crate::runs::processor;
 use crate::say::output;
 use anyhow::{Context, Result};
-use fastboot_rt::format::digest;
+use fastboot_format::image::digest;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
@@ -172,7 +173,7 @@ impl Key {
         let how = format!(
             "{stripped} {place:?} {read_only} {home} {real_random} {keep_threads} {train:?} {verbatim} {trace} {choices:?} {deny:?} \
              {allow_foreign:?} {allow_nondeterminism:?} {runner:?} {directory:?} {environment:?} {:x}",
-            fastboot_rt::cpu::features() & cpu
+            processor::features() & cpu
         );
         Ok(Self {
             tool: this_tool(),

@@ -8,8 +8,8 @@ use crate::prove::compare::{Difference, Proof, Suspect};
 use crate::runs::capture::Capture;
 use crate::runs::inputs::Inputs;
 use anyhow::{Result, bail};
-use fastboot_rt::capture::Leftover;
-use fastboot_rt::format::PAGE;
+use fastboot_format::image::PAGE;
+use fastboot_format::protocol::Leftover;
 
 /// How many findings of a kind are listed for those who asked with `-v`.
 const LISTED: usize = 10;

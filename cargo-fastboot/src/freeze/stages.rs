@@ -14,8 +14,8 @@ use crate::runs::inputs::Inputs;
 use crate::runs::memory::ImageData;
 use crate::say::shell::Shell;
 use anyhow::Result;
-use fastboot_rt::format::PAGE;
-use fastboot_rt::statics::Reference;
+use fastboot_format::image::PAGE;
+use fastboot_format::statics::Reference;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 

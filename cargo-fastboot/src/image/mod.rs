@@ -5,10 +5,10 @@ use crate::runs::capture::Capture;
 use crate::runs::memory::{ImageData, Memory};
 use crate::say::output;
 use anyhow::{Context, Result, bail, ensure};
-use fastboot_rt::format::write::{self, DATA_OFFSET, Layout, NamedRoot};
-use fastboot_rt::format::{
-    self, Carried, DEFAULT_HOME, FLAG_COLD, FLAG_PIE, FLAG_READ_ONLY, FLAG_RELOCATABLE, FLAG_VERBATIM, FLAG_VERITY,
-    HEADER_LEN, Header, HeaderPage, PAGE, Root, Static, TABLE_LEN, Table, TableKind,
+use fastboot_format::image::write::{self, DATA_OFFSET, Layout, NamedRoot};
+use fastboot_format::image::{
+    self as format, Carried, DEFAULT_HOME, FLAG_COLD, FLAG_PIE, FLAG_READ_ONLY, FLAG_RELOCATABLE, FLAG_VERBATIM,
+    FLAG_VERITY, HEADER_LEN, Header, HeaderPage, PAGE, Root, Static, TABLE_LEN, Table, TableKind,
 };
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
@@ -228,7 +228,7 @@ impl Image {
             if self.header().flags & FLAG_VERITY == 0 {
                 return Ok(());
             }
-            fastboot_rt::verity::enable(&File::open(written)?).context(
+            fastboot_kernel::enable_verity(&File::open(written)?).context(
                 "fs-verity cannot be turned on; it needs a kernel with CONFIG_FS_VERITY and a file system that has it, such \
                  as btrfs, or ext4 with the feature `verity` (tune2fs -O verity)",
             )

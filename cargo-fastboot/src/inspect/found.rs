@@ -6,7 +6,9 @@ use crate::elf::binary::{Binary, hex};
 use crate::image::Image;
 use crate::say::shell::grouped;
 use anyhow::{Context, Result, bail};
-use fastboot_rt::format::{self, FLAGS, FormatError, HeaderPage, MAGIC, Rule, STATIC_LEN, TableKind, relocations};
+use fastboot_format::image::{
+    self as format, FLAGS, FormatError, HeaderPage, MAGIC, Rule, STATIC_LEN, TableKind, relocations,
+};
 use serde::Serialize;
 use std::path::Path;
 
@@ -268,7 +270,7 @@ impl Facts {
         let decisions = image.carry_report()?.into_iter();
         let flags = FLAGS.into_iter();
         Ok(Self {
-            version: fastboot_rt::format::VERSION,
+            version: fastboot_format::image::VERSION,
             flags: flags.filter(|(flag, _)| header.flags & flag != 0).map(|(_, name)| name).collect(),
             home: format!("{:#x}", header.home),
             length: header.length,
@@ -286,7 +288,7 @@ impl Facts {
             page_size: header.page_size,
             exe_base: format!("{:#x}", header.exe_base),
             identity: hex(&header.identity),
-            cpu_features: fastboot_rt::cpu::names(header.cpu).collect(),
+            cpu_features: fastboot_format::features::names(header.cpu).collect(),
             tables,
             contents: contents.map(|contents| {
                 let objects = contents.roots.iter().chain([&contents.shared, &contents.statics]);

@@ -9,7 +9,7 @@
 use crate::plan::buckets::Buckets;
 use crate::runs::capture::{Block, NOT_HELD};
 use crate::runs::memory::with_capacity;
-use fastboot_rt::capture::COLD_MARK;
+use fastboot_format::protocol::COLD_MARK;
 use memchr::memmem::Finder;
 use std::hint::black_box;
 use std::ops::Range;

@@ -10,10 +10,10 @@ use crate::plan::mark::Marked;
 use crate::runs::capture::{Block, Capture, contents};
 use crate::runs::memory::{Memory, with_capacity};
 use anyhow::{Result, anyhow, ensure};
-use fastboot_rt::capture::{
+use fastboot_format::image::PAGE;
+use fastboot_format::protocol::{
     PLAN_ENTRY_LEN, PLAN_HEADER_LEN, PLAN_PAGE_LEN, PLAN_PLACEMENT_LEN, PLAN_THREAD_LEN, PlanHeader,
 };
-use fastboot_rt::format::PAGE;
 use std::collections::HashSet;
 use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;

@@ -21,8 +21,8 @@
 
 use crate::runs::capture::{CBlock, Capture, Mapping};
 use anyhow::{Result, anyhow, bail};
-use fastboot_rt::capture::{SCRATCH, SCRATCH_LEN, STACK_TOP, STACKS_LEN, is_well_apart};
-use fastboot_rt::format::HOME_WINDOW;
+use fastboot_format::image::HOME_WINDOW;
+use fastboot_format::protocol::{SCRATCH, SCRATCH_LEN, STACK_TOP, STACKS_LEN, is_well_apart};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;

@@ -3,8 +3,8 @@
 
 use crate::runs::memory::{ImageData, Memory, with_capacity};
 use anyhow::{Context, Result, bail, ensure};
-use fastboot_rt::capture::{BLOCK_LEN, HELD, InputKind, Leftover, Payload, RECORD_HEADER_LEN, Tag};
-use fastboot_rt::format::write::DATA_OFFSET;
+use fastboot_format::image::write::DATA_OFFSET;
+use fastboot_format::protocol::{BLOCK_LEN, HELD, InputKind, Leftover, Payload, RECORD_HEADER_LEN, Tag};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Seek};
@@ -181,7 +181,7 @@ pub(crate) struct Process {
     pub(crate) exe_base: u64,
     /// First address behind it.
     pub(crate) exe_end: u64,
-    /// Processor features, as [`fastboot_rt::cpu`] numbers them.
+    /// Processor features, as [`fastboot_format::features`] numbers them.
     pub(crate) cpu: u64,
     /// The home address.
     pub(crate) home: u64,
@@ -531,7 +531,7 @@ fn words(bytes: &[u8]) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fastboot_rt::capture::AGAIN;
+    use fastboot_format::protocol::AGAIN;
 
     const HOME: u64 = 0x5500_0000_0000;
 

@@ -6,7 +6,7 @@ use crate::options::FreezeOptions;
 use crate::runs::capture;
 use crate::runs::run;
 use blake3::Hasher;
-use fastboot_rt::capture::InputKind;
+use fastboot_format::protocol::InputKind;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::ffi::OsStr;

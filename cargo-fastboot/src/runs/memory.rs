@@ -1,8 +1,8 @@
 //! Memory: large pieces of it from the system, in which what nobody writes to costs little; and vectors like that.
 
 use anyhow::{Context, Result};
-use fastboot_rt::format::write::DATA_OFFSET;
-pub(crate) use fastboot_rt::large::with_capacity;
+use fastboot_format::image::write::DATA_OFFSET;
+pub(crate) use fastboot_kernel::with_capacity;
 use memmap2::{Advice, MmapMut};
 use std::ops::{Deref, DerefMut};
 

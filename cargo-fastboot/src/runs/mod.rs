@@ -4,4 +4,5 @@ pub(crate) mod capture;
 pub(crate) mod incoming;
 pub(crate) mod inputs;
 pub(crate) mod memory;
+pub(crate) mod processor;
 pub(crate) mod run;

@@ -6,11 +6,11 @@ use crate::runs::capture::{Capture, Failure};
 use crate::runs::incoming::Incoming;
 use crate::say::shell::{Shell, megabytes};
 use anyhow::{Context, Result, anyhow, bail};
-use fastboot_rt::capture::{
+use fastboot_format::protocol::{
     AGAIN, CAPTURE_FILE, FREEZE_VARIABLE, HOME_SHIFT, Mode, PLAN_FILE, Phase, REQUEST_FILE, Request, SCRATCH,
     STACK_TOP, STATUS_FILE, STATUS_LEN, Status, TUNABLES_VARIABLE, available_memory, tunables,
 };
-use fastboot_rt::launch::with_randomization;
+use fastboot_kernel::with_randomization;
 use std::fs::File;
 use std::io::{self, BufReader};
 use std::os::unix::fs::FileExt;

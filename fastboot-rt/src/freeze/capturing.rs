@@ -1,15 +1,15 @@
 //! Capturing: writes what a freeze run has to say to the tool, into its capture and on the status page.
 
 use super::{Evaluated, HOME, LEFT_BEHIND, Listener, PLANNING, TRACING, current_name};
-use crate::capture::{
-    BLOCK_LEN, CAPTURE_FILE, HELD, InputKind, Leftover, Payload, Phase, STATUS_BYTES, STATUS_DONE, STATUS_FILE,
-    STATUS_LEN, STATUS_NAME, STATUS_PHASE, STATUS_TOTAL, Tag, may_lead_somewhere,
-};
-use crate::format::PAGE;
 use crate::roots::RootRecord;
 use crate::{arena, mask, number, place, roots, scratch, sys, trace};
 use core::ops::Range;
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use fastboot_format::image::PAGE;
+use fastboot_format::protocol::{
+    BLOCK_LEN, CAPTURE_FILE, HELD, InputKind, Leftover, Payload, Phase, STATUS_BYTES, STATUS_DONE, STATUS_FILE,
+    STATUS_LEN, STATUS_NAME, STATUS_PHASE, STATUS_TOTAL, Tag, may_lead_somewhere,
+};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;

@@ -39,7 +39,7 @@ pub(crate) unsafe fn attributes_with_stack(
         if has_stack || libc::pthread_attr_getstacksize(own.as_ptr(), &mut wanted) != 0 {
             return None;
         }
-        let length = wanted.next_multiple_of(crate::format::PAGE);
+        let length = wanted.next_multiple_of(fastboot_format::image::PAGE);
         if length > place.len() {
             return None;
         }

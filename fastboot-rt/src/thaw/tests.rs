@@ -1,7 +1,7 @@
 //! Thaws of a small snapshot in this very process, whole, damaged and cut at every length.
 
 use super::*;
-use crate::format::{
+use fastboot_format::image::{
     Carried, DEFAULT_HOME, FLAG_READ_ONLY, FLAG_RELOCATABLE, HEADER_LEN, HOME_STEP, PAGE, TABLE_LEN, Table,
     encode_relocations,
 };

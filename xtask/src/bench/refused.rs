@@ -6,7 +6,7 @@ use super::rows::{Program, Row};
 use super::statistics::Spread;
 use super::thaw::refusal;
 use anyhow::{Context, Result};
-use fastboot_rt::format::{
+use fastboot_format::image::{
     HEADER_COPY_LEN, HEADER_LEN, HOME_ALIGN, Header, HeaderPage, IDENTITY_OFFSET, MAGIC, TABLE_LEN,
 };
 use serde::Serialize;

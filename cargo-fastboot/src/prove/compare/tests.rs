@@ -4,7 +4,7 @@ use super::*;
 
 const FIRST: u64 = 0x5555_5555_4000;
 const SECOND: u64 = 0x5632_1234_5000;
-const IMAGE: [u64; 2] = [0x5500_0000_1000, 0x5500_0000_1000 + fastboot_rt::capture::HOME_SHIFT];
+const IMAGE: [u64; 2] = [0x5500_0000_1000, 0x5500_0000_1000 + fastboot_format::protocol::HOME_SHIFT];
 
 const NOTHING: Known<'static> = Known { handles: &[], c_blocks: &[], thread_locals: &[] };
 

@@ -1,8 +1,9 @@
 //! Write: lays out an image, for the tool and for programs that freeze themselves.
 //!
-//! Unlike the rest of [`crate::format`], this allocates: nobody thaws with it.
+//! Unlike the rest of [`crate::image`], this allocates: nobody thaws with it.
 
 use super::{Carried, HEADER_LEN, Header, PAGE, ROOT_LEN, Root, TABLE_LEN, Table, TableKind, digest};
+use alloc::vec::Vec;
 
 /// Offset of the image data: objects begin behind the header page, in freeze runs too.
 pub const DATA_OFFSET: u64 = PAGE as u64;

@@ -206,17 +206,21 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    #[inline]
     fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (first, rest) = self.rest.split_first_chunk::<N>()?;
         self.rest = rest;
         Some(*first)
     }
+    #[inline]
     fn u16(&mut self) -> Option<u16> {
         self.array().map(u16::from_le_bytes)
     }
+    #[inline]
     fn u32(&mut self) -> Option<u32> {
         self.array().map(u32::from_le_bytes)
     }
+    #[inline]
     fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
     }
@@ -259,7 +263,7 @@ pub struct Header {
     pub length: u64,
     /// Load bias of the executable that the static pointers in the image are right for (0 for non-PIE).
     pub exe_base: u64,
-    /// Processor features (see [`crate::cpu`]) that were there when the values were built.
+    /// Processor features (see [`crate::features`]) that were there when the values were built.
     pub cpu: u64,
     /// Number of entries in the table directory.
     pub table_count: u32,
@@ -329,6 +333,7 @@ impl Header {
 
     /// The identity stamped into a placeholder or an image header, without any other check; `None` when the bytes do
     /// not begin with [`MAGIC`] or are too short.
+    #[inline]
     pub fn stamped_identity(bytes: &[u8]) -> Option<[u8; 32]> {
         if !bytes.starts_with(&MAGIC) {
             return None;
@@ -377,6 +382,7 @@ impl TableKind {
         Self::Statics,
     ];
 
+    #[inline]
     fn from_number(number: u32) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| *kind as u32 == number)
     }
@@ -671,6 +677,7 @@ pub fn statics(table: &[u8]) -> impl Iterator<Item = Result<Static, FormatError>
 
 impl Header {
     /// Addresses of the image data.
+    #[inline]
     pub fn data_range(&self) -> core::ops::Range<u64> {
         // Decoding proved that none of these sums overflows: offset + length ≤ length ≤ end of the window.
         let start = self.home.wrapping_add(self.data_offset);
@@ -688,7 +695,7 @@ pub struct HeaderPage<'a> {
 
 /// The entry for a table in the directory of a header page that [`HeaderPage::decode`] accepted.
 #[inline(always)]
-pub(crate) fn find(kind: TableKind, directory: &[[u8; TABLE_LEN]], header: &Header) -> Option<Table> {
+pub fn find(kind: TableKind, directory: &[[u8; TABLE_LEN]], header: &Header) -> Option<Table> {
     for entry in directory {
         match Table::decode(entry, header) {
             Ok(table) if table.kind == kind => return Some(table),
@@ -803,6 +810,7 @@ impl<'a> HeaderPage<'a> {
     }
 
     /// The directory's entry for a table; `None` when the image has no such table.
+    #[inline]
     pub fn entry(&self, kind: TableKind) -> Option<Table> {
         find(kind, self.directory, &self.header)
     }
@@ -864,6 +872,7 @@ pub fn encode_relocations(offsets: impl IntoIterator<Item = u64>, data_offset: u
 
 /// The words of a relocation table: offsets into the image, each checked to lie in the image data, strictly ascending.
 /// Ends with the first error.
+#[inline]
 pub fn relocations<'a>(table: &'a [u8], header: &Header) -> Relocations<'a> {
     let data_end = header.data_offset.saturating_add(header.data_length);
     Relocations { rest: table, at: header.data_offset, data_end, first: true }
@@ -881,6 +890,7 @@ pub struct Relocations<'a> {
 
 impl Relocations<'_> {
     /// The next distance; `None` when it does not end, or does not fit.
+    #[inline]
     fn distance(&mut self) -> Option<u64> {
         let mut distance = 0u64;
         let mut shift = 0;

@@ -221,7 +221,7 @@ fn strings_follow_one_another() {
 
 /// The rows of the first table of the documentation that begins with this line.
 fn documented(heading: &str) -> Vec<Vec<String>> {
-    let document = include_str!("../../../docs/image-format.md");
+    let document = include_str!("../../../../docs/image-format.md");
     let table = document.split_once(heading).expect("the table is there").1;
     let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
     rows.map(|row| row.trim_matches('|').split(" | ").map(|cell| cell.trim().to_owned()).collect()).collect()

@@ -1,6 +1,6 @@
 //! fs-verity: the file system checks each page of a file that it reads against a hash, and nobody can write to it any more.
 //!
-//! The tool turns it on for a snapshot. It is here because the tool has no `unsafe`. The thaw only asks whether it is on.
+//! The tool turns it on for a snapshot. The runtime only asks whether it is on.
 
 use std::fs::File;
 use std::io;
@@ -31,11 +31,11 @@ const SHA256: u32 = 1;
 ///
 /// # Errors
 /// Those of `FS_IOC_ENABLE_VERITY`: `EOPNOTSUPP` and `ENOTTY` where the kernel or the file system has no fs-verity.
-pub fn enable(file: &File) -> io::Result<()> {
+pub fn enable_verity(file: &File) -> io::Result<()> {
     let argument = EnableArg {
         version: 1,
         hash_algorithm: SHA256,
-        block_size: crate::format::PAGE as u32,
+        block_size: 4096,
         salt_size: 0,
         salt_ptr: 0,
         sig_size: 0,

@@ -7,9 +7,14 @@
 //! capture   runtime → tool   records: roots, memory, how it ended; a FIFO where the file system has such files
 //! ```
 //!
-//! Like [`crate::format`], this module does no I/O and has no `unsafe`. The tool makes images out of captures; the
+//! Like [`crate::image`], this module does no I/O and has no `unsafe`. The tool makes images out of captures; the
 //! runtime only captures.
 
+pub mod verdict;
+
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::String;
 use core::ops::Range;
 
 /// Name of the environment variable that holds the path of the folder and puts the runtime into freeze mode.
@@ -97,7 +102,7 @@ pub struct Request {
     pub trace: bool,
     /// What random bytes follow from while roots are evaluated; `None` for real ones.
     pub seed: Option<u64>,
-    /// Processor features that may be seen, as [`crate::cpu`] numbers them; all of them for no mask at all.
+    /// Processor features that may be seen, as [`crate::features`] numbers them; all of them for no mask at all.
     pub cpu: u64,
 }
 
@@ -108,7 +113,7 @@ impl Default for Request {
             mode: Mode::Verbatim,
             scratch: SCRATCH[0],
             stack: STACK_TOP[0],
-            home: crate::format::DEFAULT_HOME,
+            home: crate::image::DEFAULT_HOME,
             limit: 0,
             randomize: None,
             apart: None,
@@ -137,7 +142,7 @@ pub const NOTES_LEN: u64 = 32 << 20;
 /// Length in bytes of all that address space.
 pub const STACKS_LEN: u64 = STACK_LEN + THREAD_STACKS as u64 * THREAD_STACK_LEN + NOTES_LEN;
 /// How far the home address is moved for the proof; also the most that an image can have. Its bytes differ from zero
-/// where a multiple of [`HOME_ALIGN`](crate::format::HOME_ALIGN) can, see [`is_well_apart`].
+/// where a multiple of [`HOME_ALIGN`](crate::image::HOME_ALIGN) can, see [`is_well_apart`].
 pub const HOME_SHIFT: u64 = 0x17_b5a0_0000;
 
 /// What [`TUNABLES_VARIABLE`] must be in a freeze run: the user's tunables, if any, and ours behind them.
@@ -153,8 +158,8 @@ pub fn available_memory(meminfo: &str, group: &str) -> Option<u64> {
     [machine.map(|kilobytes| kilobytes.saturating_mul(1024)), group.trim().parse().ok()].into_iter().flatten().min()
 }
 
-const _: () = assert!(HOME_SHIFT.is_multiple_of(crate::format::HOME_ALIGN));
-const _: () = assert!(crate::format::DEFAULT_HOME + 2 * HOME_SHIFT <= SCRATCH[0]);
+const _: () = assert!(HOME_SHIFT.is_multiple_of(crate::image::HOME_ALIGN));
+const _: () = assert!(crate::image::DEFAULT_HOME + 2 * HOME_SHIFT <= SCRATCH[0]);
 const _: () = assert!(SCRATCH[1] + SCRATCH_LEN <= STACK_TOP[1] - STACKS_LEN);
 const _: () = assert!(STACK_TOP[1] <= STACK_TOP[0] - STACKS_LEN);
 

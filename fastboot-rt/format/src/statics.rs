@@ -2,8 +2,9 @@
 //!
 //! For the tool, and for programs that freeze themselves. No I/O and no `unsafe`.
 
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 use core::ops::Range;
-use std::collections::BTreeMap;
 
 /// How much is compared at a time, in bytes.
 const WORD: u64 = 8;
