@@ -7,6 +7,8 @@
 //! all other        inner allocator      inner allocator      inner allocator
 //! ```
 
+use crate::freeze::heap::place;
+pub(crate) use crate::freeze::identity::exempt;
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
@@ -144,9 +146,7 @@ pub(crate) fn set_freezing(freezing: bool) {
 }
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-pub(crate) use crate::number::exempt;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-use crate::place;
 
 /// Where there is no freeze mode, nothing has to be exempt from it.
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]

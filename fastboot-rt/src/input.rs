@@ -24,7 +24,7 @@ use std::path::Path;
 /// ```
 pub fn input<P: AsRef<Path>>(path: P) -> P {
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-    crate::watch::declare_file(path.as_ref());
+    crate::freeze::observe::inputs_seen::declare_file(path.as_ref());
     path
 }
 
@@ -36,6 +36,6 @@ pub fn input<P: AsRef<Path>>(path: P) -> P {
 /// ```
 pub fn input_env(name: impl AsRef<OsStr>) -> Option<OsString> {
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-    crate::watch::declare_variable(name.as_ref());
+    crate::freeze::observe::inputs_seen::declare_variable(name.as_ref());
     std::env::var_os(name)
 }

@@ -4,16 +4,22 @@
 //! checked before it gets its name: another process thaws it, evaluates every root once more, and compares.
 
 use super::{FOREGROUND, Installed, VARIABLE};
-use crate::cache::{self, Cache, Home};
-use crate::freeze::{self, Evaluated, Listener};
-use crate::path::Path as StackPath;
-use crate::relocate::Mapped;
-use crate::roots::{self, RootRecord};
-use crate::section::Program;
-use crate::start::{Call, run_later_constructors};
-use crate::sys::{self, Descriptor, Line};
-use crate::thaw::Reason;
-use crate::{arena, c_heap, mask};
+use crate::entry::{Call, run_later_constructors};
+use crate::freeze::heap::arena;
+use crate::freeze::observe::c_heap;
+use crate::freeze::run;
+use crate::freeze::run::{Evaluated, Listener};
+use crate::os::files::Descriptor;
+use crate::os::line::Line;
+use crate::os::{cpuid_mask, environment, files, headers, processes};
+use crate::roots;
+use crate::roots::RootRecord;
+use crate::start::cache;
+use crate::start::cache::{Cache, Home};
+use crate::start::path::Path as StackPath;
+use crate::start::relocate::Mapped;
+use crate::start::section::Program;
+use crate::start::thaw::Reason;
 use core::alloc::Layout;
 use core::ffi::CStr;
 use core::fmt::{self, Write as _};
@@ -55,7 +61,7 @@ struct Freezer {
 
 /// Makes this process one that freezes, as `how` says, and freezes.
 pub(crate) fn run(installed: &Installed, how: &CStr, call: Call) -> ! {
-    sys::remove_variable(VARIABLE);
+    environment::remove_variable(VARIABLE);
     match Freezer::new(installed, how == FOREGROUND) {
         Ok(freezer) => {
             let freezer = FREEZER.get_or_init(|| freezer);
@@ -67,7 +73,7 @@ pub(crate) fn run(installed: &Installed, how: &CStr, call: Call) -> ! {
             // What does not fit is cut.
             let _ = write!(line, "fastboot: cannot freeze: {reason}");
             line.print();
-            sys::exit(1)
+            processes::exit(1)
         }
     }
 }
@@ -81,7 +87,7 @@ impl Freezer {
         let cache = program.identity().and_then(|identity| installed.cache(identity)).ok_or("it has no cache")?;
         let home = Home::of_start();
         // Whoever started this process locked the folder. Everybody else is mistaken.
-        let lock = sys::take_stdin().ok_or("standard input is closed")?;
+        let lock = files::take_stdin().ok_or("standard input is closed")?;
         let at = |errno| io::Error::from_raw_os_error(errno).to_string();
         let status = cache.open(&home).map_err(told)?.status_at(cache::LOCK).map_err(at)?;
         let given = lock.status().map_err(at)?;
@@ -89,9 +95,9 @@ impl Freezer {
             return Err(format!("{} is not to be set by hand", VARIABLE.to_string_lossy()));
         }
         if foreground {
-            sys::die_with_parent();
+            processes::die_with_parent();
         } else {
-            sys::go_into_background(LONGEST, &lock);
+            processes::go_into_background(LONGEST, &lock);
         }
         let folder = cache.open(&home).map_err(told)?;
         let failure = Descriptor::make(&folder, cache.name(cache::File::Failure).as_c_str().map_err(told)?);
@@ -106,7 +112,7 @@ impl Freezer {
     fn run(&'static self) -> ! {
         cache::remove_leftovers(&self.folder);
         let request = Request { mode: Mode::Verbatim, limit: spare_memory(), ..Request::default() };
-        let Err(reason) = freeze::evaluate(&request, Path::new(""), &self.program, self);
+        let Err(reason) = run::evaluate(&request, Path::new(""), &self.program, self);
         self.fail(&reason)
     }
 
@@ -126,7 +132,7 @@ impl Freezer {
     fn fail(&self, reason: &str) -> ! {
         self.note(format_args!("failed: {}", reason.replace('\n', " ")));
         let _ = fs::remove_file(self.path(cache::File::Temporary));
-        sys::exit(freeze::FAILED)
+        processes::exit(run::FAILED)
     }
 
     /// Makes a snapshot of what was evaluated, and gives it its name if it is good.
@@ -164,7 +170,7 @@ impl Freezer {
         let header = Header {
             flags: FLAG_VERBATIM,
             home: DEFAULT_HOME,
-            cpu: mask::visible_features(),
+            cpu: cpuid_mask::visible_features(),
             root_count: roots::all().count() as u32,
             identity: self.cache.identity,
             data_length: data.len() as u64,
@@ -317,7 +323,7 @@ struct Memory {
 
 impl Memory {
     fn now() -> Result<Self, String> {
-        let (headers, base) = sys::program_headers().ok_or("nobody says where the program headers are")?;
+        let (headers, base) = headers::program_headers().ok_or("nobody says where the program headers are")?;
         let loaded = headers.iter().filter(|header| header.p_type == libc::PT_LOAD);
         let range = |header: &libc::Elf64_Phdr| {
             let start = base as u64 + header.p_vaddr;
@@ -383,7 +389,7 @@ fn judge(report: &str) -> Result<(), String> {
 fn spare_memory() -> u64 {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     let available = available_memory(&read("/proc/meminfo"), &read("/sys/fs/cgroup/memory.max"));
-    available.unwrap_or(1 << 30).min(sys::address_space()) / 2
+    available.unwrap_or(1 << 30).min(processes::address_space()) / 2
 }
 
 #[cfg(test)]

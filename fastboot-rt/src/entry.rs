@@ -1,0 +1,218 @@
+//! What runs before `main`: freeze mode if the tool asked for it, else the thaw.
+
+use crate::check::resident;
+use crate::config::Config;
+use crate::first_run::{Begun, Installed};
+use crate::freeze::run;
+use crate::os::line::Line;
+use crate::os::{cpu, cpuid_mask, environment, time};
+use crate::start::snapshot::Location;
+use crate::start::thaw::{Outcome, Thawed};
+use crate::start::{path, thaw};
+use crate::{alloc, check, first_run, roots};
+use core::cell::UnsafeCell;
+use core::ffi::{CStr, c_char, c_int};
+use core::fmt::{self, Write};
+use core::ptr;
+use fastboot_format::image::{HEADER_LEN, Header};
+
+/// What the `fastboot` section of a cold binary holds: a header that says so.
+///
+/// Embedding moves the section (non-PIE) or lets it grow (PIE). So the address of this static says where the section
+/// *was* linked, and its bytes are only read after the program headers confirmed that it is still there. The cell keeps
+/// the compiler from assuming the bytes it was compiled with and makes the segment writable.
+#[doc(hidden)]
+#[repr(C, align(64))]
+#[derive(Debug)]
+pub struct Placeholder(UnsafeCell<[u8; HEADER_LEN]>);
+
+// SAFETY: never accessed through this type: only its address is taken.
+unsafe impl Sync for Placeholder {}
+
+impl Placeholder {
+    /// The placeholder of a cold binary.
+    #[allow(clippy::new_without_default)]
+    pub const fn new() -> Self {
+        Self(UnsafeCell::new(Header::placeholder()))
+    }
+
+    /// Where the section was linked to be.
+    pub(crate) fn address(&'static self) -> usize {
+        self.0.get().expose_provenance()
+    }
+}
+
+/// An entry of `.init_array`. glibc passes arguments and environment, as it does to `main`.
+#[doc(hidden)]
+pub type Constructor = extern "C" fn(c_int, *const *const c_char, *const *const c_char);
+
+/// What [`start`] was called as, and with.
+pub(crate) type Call = (Constructor, c_int, *const *const c_char, *const *const c_char);
+
+/// Runs the entries of `.init_array` that come after this one. In freeze and check mode the program never gets to them,
+/// and the roots' expressions may rely on what they do: registries that fill themselves before `main`.
+pub(crate) fn run_later_constructors((own, count, arguments, environment): Call) {
+    let start = ptr::with_exposed_provenance::<usize>(crate::os::symbols::weak_symbol!("__init_array_start"));
+    let end = ptr::with_exposed_provenance::<usize>(crate::os::symbols::weak_symbol!("__init_array_end"));
+    if start.is_null() || end <= start {
+        return;
+    }
+    // SAFETY: the linker defines the two symbols as the bounds of the array of constructors, which is relocated by now,
+    // because one of its entries is running; nothing writes to it.
+    let entries = unsafe { core::slice::from_raw_parts(start, end.offset_from_unsigned(start)) };
+    let later = entries.iter().skip_while(|entry| **entry != own as usize).skip(1);
+    // The gABI reserves 0 and -1 for entries that are to be ignored.
+    for entry in later.filter(|entry| !matches!(**entry, 0 | usize::MAX)) {
+        // SAFETY: every other entry is the address of a function that the C library calls with these three arguments; on
+        // x86-64 one that takes fewer ignores them. In this process nobody else will call it: what follows ends with
+        // `_exit`.
+        unsafe { core::mem::transmute::<usize, Constructor>(*entry)(count, arguments, environment) };
+    }
+}
+
+/// Entry from `.init_array`. Called by the code of [`install!`](crate::install) only.
+#[doc(hidden)]
+#[unsafe(link_section = ".text.fastboot")]
+pub fn start(placeholder: &'static Placeholder, state: &'static alloc::State, config: &'static Config, call: Call) {
+    alloc::install(state);
+    let installed = Installed { placeholder, config };
+    // Keeps the registry's anchor in the program.
+    core::hint::black_box(roots::anchor());
+
+    // ld.so(8): for set-user-ID programs and their like the environment is an attacker's.
+    let secure = environment::secure();
+    let silent = secure || !environment::has_variables(b"FASTBOOT");
+    let variable = |name| if silent { None } else { environment::variable(name) };
+
+    if let Some(folder) = variable(c"FASTBOOT_FREEZE") {
+        run_freeze_mode(folder, placeholder, call);
+    }
+    if let Some(first_run) = config.first_run {
+        installed.keep();
+        if let Some(how) = variable(first_run::VARIABLE) {
+            (first_run.freeze)(&installed, how, call);
+        }
+    }
+    let check = variable(c"FASTBOOT_CHECK");
+    let log = variable(c"FASTBOOT_LOG").is_some_and(|value| !matches!(value.to_bytes(), b"" | b"0" | b"off"));
+    let off = variable(c"FASTBOOT").is_some_and(|value| value.to_bytes() == b"off");
+    let named = variable(c"FASTBOOT_SNAPSHOT").filter(|path| !path.is_empty()).map(Location::Variable);
+    let began = if log { time::now() } else { 0 };
+    // Nor is a file that lies where somebody else could have put it any part of a program with privileges.
+    let own = config.snapshot.map(if config.unchecked { Location::Unchecked } else { Location::Program });
+    let mut outcome = Outcome::new(named.or(own));
+    if off {
+        outcome.off();
+    } else {
+        thaw::thaw(&mut outcome, &installed, !secure, check.is_none());
+    }
+    let took = log.then(|| Microseconds(time::now().wrapping_sub(began)));
+    if outcome.thawed.is_none() {
+        begin_cold(&installed, &mut outcome, took);
+    } else if let Some(took) = took {
+        report(&outcome, None, took);
+    }
+    if let Some(thawed) = &outcome.thawed
+        && let Some(report) = variable(c"FASTBOOT_TRAIN")
+    {
+        resident::begin(report, thawed.address, thawed.length);
+    }
+    if let Some(path) = check {
+        run_check_mode(path, &outcome, call);
+    }
+}
+
+// What a start touches for the first time, code or stack, costs a page fault, which takes longer than all that a thaw
+// computes. So whatever a thaw from the section runs is `#[inline]`, in all modules, and `start` and the functions that
+// calls of the C library were redirected to have a section of their own, which fastboot.ld puts next to the entry point.
+// And all that an embedded program seldom does is out of line, because its frames are large.
+
+#[cold]
+#[inline(never)]
+fn run_freeze_mode(folder: &'static CStr, placeholder: &'static Placeholder, call: Call) -> ! {
+    run_later_constructors(call);
+    run::run(folder, placeholder)
+}
+
+/// Has the program freeze itself, if it is one that does; `took` says what looking for an image took.
+#[cold]
+#[inline(never)]
+fn begin_cold(installed: &Installed, outcome: &mut Outcome, took: Option<Microseconds>) {
+    let begun = installed.config.first_run.and_then(|first_run| (first_run.begin)(installed, outcome));
+    if let Some(took) = took {
+        report(outcome, begun.as_ref(), took);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn run_check_mode(report: &CStr, outcome: &Outcome, call: Call) -> ! {
+    let features = outcome.thawed.as_ref().map(|thawed| thawed.cpu);
+    if let Some(features) = features.filter(|features| *features != cpu::features()) {
+        // So that the same code is chosen as in the freeze. Where that cannot be, it is chosen for this processor.
+        let _ = cpuid_mask::show_only(features);
+    }
+    run_later_constructors(call);
+    check::run(report, features.map(drop).ok_or_else(|| outcome.skipped().to_string()))
+}
+
+#[cold]
+#[inline(never)]
+fn report(outcome: &Outcome, begun: Option<&Begun>, took: Microseconds) {
+    let mut line = Line::new();
+    // A line that does not fit is cut.
+    let _ = match &outcome.thawed {
+        Some(thawed) => write_thawed(&mut line, thawed, outcome, took),
+        None => write_cold(&mut line, outcome, begun, took),
+    };
+    line.print();
+}
+
+fn write_cold(line: &mut Line, outcome: &Outcome, begun: Option<&Begun>, took: Microseconds) -> fmt::Result {
+    write!(line, "fastboot: cold start: {}, {took}", outcome.skipped())?;
+    match begun {
+        None => Ok(()),
+        Some(Begun::Freezing(path)) => {
+            write!(line, "; freezing in the background to {}", path::shown(path.as_bytes()))
+        }
+        Some(Begun::Not(why)) => write!(line, "; not freezing: {why}"),
+    }
+}
+
+fn write_thawed(line: &mut Line, thawed: &Thawed, outcome: &Outcome, took: Microseconds) -> fmt::Result {
+    let skipped = outcome.skipped();
+    write!(
+        line,
+        "fastboot: thawed {} root{} from {}, {} at {:#x}{}, {took}",
+        thawed.roots,
+        if thawed.roots == 1 { "" } else { "s" },
+        thawed.source,
+        Megabytes(thawed.length as u64),
+        thawed.address,
+        if thawed.relocated { " (relocated)" } else { "" },
+    )?;
+    if skipped.is_empty() { Ok(()) } else { write!(line, "; not used: {skipped}") }
+}
+
+/// A number of nanoseconds as microseconds with one decimal.
+struct Microseconds(u64);
+
+impl fmt::Display for Microseconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{} µs", self.0 / 1000, self.0 % 1000 / 100)
+    }
+}
+
+/// A number of bytes as megabytes with one decimal, or as kilobytes below one.
+struct Megabytes(u64);
+
+impl fmt::Display for Megabytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Rounded, as the tool does.
+        let (tenths, unit) = match self.0 {
+            kilo if kilo < 999_950 => ((kilo + 50) / 100, "kB"),
+            mega => ((mega + 50_000) / 100_000, "MB"),
+        };
+        write!(f, "{}.{} {unit}", tenths / 10, tenths % 10)
+    }
+}

@@ -1,0 +1,128 @@
+//! The arena: every allocation one behind the other. All of a verbatim freeze, the overflow of a place run.
+//!
+//! ```text
+//! home      home + 4096      start                     cursor          committed              reserved end
+//! ├─ header ─┼─ placements ───┼── objects, dead ones too ──┼─ zero, writable ─┼── PROT_NONE, costs nothing ──┤
+//! ```
+//!
+//! Only the last object is ever taken back or grown in place, so the arena keeps the place of what was freed. The cursor moves
+//! only by compare-and-exchange: allocation needs no lock and works on every thread.
+
+use crate::freeze::run;
+use crate::os::memory;
+use core::alloc::Layout;
+use core::sync::atomic::{AtomicUsize, Ordering};
+use fastboot_format::image::PAGE;
+
+/// Address space that is made writable at a time, in bytes.
+const STEP: usize = 32 << 20;
+/// From this size on, in bytes, the memory of a freed block is worth a system call.
+const LARGE: usize = 64 << 10;
+
+/// The home address.
+static HOME: AtomicUsize = AtomicUsize::new(0);
+/// Next free address.
+static CURSOR: AtomicUsize = AtomicUsize::new(0);
+/// Highest address the cursor has been at: memory above it is still zero.
+static HIGH_WATER: AtomicUsize = AtomicUsize::new(0);
+/// End of the memory that is writable.
+static COMMITTED: AtomicUsize = AtomicUsize::new(0);
+/// End of the memory that may become writable.
+static LIMIT: AtomicUsize = AtomicUsize::new(0);
+
+/// Reserves address space at `home` for `before` bytes of placements, made writable, and behind them the arena for
+/// `limit` bytes. The header's page counts as the first of the placements.
+///
+/// # Errors
+/// The `errno` of `mmap`; `EEXIST` when something is mapped there.
+pub(crate) fn reserve(home: usize, before: usize, limit: usize) -> Result<(), i32> {
+    let length = (before + limit).next_multiple_of(STEP);
+    memory::reserve(home, length)?;
+    memory::expect_dense_use(home..home + length);
+    let start = home + before;
+    HOME.store(home, Ordering::Relaxed);
+    CURSOR.store(start, Ordering::Relaxed);
+    HIGH_WATER.store(start, Ordering::Relaxed);
+    COMMITTED.store(home, Ordering::Relaxed);
+    LIMIT.store(start + limit, Ordering::Relaxed);
+    if commit(start) { Ok(()) } else { Err(libc::ENOMEM) }
+}
+
+/// Next free address: the end of what was captured.
+pub(crate) fn end() -> usize {
+    CURSOR.load(Ordering::SeqCst)
+}
+
+/// Makes memory writable up to `end`; `false` when the system refuses.
+fn commit(end: usize) -> bool {
+    loop {
+        let committed = COMMITTED.load(Ordering::Acquire);
+        if end <= committed {
+            return true;
+        }
+        let new = end.next_multiple_of(STEP);
+        // Two threads may do this at once; the second call changes nothing.
+        if memory::make_writable(committed, new - committed).is_err() {
+            return false;
+        }
+        COMMITTED.fetch_max(new, Ordering::AcqRel);
+    }
+}
+
+/// A block, or null when the limit is reached.
+pub(crate) fn alloc(layout: Layout, zeroed: bool) -> *mut u8 {
+    let mut cursor = CURSOR.load(Ordering::Relaxed);
+    let (start, end) = loop {
+        let start = cursor.checked_add(layout.align() - 1).map(|start| start & !(layout.align() - 1));
+        let end = start.and_then(|start| start.checked_add(layout.size()));
+        let Some((start, end)) = start.zip(end).filter(|(_, end)| *end <= LIMIT.load(Ordering::Relaxed)) else {
+            run::out_of_memory(layout.size());
+            return core::ptr::null_mut();
+        };
+        if !commit(end) {
+            run::out_of_memory(layout.size());
+            return core::ptr::null_mut();
+        }
+        match CURSOR.compare_exchange_weak(cursor, end, Ordering::AcqRel, Ordering::Relaxed) {
+            Ok(_) => break (start, end),
+            Err(now) => cursor = now,
+        }
+    };
+    let block = core::ptr::with_exposed_provenance_mut::<u8>(start);
+    // Whoever had this memory before raised the high water first, so what lies above it was never used.
+    let high_water = HIGH_WATER.fetch_max(end, Ordering::AcqRel);
+    if zeroed && start < high_water {
+        // SAFETY: `start..end` is writable (committed) and, since the cursor was moved over it, this thread's alone.
+        unsafe { block.write_bytes(0, end.min(high_water) - start) };
+    }
+    let home = HOME.load(Ordering::Relaxed);
+    run::progress(cursor - home, end - home);
+    block
+}
+
+/// Takes `block` back if it is the last one. Of a large one the memory is given back in any case, and the image has zeros
+/// there.
+pub(crate) fn dealloc(block: *mut u8, size: usize) {
+    let start = block.addr();
+    if size >= LARGE {
+        let first = start.next_multiple_of(PAGE);
+        memory::forget_pages(first, (start + size) / PAGE * PAGE - first);
+    }
+    let _ = CURSOR.compare_exchange(start + size, start, Ordering::AcqRel, Ordering::Relaxed);
+}
+
+/// Gives `block` the size `new` where it stands, if it is the last one.
+pub(crate) fn grow(block: *mut u8, old: usize, new: usize) -> bool {
+    let start = block.addr();
+    let Some(end) = start.checked_add(new).filter(|end| *end <= LIMIT.load(Ordering::Relaxed)) else { return false };
+    if CURSOR.load(Ordering::Relaxed) != start + old || !commit(end) {
+        return false;
+    }
+    if CURSOR.compare_exchange(start + old, end, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+        return false;
+    }
+    HIGH_WATER.fetch_max(end, Ordering::AcqRel);
+    let home = HOME.load(Ordering::Relaxed);
+    run::progress(start + old - home, end - home);
+    true
+}

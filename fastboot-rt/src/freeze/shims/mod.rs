@@ -1,0 +1,4 @@
+//! Functions that stand in place of the C library's while a program freezes.
+
+#[allow(unsafe_code)]
+pub(crate) mod random;

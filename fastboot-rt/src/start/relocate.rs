@@ -1,0 +1,269 @@
+//! Relocate: gets an image to its home address, or to another one that it can be made right for.
+//!
+//! ```text
+//! section, non-PIE    at home already
+//! section, PIE        the segment is moved there, if nothing is there
+//! footer, snapshot    the kernel is asked for the place; if something is there, it maps the file elsewhere, and is asked
+//!                     for the next one
+//! ```
+//!
+//! An image that is not at home has the distance added to each of its pointers into itself, if it knows them all.
+
+use crate::os::files::Descriptor;
+use crate::os::memory;
+use crate::start::section::Program;
+use crate::start::thaw::Reason;
+use core::ops::Range;
+use core::ptr;
+use fastboot_format::image::{
+    self as format, FLAG_READ_ONLY, FLAG_RELOCATABLE, FormatError, HEADER_COPY_LEN, HEADER_LEN, HOME_STEP, HOME_WINDOW,
+    Header, HeaderPage, PAGE, TABLE_LEN, Table, TableKind,
+};
+
+/// Where an image may be: at home, and, if it is relocatable, at three more addresses.
+fn places(header: &Header) -> impl Iterator<Item = usize> + use<> {
+    let (home, length) = (header.home, header.length);
+    let steps = if header.flags & FLAG_RELOCATABLE != 0 { 3 } else { 0 };
+    let places = (0..=steps).map(move |step| home + step * HOME_STEP);
+    places.filter(move |place| place + length <= HOME_WINDOW.end).map(|place| place as usize)
+}
+
+/// An image in a file, opened, nothing of it read.
+pub(crate) struct Stored {
+    pub(crate) file: Descriptor,
+    /// Where in the file it begins, in bytes; a multiple of [`PAGE`].
+    pub(crate) offset: u64,
+    /// How many bytes there are.
+    pub(crate) length: u64,
+}
+
+impl Stored {
+    /// Reads the beginning and checks that the image is as long as its header says.
+    pub(crate) fn header(&self, beginning: &mut [u8; HEADER_COPY_LEN]) -> Result<Header, Reason> {
+        let told = |errno| Reason::File { call: "read it", errno };
+        let read = self.file.read_at(beginning, self.offset).map_err(told)?;
+        let header = HeaderPage::decode(beginning.get(..read).unwrap_or(&[])).map_err(Reason::Format)?.header;
+        let (expected, found) = (header.length, self.length);
+        if found < expected {
+            return Err(Reason::Format(FormatError::Truncated { expected, found }));
+        }
+        if found > expected {
+            return Err(Reason::Format(FormatError::Field { field: "length of the file", found }));
+        }
+        Ok(header)
+    }
+
+    /// Maps the image in one of its places. `header` is that of its beginning, which was read.
+    pub(crate) fn map<'a>(&self, header: Header, beginning: &'a [u8; HEADER_COPY_LEN]) -> Result<Mapped<'a>, Reason> {
+        let length = header.length as usize;
+        let writable = header.flags & FLAG_READ_ONLY == 0;
+        for place in places(&header) {
+            match memory::map_private(&self.file, self.offset, length, place, writable) {
+                Ok(address) if address == place => {
+                    return Ok(Mapped { header, address, writable, copy: Some(beginning) });
+                }
+                Ok(address) => memory::release(address, length),
+                Err(errno) => return Err(Reason::Map { length: header.length, errno }),
+            }
+        }
+        Err(Reason::home(&header, libc::EEXIST))
+    }
+}
+
+/// An image that is mapped, and its header, decoded. Small enough to be passed on without a call of `memcpy`, whose code
+/// would be a page fault more.
+pub(crate) struct Mapped<'a> {
+    pub(crate) header: Header,
+    /// Where it is: the address of a page, with `header.length` readable bytes behind it, the first of which, or their
+    /// copy, were accepted by [`HeaderPage::decode`].
+    pub(crate) address: usize,
+    /// Whether the mapping may be written to.
+    pub(crate) writable: bool,
+    /// A copy of its beginning, where memory was touched before, if there is one. What it has is not read of the image itself.
+    pub(crate) copy: Option<&'a [u8; HEADER_COPY_LEN]>,
+}
+
+impl Mapped<'_> {
+    /// Length in bytes.
+    pub(crate) fn length(&self) -> usize {
+        self.header.length as usize
+    }
+
+    /// How far it is from home; 0 at home.
+    pub(crate) fn distance(&self) -> u64 {
+        (self.address as u64).wrapping_sub(self.header.home)
+    }
+
+    /// Bytes of the image outside of its data; none if it has not so many.
+    #[inline(always)]
+    fn bytes(&self, offset: usize, length: usize) -> &[u8] {
+        let Some(end) = offset.checked_add(length).filter(|end| *end <= self.length()) else { return &[] };
+        if let Some(copied) = self.copy.and_then(|copy| copy.get(offset..end)) {
+            return copied;
+        }
+        // SAFETY: whoever made this found `header.length` bytes to be mapped and readable at `address`, and these are some of
+        // them. Callers ask for header, directory and tables, which this process never writes to, and nobody alters the file
+        // (docs/safety.md). The mapping is removed by `unmap` alone, which takes `self`.
+        unsafe { core::slice::from_raw_parts(ptr::with_exposed_provenance::<u8>(self.address + offset), length) }
+    }
+
+    /// The directory's entry for a table; `None` when the image has no such table.
+    #[inline(always)]
+    pub(crate) fn entry(&self, kind: TableKind) -> Option<Table> {
+        // Decoding found the directory in the header page.
+        let directory = self.bytes(HEADER_LEN, self.header.table_count as usize * TABLE_LEN);
+        format::find(kind, directory.as_chunks().0, &self.header)
+    }
+
+    /// The bytes of a table; empty when there is none. Not checked yet.
+    #[inline(always)]
+    pub(crate) fn table(&self, kind: TableKind) -> &[u8] {
+        self.entry(kind).map_or(&[], |table| self.bytes_of(&table))
+    }
+
+    /// The bytes of the table that an entry stands for. Decoding it proved that they are in the image and not in its data.
+    #[inline(always)]
+    fn bytes_of(&self, table: &Table) -> &[u8] {
+        self.bytes(table.offset as usize, table.length as usize)
+    }
+
+    /// Compares a table's digest; nothing to compare when there is none.
+    #[inline(always)]
+    pub(crate) fn verify(&self, kind: TableKind) -> Result<(), Reason> {
+        match self.entry(kind) {
+            Some(entry) => entry.verify(self.bytes_of(&entry)).map_err(Reason::Format),
+            None => Ok(()),
+        }
+    }
+
+    /// The same, and that every entry of a relocation table lies in the image data.
+    #[inline(never)]
+    #[unsafe(link_section = ".text.fastboot")]
+    pub(crate) fn verify_relocations(&self, kind: TableKind) -> Result<(), Reason> {
+        self.verify(kind)?;
+        match format::relocations(self.table(kind), &self.header).find_map(Result::err) {
+            Some(error) => Err(Reason::Format(error)),
+            None => Ok(()),
+        }
+    }
+
+    /// Moves the image to one of its places.
+    ///
+    /// # Safety
+    /// Nothing refers to where it is now.
+    #[inline(never)]
+    #[unsafe(link_section = ".text.fastboot")]
+    pub(crate) unsafe fn move_home(&mut self) -> Result<(), Reason> {
+        let mut refused = None;
+        for place in places(&self.header) {
+            // SAFETY: the caller's promise.
+            match unsafe { self.move_to(place) } {
+                Ok(()) => return Ok(()),
+                Err(errno) => refused = refused.or(Some(errno)),
+            }
+        }
+        Err(Reason::home(&self.header, refused.unwrap_or(0)))
+    }
+
+    /// Moves the image to `place`, if nothing is there.
+    ///
+    /// # Safety
+    /// Nothing refers to where it is now.
+    unsafe fn move_to(&mut self, place: usize) -> Result<(), i32> {
+        // SAFETY: the caller's promise; the image was not changed yet.
+        unsafe { memory::move_pages(self.address..self.address + self.length(), place) }?;
+        self.address = place;
+        Ok(())
+    }
+
+    /// Makes every pointer in the image right: those into the executable, which was loaded at `program.exe_base`, and
+    /// those into the image itself.
+    ///
+    /// Whatever is wrong with the table of image pointers is noticed before anything is written; that of static pointers
+    /// was verified.
+    ///
+    /// # Safety
+    /// The image belongs to this program and is in one of its places, and nothing refers to its data.
+    #[inline]
+    pub(crate) unsafe fn relocate(&mut self, program: &Program) -> Result<(), Reason> {
+        let slide = (program.exe_base as u64).wrapping_sub(self.header.exe_base);
+        let distance = self.distance();
+        if slide == 0 && distance == 0 {
+            return self.set_writable(self.header.flags & FLAG_READ_ONLY == 0);
+        }
+        // SAFETY: the caller's promise.
+        unsafe { self.relocate_by(slide, distance) }
+    }
+
+    /// Adds `slide` to the static pointers, and `distance` to those into the image.
+    ///
+    /// # Safety
+    /// That of [`Mapped::relocate`].
+    #[inline(never)]
+    #[unsafe(link_section = ".text.fastboot")]
+    unsafe fn relocate_by(&mut self, slide: u64, distance: u64) -> Result<(), Reason> {
+        let read_only = self.header.flags & FLAG_READ_ONLY != 0;
+        if distance != 0 {
+            self.verify_relocations(TableKind::ImagePointers)?;
+        }
+        for (kind, distance) in [(TableKind::StaticPointers, slide), (TableKind::ImagePointers, distance)] {
+            if distance == 0 {
+                continue;
+            }
+            // No more pages than has to be: what may be written to counts as memory of the process.
+            let pages = if self.writable { None } else { self.pages_with(kind) };
+            self.protect(pages.as_ref(), true)?;
+            // SAFETY: all that the table lists is writable now; the rest is the caller's promise.
+            unsafe { self.add_to_each(kind, distance) };
+            self.protect(pages.as_ref(), false)?;
+        }
+        self.set_writable(!read_only)
+    }
+
+    /// The pages from the first word that a relocation table lists to its last, as distances from the image's address.
+    fn pages_with(&self, kind: TableKind) -> Option<Range<usize>> {
+        let mut offsets = format::relocations(self.table(kind), &self.header).flatten();
+        let first = offsets.next()? as usize;
+        let last = offsets.last().map_or(first, |last| last as usize);
+        Some(first & !(PAGE - 1)..(last + size_of::<u64>()).next_multiple_of(PAGE))
+    }
+
+    /// Changes what may be done to pages, if there are any.
+    #[inline]
+    fn protect(&self, pages: Option<&Range<usize>>, writable: bool) -> Result<(), Reason> {
+        pages.map_or(Ok(()), |pages| self.protect_pages(pages, writable))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn protect_pages(&self, pages: &Range<usize>, writable: bool) -> Result<(), Reason> {
+        memory::protect(self.address + pages.start, pages.len(), writable).map_err(|errno| Reason::Protect { errno })
+    }
+
+    #[inline]
+    fn set_writable(&mut self, writable: bool) -> Result<(), Reason> {
+        if self.writable != writable {
+            self.protect(Some(&(0..self.length())), writable)?;
+            self.writable = writable;
+        }
+        Ok(())
+    }
+
+    /// Adds `distance` to the words that a relocation table lists.
+    ///
+    /// # Safety
+    /// The mapping is writable, and nothing refers to the image data.
+    unsafe fn add_to_each(&self, kind: TableKind, distance: u64) {
+        for offset in format::relocations(self.table(kind), &self.header).flatten() {
+            let word = ptr::with_exposed_provenance_mut::<u64>(self.address + offset as usize);
+            // SAFETY: `relocations` keeps to eight bytes inside the image data; the rest is the caller's promise. Packed
+            // structs hold unaligned words.
+            unsafe { word.write_unaligned(word.read_unaligned().wrapping_add(distance)) };
+        }
+    }
+
+    /// Removes the mapping of an image that is not used.
+    pub(crate) fn unmap(self) {
+        memory::release(self.address, self.length());
+    }
+}
