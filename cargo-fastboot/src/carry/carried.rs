@@ -44,6 +44,7 @@ impl Statics {
         let executable = base + first..capture.process.exe_end;
         let found = decide::attribute(&elf, &binary.bytes, &dumps, &roots, executable, choices)
             .context("cannot tell which statics changed")?;
+        refuse_constructed(&found)?;
         let segment = &capture.thread_locals;
         let thread_locals = ThreadLocals::read(&elf, &binary.bytes)?;
         let changed = thread_locals.changed(&segment.before, &segment.after);
@@ -131,10 +132,20 @@ impl Statics {
             outside.entry(*index).or_insert_with(|| suspect.what.clone());
             false
         });
-        for (index, what) in &outside {
-            self.found[*index].decision = Decision::Skip(format!("it refers to {what}").into());
+        // All parts of a static, or none.
+        let parts: BTreeMap<String, String> = outside
+            .iter()
+            .filter_map(|(index, what)| Some((self.found[*index].part_of.clone()?, what.clone())))
+            .collect();
+        for (index, one) in self.found.iter_mut().enumerate() {
+            let whole = || one.part_of.as_ref().and_then(|symbol| parts.get(symbol));
+            if let Some(what) =
+                outside.get(&index).or_else(whole).filter(|_| matches!(one.decision, Decision::Carry(_)))
+            {
+                one.decision = Decision::Skip(format!("it refers to {what}").into());
+            }
         }
-        self.ranges.retain(|(index, ..)| !outside.contains_key(index));
+        self.ranges.retain(|(index, ..)| matches!(self.found[*index].decision, Decision::Carry(_)));
     }
 
     /// Statics that changed and are not carried. Not among them: a cache of what the CPU can do, which is right as it was
@@ -249,6 +260,20 @@ impl Statics {
         let thread_local = |one: &ThreadLocal| (one.name.clone(), "not carried: every thread has its own".to_owned());
         statics.chain(self.changed_thread_locals.iter().map(thread_local))
     }
+}
+
+/// Requires that no static that is carried was changed by a constructor as well: in the program that constructor runs once
+/// more, on what the image brings.
+fn refuse_constructed(found: &[Static]) -> Result<()> {
+    let wrong = |one: &&Static| one.constructed && !one.chosen && matches!(one.decision, Decision::Carry(_));
+    let Some(Static { name, .. }) = found.iter().find(wrong) else { return Ok(()) };
+    bail!(
+        "the static `{name}` was changed before `main`, by a constructor, and then while the roots were evaluated. In the \
+         finished program the constructor runs again, so that it would have the changes of both, and the constructor's \
+         once more. Take the change out of the expression; or have the program start with what the constructor makes of \
+         it: `skip = [\"{name}\"]` in [package.metadata.fastboot]; or, if the constructor does no harm to what the \
+         expressions left there: `carry = [\"{name}\"]`"
+    );
 }
 
 fn changed_len(found: &Static) -> u64 {

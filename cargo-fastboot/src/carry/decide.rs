@@ -10,6 +10,7 @@
 //!
 //! Nothing is read but the symbol table and the two dumps: what a changed word points at is for the caller to judge.
 
+use super::linked::{self, Linked};
 use super::policy::{self, Choice, Chosen};
 use crate::elf::binary::Elf;
 use crate::elf::names::{Name, is_of_the_process, is_part};
@@ -22,7 +23,7 @@ use object::LittleEndian as LE;
 use object::elf;
 use object::read::elf::ProgramHeader as _;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 /// A static that changed.
@@ -42,6 +43,12 @@ pub(crate) struct Static {
     pub(crate) changed: Vec<Range<u64>>,
     /// Whether it travels in the image.
     pub(crate) decision: Decision,
+    /// Whether that is what the user chose.
+    pub(crate) chosen: bool,
+    /// Whether it was changed before the roots were evaluated, too: constructors did that, and do it in the program.
+    pub(crate) constructed: bool,
+    /// The symbol of the whole, if LLVM split it and this is one of the parts.
+    pub(crate) part_of: Option<String>,
 }
 
 /// Why something was decided, to be shown and stored.
@@ -86,7 +93,9 @@ pub(crate) fn attribute(
     choices: &Choices,
 ) -> Result<Vec<Static>> {
     let chosen = Chosen::parse(choices)?;
-    let code = code(elf, executable.start)?;
+    let bias = bias(elf, executable.start)?;
+    let code = code(elf, bias);
+    let linked = Linked::read(elf, bytes, bias)?;
     let spans = Spans::read(elf, bytes, dumps, roots)?;
 
     let mut found = BTreeMap::<_, Vec<Range<u64>>>::new();
@@ -120,15 +129,41 @@ pub(crate) fn attribute(
         let name = spans.name(index, first.start);
         let facts = Facts { name: name.as_ref(), span, dumps, code: &code };
         let decision = facts.decide(&chosen, spans.stripped)?;
+        let by_user = facts.is_chosen(&chosen)?;
         let (text, crate_name) = match name {
             Some(name) => (name.text, name.crate_name),
             None => (NO_SYMBOL.to_owned(), None),
         };
+        let before = dumps.iter().find_map(|dump| dump.bytes(&whole)).map(|(before, _)| before);
         let size = whole.end - whole.start;
-        statics.push(Static { name: text, crate_name, address: whole.start, size, changed, decision });
+        statics.push(Static {
+            name: text,
+            crate_name,
+            address: whole.start,
+            size,
+            changed,
+            decision,
+            chosen: by_user,
+            constructed: before.is_some_and(|before| linked.differs(whole.start, before)),
+            part_of: span.part_of(),
+        });
     }
     statics.sort_by_key(|one| one.address);
+    make_whole(&mut statics);
     Ok(statics)
+}
+
+/// What is carried is carried whole. Where nothing but the expressions changed a static, the words that changed are all there
+/// is to it; where constructors did so too, every byte of it counts. And all parts of one static share one fate.
+fn make_whole(statics: &mut [Static]) {
+    let constructed: BTreeSet<String> =
+        statics.iter().filter(|one| one.constructed).filter_map(|one| one.part_of.clone()).collect();
+    for one in statics {
+        one.constructed |= one.part_of.as_ref().is_some_and(|symbol| constructed.contains(symbol));
+        if one.constructed && one.chosen {
+            one.changed = vec![one.address..one.address + one.size];
+        }
+    }
 }
 
 /// Every static of Rust's, ascending by address, and what is to become of it where the program freezes itself: there
@@ -140,7 +175,7 @@ pub(crate) fn attribute(
 /// If the file is damaged, or the choices are wrong.
 pub(crate) fn rules(elf: &Elf<'_>, bytes: &[u8], choices: &Choices) -> Result<Vec<format::Static>> {
     let chosen = Chosen::parse(choices)?;
-    let memory = initial_memory(elf, bytes)?;
+    let memory = linked::memory(elf, bytes)?;
     // None of them changed: no rule is to be about what they changed into.
     let dump = |(address, bytes)| Dump { address, before: bytes, after: bytes };
     let dumps: Vec<Dump<'_>> = memory.iter().map(|(address, bytes)| dump((*address, bytes.as_slice()))).collect();
@@ -177,35 +212,23 @@ pub(crate) fn rules(elf: &Elf<'_>, bytes: &[u8], choices: &Choices) -> Result<Ve
     Ok(rules)
 }
 
-/// What the executable's writable segments hold when it is loaded, without what is read-only later.
-fn initial_memory(elf: &Elf<'_>, bytes: &[u8]) -> Result<Vec<(u64, Vec<u8>)>> {
-    let segments = |kind| elf.segments.iter().filter(move |segment| segment.p_type(LE) == kind);
-    let end_of_relro =
-        segments(elf::PT_GNU_RELRO).map(|segment| segment.p_vaddr(LE).saturating_add(segment.p_memsz(LE)));
-    let end_of_relro = end_of_relro.max().unwrap_or(0);
-    let mut memory = Vec::new();
-    for segment in segments(elf::PT_LOAD).filter(|segment| segment.p_flags(LE).contains(elf::PF_W)) {
-        let address = segment.p_vaddr(LE);
-        let stored = segment.data(LE, bytes).ok().context("truncated: a segment ends behind the end of the file")?;
-        let mut content = stored.to_vec();
-        content.resize(usize::try_from(segment.p_memsz(LE))?, 0);
-        let protected = end_of_relro.saturating_sub(address).min(content.len() as u64);
-        content.drain(..protected as usize);
-        memory.push((address + protected, content));
-    }
-    Ok(memory)
+fn loads<'a>(elf: &Elf<'a>) -> impl Iterator<Item = &'a elf::ProgramHeader64<LE>> {
+    elf.segments.iter().filter(|segment| segment.p_type(LE) == elf::PT_LOAD)
+}
+
+/// How far from the addresses in the file the freeze run had the executable, which began at `executable`.
+fn bias(elf: &Elf<'_>, executable: u64) -> Result<u64> {
+    let first = loads(elf).map(|segment| segment.p_vaddr(LE)).min().context("it has no PT_LOAD segment")?;
+    Ok(executable.wrapping_sub(first / PAGE * PAGE))
 }
 
 /// Where the freeze run had its code.
-fn code(elf: &Elf<'_>, executable: u64) -> Result<Vec<Range<u64>>> {
-    let loads = || elf.segments.iter().filter(|segment| segment.p_type(LE) == elf::PT_LOAD);
-    let first = loads().map(|segment| segment.p_vaddr(LE)).min().context("it has no PT_LOAD segment")?;
-    let bias = executable.wrapping_sub(first / PAGE * PAGE);
-    let code = loads().filter(|segment| segment.p_flags(LE).contains(elf::PF_X)).map(|segment| {
+fn code(elf: &Elf<'_>, bias: u64) -> Vec<Range<u64>> {
+    let code = loads(elf).filter(|segment| segment.p_flags(LE).contains(elf::PF_X)).map(|segment| {
         let start = segment.p_vaddr(LE).wrapping_add(bias);
         start..start.saturating_add(segment.p_memsz(LE))
     });
-    Ok(code.collect())
+    code.collect()
 }
 
 /// What a decision is made from.
@@ -264,6 +287,15 @@ impl Facts<'_> {
             Some(reason) => skip(reason),
             None => Ok(Decision::Carry(format!("state of `{crate_name}`").into())),
         }
+    }
+
+    /// Whether the user said what is to become of it.
+    fn is_chosen(&self, chosen: &Chosen) -> Result<bool> {
+        Ok(match self.name {
+            Some(Name { text, crate_name: Some(crate_name) }) => chosen.of(text, crate_name)?.is_some(),
+            Some(Name { text, .. }) => chosen.carried_by_name(text).is_some(),
+            None => false,
+        })
     }
 
     fn bytes(&self) -> Option<(&[u8], &[u8])> {
@@ -395,6 +427,9 @@ mod tests {
                 size: 32,
                 changed: vec![DATA + 8..DATA + 24],
                 decision: Decision::Carry("state of `lib`".into()),
+                chosen: false,
+                constructed: false,
+                part_of: None,
             }]
         );
         assert!(Case::new(&symbols).run().unwrap().is_empty());

@@ -2,5 +2,6 @@
 
 pub(crate) mod carried;
 pub(crate) mod decide;
+mod linked;
 pub(crate) mod policy;
 pub(crate) mod thread_local;

@@ -1,6 +1,6 @@
 //! Span: what may own a byte of a dump, and which of them does.
 
-use super::names::{Name, rust_symbol};
+use super::names::{Name, is_part, rust_symbol};
 use crate::elf::binary::Elf;
 use anyhow::{Context, Result};
 use fastboot_format::statics::Dump;
@@ -34,6 +34,14 @@ impl Span<'_> {
     /// Whether it is one thing and not the remains of several.
     pub(crate) fn is_static(&self) -> bool {
         matches!(self.owner, Owner::Root | Owner::Symbol(_))
+    }
+
+    /// The symbol of the whole static, if this is one of the parts that LLVM split it into.
+    pub(super) fn part_of(&self) -> Option<String> {
+        match self.owner {
+            Owner::Symbol(symbol) if is_part(symbol) => rust_symbol(symbol).map(str::to_owned),
+            _ => None,
+        }
     }
 
     /// The best owner of a byte comes first: of two symbols the smaller, as it is the more exact; of two names for the

@@ -275,10 +275,17 @@ impl<'a> Changed<'a> {
             let Some((dump, (before, after))) = dump.filter(|_| !is_root) else { continue };
             let ranges = dump.changed(range.clone());
             let bytes = || ranges.iter().filter_map(|range| Some((range.start, dump.bytes(range)?.1)));
+            let is_constructed = || linked(&range).is_none_or(|linked| linked != before);
             let reaches_outside = || bytes().any(|(_, bytes)| words(bytes).any(|(_, word)| memory.is_outside(word)));
             match one.rule {
                 _ if ranges.is_empty() => {}
                 Rule::CarryUnlessCode if is_code(before, &memory.code) && is_code(after, &memory.code) => {}
+                Rule::Carry | Rule::CarryUnlessCode if is_constructed() => {
+                    return Err(format!(
+                        "the static at {:#x} was changed by a constructor and by the roots' expressions as well",
+                        range.start
+                    ));
+                }
                 Rule::Carry | Rule::CarryUnlessCode if !reaches_outside() => changed.carried.extend(bytes()),
                 _ => changed.skipped.push(range),
             }
@@ -311,6 +318,22 @@ impl<'a> Changed<'a> {
             )),
         }
     }
+}
+
+/// What the file has for some memory of the executable, before a constructor changed it; zeros where it has nothing. `None` if
+/// that is not to be found out.
+fn linked(range: &Range<u64>) -> Option<Vec<u8>> {
+    let (headers, base) = sys::program_headers()?;
+    let loaded = headers.iter().filter(|header| header.p_type == libc::PT_LOAD);
+    let (header, start) = loaded.into_iter().find_map(|header| {
+        let start = range.start.checked_sub(base as u64 + header.p_vaddr)?;
+        (range.end - (base as u64 + header.p_vaddr) <= header.p_memsz).then_some((header, start))
+    })?;
+    let mut bytes = vec![0; (range.end - range.start) as usize];
+    let stored = header.p_filesz.saturating_sub(start).min(bytes.len() as u64) as usize;
+    let file = File::open("/proc/self/exe").ok()?;
+    file.read_exact_at(&mut bytes[..stored], header.p_offset + start).ok()?;
+    Some(bytes)
 }
 
 /// What the words of statics may be addresses of.
