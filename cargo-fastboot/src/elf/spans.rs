@@ -37,7 +37,7 @@ impl Span<'_> {
     }
 
     /// The symbol of the whole static, if this is one of the parts that LLVM split it into.
-    pub(super) fn part_of(&self) -> Option<String> {
+    pub(crate) fn part_of(&self) -> Option<String> {
         match self.owner {
             Owner::Symbol(symbol) if is_part(symbol) => rust_symbol(symbol).map(str::to_owned),
             _ => None,

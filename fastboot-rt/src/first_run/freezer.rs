@@ -323,8 +323,8 @@ impl<'a> Changed<'a> {
 /// What the file has for some memory of the executable, before a constructor changed it; zeros where it has nothing. `None` if
 /// that is not to be found out.
 fn linked(range: &Range<u64>) -> Option<Vec<u8>> {
-    let (headers, base) = sys::program_headers()?;
-    let loaded = headers.iter().filter(|header| header.p_type == libc::PT_LOAD);
+    let (segments, base) = headers::program_headers()?;
+    let loaded = segments.iter().filter(|header| header.p_type == libc::PT_LOAD);
     let (header, start) = loaded.into_iter().find_map(|header| {
         let start = range.start.checked_sub(base as u64 + header.p_vaddr)?;
         (range.end - (base as u64 + header.p_vaddr) <= header.p_memsz).then_some((header, start))
@@ -346,8 +346,8 @@ struct Memory {
 
 impl Memory {
     fn now() -> Result<Self, String> {
-        let (headers, base) = headers::program_headers().ok_or("nobody says where the program headers are")?;
-        let loaded = headers.iter().filter(|header| header.p_type == libc::PT_LOAD);
+        let (segments, base) = headers::program_headers().ok_or("nobody says where the program headers are")?;
+        let loaded = segments.iter().filter(|header| header.p_type == libc::PT_LOAD);
         let range = |header: &libc::Elf64_Phdr| {
             let start = base as u64 + header.p_vaddr;
             start..start + header.p_memsz
