@@ -30,9 +30,10 @@ pub(crate) fn format() -> Result<()> {
     run(cargo("fmt").arg("--all").current_dir(measured()))
 }
 
-/// Formatting, clippy, rustdoc, and what looks at workflows: none may have anything to say. Programs whose crates take
+/// Layout, formatting, clippy, rustdoc, and what looks at workflows: none may have anything to say. Programs whose crates take
 /// minutes to compile are looked at if it is to be `full`.
 pub(crate) fn lint(full: bool) -> Result<()> {
+    crate::tidy::tidy()?;
     crate::workflows::lint()?;
     let clippy = ["--locked", "--workspace", "--all-targets", "--", "--deny", "warnings"];
     run(cargo("fmt").args(["--all", "--check"]))?;

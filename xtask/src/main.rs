@@ -5,6 +5,7 @@ mod check;
 mod command;
 mod demo;
 mod step;
+mod tidy;
 mod usage;
 mod workflows;
 
@@ -39,6 +40,12 @@ const VERBS: &[Verb] = &[
         flags: &["--full"],
         help: "formatting, clippy, rustdoc and workflows, without a warning; --full adds programs that take minutes",
         run: |flags| check::lint(is_full(flags)),
+    },
+    Verb {
+        name: "tidy",
+        flags: &[],
+        help: "whether the code is laid out as docs/architecture.md says; a part of lint",
+        run: |_| tidy::tidy(),
     },
     Verb { name: "ci", flags: &[], help: "lint, then test", run: |_| check::ci() },
     Verb {

@@ -1,0 +1,101 @@
+//! Tidy: whether the code is laid out as docs/architecture.md says: who imports whom, where `unsafe` is, which files there
+//! are. Whatever is not so is listed, all of it at once.
+
+mod documents;
+mod imports;
+mod rooms;
+mod unsafe_code;
+
+use crate::command::root;
+use anyhow::{Context, Result, bail};
+use rooms::Rooms;
+use std::path::Path;
+
+/// The document that says how the code is laid out.
+const ARCHITECTURE: &str = "docs/architecture.md";
+
+/// Folders with code of ours, from the root of the workspace.
+const CODE: [&str; 4] = ["cargo-fastboot", "fastboot-rt", "linker", "xtask"];
+
+/// Crates whose files must not import one another in a circle: where their source is, and its first file. Those that have a
+/// table in docs/architecture.md, under a heading with their name, must keep to that as well.
+const CRATES: [(&str, &str, &str); 3] = [
+    ("cargo-fastboot", "cargo-fastboot/src", "main.rs"),
+    ("cargo-fastboot/kernel", "cargo-fastboot/kernel/src", "lib.rs"),
+    ("fastboot-rt/format", "fastboot-rt/format/src", "lib.rs"),
+];
+
+/// Looks at everything.
+pub(crate) fn tidy() -> Result<()> {
+    let root = root();
+    let architecture = read(root, ARCHITECTURE).context("docs/architecture.md says how the code is laid out")?;
+    let files = files(root)?;
+    let mut found = Vec::new();
+    for (name, source, first) in CRATES {
+        let read = |path: &str| read(root, &format!("{source}/{path}")).ok();
+        let imports = imports::of_crate(first, read).with_context(|| format!("cannot read {source}"))?;
+        let mut problems = imports.circles();
+        if let Some(rooms) = Rooms::parse(&architecture, name)? {
+            problems.extend(rooms.check(&imports));
+        }
+        found.extend(problems.into_iter().map(|problem| format!("{source}/{problem}")));
+    }
+    let code = files.iter().filter(|path| path.ends_with(".rs") && CODE.iter().any(|folder| is_in(path, folder)));
+    let texts = code.map(|path| Ok((path.as_str(), read(root, path)?))).collect::<Result<Vec<_>>>()?;
+    found.extend(unsafe_code::check(&architecture, &texts)?);
+    for path in files.iter().filter(|path| path.ends_with(".md")) {
+        found.extend(documents::check(path, &read(root, path)?, &files));
+    }
+    for (path, text) in &texts {
+        found.extend(documents::check(path, &documents::comments(text), &files));
+    }
+    if !found.is_empty() {
+        bail!("the code is not laid out as {ARCHITECTURE} says:\n  {}", found.join("\n  "));
+    }
+    Ok(())
+}
+
+fn read(root: &Path, path: &str) -> Result<String> {
+    std::fs::read_to_string(root.join(path)).with_context(|| format!("cannot read {path}"))
+}
+
+/// Whether a path leads into a folder.
+fn is_in(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// All files and folders of the project, by their paths from its root; of folders with a `/` behind it.
+fn files(root: &Path) -> Result<Vec<String>> {
+    fn walk(folder: &Path, prefix: &str, into: &mut Vec<String>) -> Result<()> {
+        let entries = std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+        for entry in entries {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if ["target", ".git"].contains(&name.as_str()) {
+                continue;
+            }
+            let path = format!("{prefix}{name}");
+            if entry.file_type()?.is_dir() {
+                into.push(format!("{path}/"));
+                walk(&entry.path(), &format!("{path}/"), into)?;
+            } else {
+                into.push(path);
+            }
+        }
+        Ok(())
+    }
+    let mut files = Vec::new();
+    walk(root, "", &mut files)?;
+    files.sort();
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_is_where_it_belongs() -> Result<()> {
+        tidy()
+    }
+}
