@@ -8,7 +8,6 @@ use crate::prove::compare::{Difference, Proof, Suspect};
 use crate::runs::capture::Capture;
 use crate::runs::inputs::Inputs;
 use anyhow::{Result, bail};
-use fastboot_format::image::PAGE;
 use fastboot_format::protocol::Leftover;
 
 /// How many findings of a kind are listed for those who asked with `-v`.
@@ -67,11 +66,11 @@ impl Freezing<'_> {
                     names.iter().any(|name| name == origin || name == last)
                 })
         };
+        self.judge_disguised(frozen, proof, objects, |offset| allowed(&self.options.allow_foreign, offset))?;
         let is_foreign = |suspect: &&Suspect| !allowed(&self.options.allow_foreign, suspect.offset);
         let foreign: Vec<_> = proof.suspects.iter().filter(is_foreign).collect();
         // Verbatim images and the overflow are full of garbage, which proves nothing.
-        let placed =
-            |offset: u64| frozen.planned.as_ref().is_some_and(|planned| offset + (PAGE as u64) < planned.plan.end);
+        let placed = |offset: u64| frozen.is_planned(offset);
         // What a stack frame left behind lies in unused parts, but hardly at the very beginning of a root's value.
         let is_value = |offset: u64| {
             let address = frozen.capture.data_address() + offset;

@@ -7,6 +7,7 @@
 //! ```
 //! If placing does not work out, one verbatim run takes the place of the first two.
 
+use super::disguised::Learned;
 use super::stages::{Examined, First, Freezing, Frozen, Placed, Planned, way};
 use crate::carry::carried::Statics;
 use crate::contents::objects::{Objects, Origin};
@@ -14,10 +15,11 @@ use crate::contents::report::{self, Facts, Report};
 use crate::elf::binary::Binary;
 use crate::elf::strip;
 use crate::image::{self, Image, Paging, Parts};
-use crate::options::{Allocation, FreezeOptions};
+use crate::options::FreezeOptions;
 use crate::plan::mark::{self, Heap, Seed};
 use crate::plan::placement::Plan;
-use crate::prove::compare::{self as prove, Known, Proof, Region, Run, Unclear};
+use crate::prove::compare::{self as prove, Difference, Known, Proof, Region, Run, Unclear};
+use crate::prove::disguise::Disguised;
 use crate::runs::capture::{Capture, Counts};
 use crate::runs::inputs::Inputs;
 use crate::runs::memory::ImageData;
@@ -26,17 +28,12 @@ use crate::say::shell::Shell;
 use anyhow::{Context, Result, anyhow, bail};
 use fastboot_format::image::{HOME_ALIGN, PAGE};
 use fastboot_format::protocol::Leftover;
-use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
 
 /// How often an image is proved at most. In a PIE, garbage may hold an old address of the executable in one run and
 /// something else in the other.
 const MOST_PROOFS: usize = 4;
-
-/// How often an image is planned at most. What an object's unused parts hold is what was there before it, and where that is
-/// the address of something that is alive, it has to be kept; but which address it is can differ between the two runs.
-const MOST_PLANS: usize = 4;
 
 /// What run 1 left is small if all that is held to examine it, later, takes no more than one in so many bytes of the memory that
 /// there is. Then it is kept while runs 2 and 3 are made.
@@ -78,41 +75,15 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
     }
     let freezing = Freezing { binary: &binary, options, folder: folder.path(), shell };
 
-    let mut placed = None;
-    if !options.verbatim {
-        let mut also = HashSet::new();
-        for attempt in 1..=MOST_PLANS {
-            let known = also.len();
-            placed = freezing.plan_and_place(&mut also, attempt)?;
-            // Once more in any case: what comes of chance may come out better.
-            if placed.is_some() || (attempt > 1 && also.len() == known) {
-                break;
-            }
-        }
-        if placed.is_none() && !options.preferred.is_empty() {
-            bail!("the roots' expressions did not allocate the same once more");
-        }
-        if placed.is_none() {
-            shell.warn(
-                "the roots' expressions do not allocate the same in every run, so the image is made verbatim, \
-                 with everything they ever allocated in it; look for randomness, clocks or threads",
-            );
-        }
-    }
-    let (mut frozen, mut statics, second) = match placed {
-        Some(placed) => placed,
-        None => {
-            let mut capture = freezing.first(Purpose::Verbatim, "verbatim")?;
-            let inputs = Inputs::of(&capture.inputs, options, &path);
-            let mut statics = Statics::find(&binary, &capture, &options.choices)?;
-            statics.lay_out(capture.memory_len());
-            let data = image_data(&mut capture, &statics)?;
-            (Frozen { capture, inputs, data, planned: None, kinship: None }, statics, None)
+    let told = || format!("cannot freeze {}", path.display());
+    let mut learned = Learned::default();
+    let (frozen, statics, Examined { proof, references, pages, contents }) = loop {
+        let (mut frozen, mut statics, second) = freezing.image_data(&mut learned)?;
+        let mut examined = freezing.examine(&mut frozen, &mut statics, second).with_context(told)?;
+        if !freezing.learn(&frozen, &mut examined.proof, &mut learned) {
+            break (frozen, statics, examined);
         }
     };
-    let told = || format!("cannot freeze {}", path.display());
-    let Examined { proof, references, pages, contents } =
-        freezing.examine(&mut frozen, &mut statics, second).with_context(told)?;
     let places = statics.places();
     let objects = frozen.objects(&places);
     let way = |offset| way(objects.as_ref(), offset);
@@ -228,15 +199,46 @@ impl Freezing<'_> {
         Ok(capture)
     }
 
-    /// Runs 1 and 2, with the objects of `also` in the image, whatever leads to them. `None` when something that may be
-    /// reachable did not come to lie in the image: it is in `also` then, for the next attempt.
-    fn plan_and_place(&self, also: &mut HashSet<Allocation>, attempt: usize) -> Result<Option<Placed>> {
-        let run = self.first(Purpose::Plan, &format!("plan-{attempt}"))?;
+    /// Image data, by a plan if that works out, else verbatim.
+    fn image_data(&self, learned: &mut Learned) -> Result<Placed> {
+        while !self.options.verbatim && learned.may_plan() {
+            let known = learned.also.len();
+            if let Some(placed) = self.plan_and_place(learned)? {
+                return Ok(placed);
+            }
+            // Once more in any case: what comes of chance may come out better.
+            if learned.plans > 1 && learned.also.len() == known {
+                break;
+            }
+        }
+        if !self.options.verbatim && !self.options.preferred.is_empty() {
+            bail!("the roots' expressions did not allocate the same once more");
+        }
+        if !self.options.verbatim {
+            self.shell.warn(
+                "the roots' expressions do not allocate the same in every run, so the image is made verbatim, \
+                 with everything they ever allocated in it; look for randomness, clocks or threads",
+            );
+        }
+        let mut capture = self.first(Purpose::Verbatim, "verbatim")?;
+        let inputs = Inputs::of(&capture.inputs, self.options, &self.binary.path);
+        let mut statics = Statics::find(self.binary, &capture, &self.options.choices)?;
+        statics.lay_out(capture.memory_len());
+        let data = image_data(&mut capture, &statics)?;
+        Ok((Frozen { capture, inputs, data, planned: None, kinship: None }, statics, None))
+    }
+
+    /// Runs 1 and 2, with the objects in the image that were learned of, whatever leads to them. `None` when something that may
+    /// be reachable did not come to lie in the image: that is learned then, for the next attempt.
+    fn plan_and_place(&self, learned: &mut Learned) -> Result<Option<Placed>> {
+        learned.plans += 1;
+        let attempt = learned.plans;
+        let run = self.first(Purpose::Plan { hold_all: !learned.forms.is_empty() }, &format!("plan-{attempt}"))?;
         let (planned, inputs) = std::thread::scope(|scope| {
             // Inputs are read to the end for it, which can take as long as planning.
             let (seen, options, path) = (run.inputs.clone(), self.options, &self.binary.path);
             let inputs = scope.spawn(move || Inputs::of(&seen, options, path));
-            let planned = self.plan(run, also, attempt)?;
+            let planned = self.plan(run, learned)?;
             // Before the next run: what is changed while it reads must count as changed.
             let inputs = inputs.join().map_err(|_| anyhow!("the inputs could not be looked at"))?;
             anyhow::Ok((planned, inputs))
@@ -259,7 +261,7 @@ impl Freezing<'_> {
         let (mut references, threads) = (0, capture.thread_keys());
         mark::for_each_reference(&data, &capture.blocks, &image, |_, block| {
             references += 1;
-            also.extend(block.allocation(&threads));
+            learned.also.extend(block.allocation(&threads));
         });
         if references > 0 {
             self.shell
@@ -270,15 +272,15 @@ impl Freezing<'_> {
     }
 
     /// What the first run left, and where it shall be.
-    fn plan(&self, mut run: Capture, also: &HashSet<Allocation>, attempt: usize) -> Result<Planned> {
+    fn plan(&self, mut run: Capture, learned: &Learned) -> Result<Planned> {
         let threads = run.thread_keys();
         let bytes = run.take_blocks()?;
-        let heap = planned_heap(&run, &bytes)?;
+        let heap = planned_heap(&run, &bytes)?.with_forms(learned.forms.iter().copied());
         let statics = Statics::find(self.binary, &run, &self.options.choices)?;
         let roots = run.roots.iter().map(|root| (Origin::Root(root.name.clone()), Seed::Address(root.value)));
         let carried = statics.carried_as_left(&run);
         let carried = carried.map(|(name, bytes)| (Origin::Static(name.to_owned()), Seed::Bytes(bytes)));
-        let others = run.blocks.iter().filter(|block| block.is_one_of(also, &threads));
+        let others = run.blocks.iter().filter(|block| block.is_one_of(&learned.also, &threads));
         let others = others.map(|block| (Origin::Remains, Seed::Address(block.address)));
         let (origins, seeds): (Vec<_>, Vec<_>) = roots.chain(carried).chain(others).unzip();
         let mut marked = heap.mark(&seeds);
@@ -292,7 +294,7 @@ impl Freezing<'_> {
             marked.prefer(|block| run.blocks[block as usize].is_one_of(&self.options.preferred, &threads));
         }
         let plan = Plan::new(&run.blocks, &marked, threads);
-        let path = self.folder.join(format!("plan-{attempt}.plan"));
+        let path = self.folder.join(format!("plan-{}.plan", learned.plans));
         plan.save(&run, &path).with_context(|| format!("cannot write {}", path.display()))?;
         let is_small = is_small(&run, bytes.len() as u64 + plan.end);
         run.put_back_blocks(bytes);
@@ -452,11 +454,16 @@ impl Freezing<'_> {
                 format!("a word (in {}) may be a pointer or not", way(objects, *offset))
             }
             None if alignment > HOME_ALIGN => format!("something in it is aligned to {alignment} bytes"),
-            // Only there may an address be stored in another form: every object is kept, not just those that are found.
-            None if frozen.planned.is_none() && !proof.differences.is_empty() => {
-                "it is verbatim, and words in it that differ from run to run may be addresses in disguise".to_owned()
-            }
-            None => return true,
+            None => match (proof.disguised.first(), proof.differences.first()) {
+                (Some(Disguised { offset, disguise, .. }), _) => {
+                    format!("a word (in {}) is an address in another form, {disguise}", way(objects, *offset))
+                }
+                (None, Some(Difference { offset, .. })) => format!(
+                    "a word (in {}) differs from run to run, and may be an address in another form",
+                    way(objects, *offset)
+                ),
+                (None, None) => return true,
+            },
         };
         self.shell.verbose(format_args!("the image can only be used at its home address: {why}"));
         false

@@ -84,6 +84,11 @@ impl Frozen {
         Some(start..self.capture.memory_len().max(start))
     }
 
+    /// Whether an offset in the image data is that of something that was planned.
+    pub(super) fn is_planned(&self, offset: u64) -> bool {
+        self.planned.as_ref().is_some_and(|planned| offset + (PAGE as u64) < planned.plan.end)
+    }
+
     /// Where the objects that were planned lie; `statics` is where the bytes of carried statics are.
     pub(super) fn layout<'a>(&'a self, statics: &'a [(String, Range<u64>)]) -> Option<Layout<'a>> {
         let (placements, roots) = (&self.planned.as_ref()?.plan.placements, &self.capture.roots);

@@ -4,10 +4,13 @@
 //! can keep a block too many, never one too few. Addresses are found wherever they stand, aligned or not, with tags in
 //! the low bits or in the top sixteen, pointing to the beginning of a block, into it, or one past its end.
 //!
+//! If the proof of an image found [forms](crate::runs::forms) that addresses are kept in, words of these forms count as addresses too.
+//!
 //! What deferred fields hold is rarely needed. Their bodies carry a mark; they, and what only they lead to, come last.
 
 use crate::plan::buckets::Buckets;
 use crate::runs::capture::{Block, NOT_HELD};
+use crate::runs::forms::Form;
 use crate::runs::memory::with_capacity;
 use fastboot_format::protocol::COLD_MARK;
 use memchr::memmem::Finder;
@@ -20,6 +23,8 @@ pub(crate) struct Heap<'a> {
     blocks: &'a [Block],
     bytes: &'a [u8],
     index: Index,
+    /// The other forms that addresses are kept in.
+    forms: Vec<Form>,
 }
 
 /// Finds blocks by their addresses, without a search through all of them.
@@ -150,7 +155,7 @@ pub(crate) fn for_each_reference(
     if !ascending(blocks) {
         return;
     }
-    let heap = Heap { blocks, bytes: &[], index: Index::new(blocks) };
+    let heap = Heap { blocks, bytes: &[], index: Index::new(blocks), forms: Vec::new() };
     let in_pointer = |at: usize| {
         let word = bytes.get((at + ADDRESS_LEN - 1) & !7..).and_then(|rest| rest.first_chunk());
         word.is_some_and(|word| image.contains(&u64::from_le_bytes(*word)))
@@ -171,7 +176,27 @@ impl<'a> Heap<'a> {
         if end != bytes.len() as u64 || !ascending(blocks) {
             return None;
         }
-        Some(Self { blocks, bytes, index: Index::new(blocks) })
+        Some(Self { blocks, bytes, index: Index::new(blocks), forms: Vec::new() })
+    }
+
+    /// The same, in which addresses of these forms count.
+    pub(crate) fn with_forms(self, forms: impl IntoIterator<Item = Form>) -> Self {
+        Self { forms: forms.into_iter().collect(), ..self }
+    }
+
+    /// The blocks that words of other forms in `bytes` may refer to, in order, wherever the words stand.
+    fn disguised_references(&self, bytes: &[u8]) -> Vec<u32> {
+        let mut found = Vec::new();
+        if self.forms.is_empty() {
+            return found;
+        }
+        for word in bytes.windows(8).filter_map(|window| window.first_chunk()) {
+            let word = u64::from_le_bytes(*word);
+            let addresses = self.forms.iter().flat_map(|form| form.addresses(word));
+            let near = addresses.filter(|address| self.index.addresses.span.contains(address));
+            found.extend(near.filter_map(|address| self.block_at(address)));
+        }
+        found
     }
 
     fn contents(&self, block: u32) -> &'a [u8] {
@@ -225,6 +250,11 @@ impl<'a> Heap<'a> {
                     self.follow(block, number as u32, &mut marked, &mut put_off);
                 }
             }
+            if let Seed::Bytes(bytes) = seed {
+                for block in self.disguised_references(bytes) {
+                    self.follow(block, number as u32, &mut marked, &mut put_off);
+                }
+            }
         }
         marked.hot = marked.order.len();
         // The next one to be gone through is the last one.
@@ -271,6 +301,9 @@ impl<'a> Heap<'a> {
                 steps.push(Step::Through(block, last + 1));
             }
             self.find_all(&addresses, marked, &mut children);
+            if from == 0 {
+                children.extend(self.disguised_references(self.contents(block)));
+            }
             steps.extend(children.drain(..).rev().map(Step::To));
         }
     }
@@ -397,6 +430,27 @@ mod tests {
         for missed in [(at(1) - 1) & !7, at(1) + 17 + 8, 0, 0x5529_0000_0000] {
             assert_eq!(order(&[words(&[missed]), words(&[1, 2])], &[Seed::Address(at(0))]), [0], "{missed:#x}");
         }
+    }
+
+    #[test]
+    fn addresses_in_another_form_are_followed_if_that_form_is_known() {
+        // `semver` sets the lowest bit, and rotates.
+        let rotated = (at(1) | 1).rotate_right(1);
+        let shifted = at(2) >> 3 | 5 << 61;
+        let tagged = at(3) << 16 | 77;
+        let contents = [words(&[7, rotated]), words(&[shifted]), words(&[tagged]), words(&[1])];
+        let (blocks, bytes) = heap(&contents);
+        let marked = |forms: &[Form]| {
+            let heap = Heap::new(&blocks, &bytes).unwrap().with_forms(forms.iter().copied());
+            heap.mark(&[Seed::Address(at(0))]).order
+        };
+        // A shift by whole bytes is an address that is not aligned.
+        assert_eq!(marked(&[]), [0]);
+        assert_eq!(marked(&[Form::Right(1)]), [0, 1]);
+        assert_eq!(marked(&[Form::Right(1), Form::Right(3)]), [0, 1, 2, 3]);
+        let heap = Heap::new(&blocks, &bytes).unwrap().with_forms([Form::Right(1)]);
+        let seed = words(&[rotated]);
+        assert_eq!(heap.mark(&[Seed::Bytes(&seed)]).order, [1], "in a static");
     }
 
     #[test]

@@ -13,12 +13,15 @@
 //!   second run has overwritten the lower half;
 //! - lies in the same shared library at the same place, in C's heap, in a thread-local: a *suspect*; but among dead words
 //!   most likely one of them;
+//! - moved with one of these regions by a distance that is shifted or rotated, or differs in the same bits: an address in
+//!   another [form](crate::runs::forms);
 //! - anything else: nondeterminism.
 //!
 //! Nothing is concluded from a range alone. A word that differs, that could be an address which moves, and that moved with
 //! nothing is *unclear*: garbage that stack frames left in an unused part of an object, or a slot of a hash table that is
 //! seeded by an address. Another run, at yet other addresses, settles most of them.
 
+use crate::prove::disguise::{self, Disguised};
 use crate::runs::capture::{CBlock, Capture, Mapping};
 use anyhow::{Result, anyhow, bail};
 use fastboot_format::image::HOME_WINDOW;
@@ -42,6 +45,8 @@ pub(crate) struct Proof {
     pub(crate) differences: Vec<Difference>,
     /// Words of which it is not known whether they move.
     pub(crate) unclear: Vec<Unclear>,
+    /// The words that are addresses in another form. Not more than a million of them.
+    pub(crate) disguised: Vec<Disguised>,
 }
 
 /// A word that is another one in the other run.
@@ -83,7 +88,7 @@ pub(crate) struct Run<'a> {
     /// How many bytes of the data are objects; behind them are carried statics.
     objects: usize,
     /// First address and end of each [`Region`].
-    regions: [(u64, u64); 5],
+    pub(super) regions: [(u64, u64); 5],
     maps: &'a [Mapping],
     known: &'a Known<'a>,
 }
@@ -135,17 +140,19 @@ pub(crate) enum Region {
 }
 
 const REGIONS: [Region; 5] = [Region::Image, Region::Executable, Region::Scratch, Region::ThreadLocals, Region::Stack];
-const WORD: usize = 8;
+pub(super) const WORD: usize = 8;
 /// How many words are compared at once.
 const STRETCH: usize = 512;
 /// From how many words on it takes two to explain them.
 const MANY: usize = 10_000;
 /// How many words that differ are kept.
 const MOST_DIFFERENCES: usize = 1 << 20;
+/// How many addresses in another form are kept.
+const MOST_DISGUISED: usize = 1 << 20;
 /// How far from a word what belongs to the same stack frame is looked for, in bytes.
 const REMAINS: usize = 4 * WORD;
 /// The bits of a word that an address has: above them may be a tag, which moves with the address.
-const ADDRESS: u64 = (1 << 48) - 1;
+pub(super) const ADDRESS: u64 = (1 << 48) - 1;
 
 impl<'a> Run<'a> {
     /// The run that left this capture, whose image data is `data`; `place` is 0 for the usual addresses, 1 for the others.
@@ -167,12 +174,12 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn word(&self, at: usize) -> Option<u64> {
+    pub(super) fn word(&self, at: usize) -> Option<u64> {
         Some(u64::from_le_bytes(*self.data.get(at..)?.first_chunk()?))
     }
 
     /// Inside the region, or one past its end.
-    fn contains(&self, region: Region, address: u64) -> bool {
+    pub(super) fn contains(&self, region: Region, address: u64) -> bool {
         let (start, end) = self.regions[region as usize];
         start <= address && address <= end
     }
@@ -292,7 +299,12 @@ pub(crate) fn compare(first: Run<'_>, second: Run<'_>, pie: bool) -> Result<Proo
             let explained = (at..(at + WORD).min(first.data.len()).min(second.data.len())).all(|byte| {
                 first.data[byte] == second.data[byte] || near().any(|start| (start..start + WORD).contains(&byte))
             });
-            if !explained {
+            if explained {
+                continue;
+            }
+            if let Some(disguised) = disguise::disguised(at, first, second, &distances) {
+                proof.take_disguised(disguised);
+            } else {
                 explain(at, first, second, pie, &mut libraries, &mut proof);
             }
         }
@@ -483,6 +495,7 @@ impl Proof {
         self.suspects.extend(other.suspects);
         self.differences.extend(other.differences);
         self.differences.truncate(MOST_DIFFERENCES);
+        other.disguised.into_iter().for_each(|disguised| self.take_disguised(disguised));
         for unclear in other.unclear {
             // Neighbours see the same word.
             if !self.unclear.iter().rev().take(2 * WORD).any(|own| own.offset == unclear.offset) {
@@ -517,6 +530,17 @@ impl Proof {
             } else if there.is_some() {
                 self.unclear.push(unclear);
             }
+        }
+    }
+
+    fn take_disguised(&mut self, disguised: Disguised) {
+        // Neighbours see the same word.
+        let is_known = self.disguised.last().is_some_and(|last| last.offset == disguised.offset);
+        match disguised.region {
+            // Of these nothing is in use.
+            Region::Stack | Region::ThreadLocals => self.dead += 1,
+            _ if is_known || self.disguised.len() == MOST_DISGUISED => {}
+            _ => self.disguised.push(disguised),
         }
     }
 

@@ -1,3 +1,4 @@
 //! What the words of an image are: data, pointers into the image, pointers into the executable.
 
 pub(crate) mod compare;
+pub(crate) mod disguise;

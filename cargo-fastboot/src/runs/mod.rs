@@ -1,6 +1,7 @@
 //! Freeze runs: starts the binary, and reads what it captures while it does.
 
 pub(crate) mod capture;
+pub(crate) mod forms;
 pub(crate) mod incoming;
 pub(crate) mod inputs;
 pub(crate) mod memory;

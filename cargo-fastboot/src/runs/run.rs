@@ -45,7 +45,10 @@ pub(crate) enum Purpose<'a> {
     /// Everything in one arena: the fallback that needs no plan.
     Verbatim,
     /// To learn which allocations live on.
-    Plan,
+    Plan {
+        /// Whether what every block holds is of interest.
+        hold_all: bool,
+    },
     /// According to the plan in this file, which is on the same file system as the run's folder.
     Place(&'a Path),
 }
@@ -54,7 +57,7 @@ impl Purpose<'_> {
     fn mode(self) -> Mode {
         match self {
             Self::Verbatim => Mode::Verbatim,
-            Self::Plan => Mode::Plan,
+            Self::Plan { .. } => Mode::Plan,
             Self::Place(_) => Mode::Place,
         }
     }
@@ -88,6 +91,7 @@ pub(crate) fn run(
         randomize: if elsewhere && !options.runner.is_empty() { None } else { Some(elsewhere) },
         apart: other.filter(|_| binary.pie).map(|other| other.process.exe_base),
         trace: options.trace,
+        hold_all: matches!(purpose, Purpose::Plan { hold_all: true }),
         seed,
         cpu: options.cpu,
     };
@@ -112,7 +116,7 @@ pub(crate) fn run(
     // What the expressions print is for the user, not part of what this command prints; and once is enough, so not when it is
     // done a second time because of what was learned.
     command.stdin(Stdio::null());
-    let first = matches!(purpose, Purpose::Plan) || (matches!(purpose, Purpose::Verbatim) && !elsewhere);
+    let first = matches!(purpose, Purpose::Plan { .. }) || (matches!(purpose, Purpose::Verbatim) && !elsewhere);
     if first && options.preferred.is_empty() {
         command.stdout(Stdio::from(std::io::stderr()));
     } else {

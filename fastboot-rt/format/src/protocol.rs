@@ -100,6 +100,9 @@ pub struct Request {
     pub apart: Option<u64>,
     /// Whether a plan run is to record who made each allocation.
     pub trace: bool,
+    /// Whether a plan run is to write down what every block holds, and not only those that may hold addresses: when a program
+    /// keeps addresses in another form.
+    pub hold_all: bool,
     /// What random bytes follow from while roots are evaluated; `None` for real ones.
     pub seed: Option<u64>,
     /// Processor features that may be seen, as [`crate::features`] numbers them; all of them for no mask at all.
@@ -118,6 +121,7 @@ impl Default for Request {
             randomize: None,
             apart: None,
             trace: false,
+            hold_all: false,
             seed: None,
             cpu: u64::MAX,
         }
@@ -179,7 +183,7 @@ impl Request {
     /// The request as text.
     pub fn encode(&self) -> String {
         format!(
-            "{REQUEST_TITLE}\nmode {}\nscratch {:#x}\nstack {:#x}\nhome {:#x}\nlimit {}\nrandomize {}\napart {}\ntrace {}\n\
+            "{REQUEST_TITLE}\nmode {}\nscratch {:#x}\nstack {:#x}\nhome {:#x}\nlimit {}\nrandomize {}\napart {}\ntrace {}\nhold-all {}\n\
              random {}\ncpu {:#x}\n",
             self.mode.name(),
             self.scratch,
@@ -189,6 +193,7 @@ impl Request {
             RANDOMIZE.into_iter().find(|(_, value)| *value == self.randomize).map_or("", |(name, _)| name),
             self.apart.map_or_else(|| "no".to_owned(), |bias| format!("{bias:#x}")),
             if self.trace { "yes" } else { "no" },
+            if self.hold_all { "yes" } else { "no" },
             self.seed.map_or_else(|| "real".to_owned(), |seed| format!("{seed:#x}")),
             self.cpu
         )
@@ -228,6 +233,10 @@ impl Request {
                 }
                 Some(("trace", value @ ("yes" | "no"))) => {
                     request.trace = value == "yes";
+                    Some(())
+                }
+                Some(("hold-all", value @ ("yes" | "no"))) => {
+                    request.hold_all = value == "yes";
                     Some(())
                 }
                 _ => None,
@@ -608,6 +617,7 @@ mod tests {
                 randomize,
                 apart: Some(9),
                 trace: true,
+                hold_all: true,
                 seed: Some(7),
                 cpu: 9,
                 ..Request::default()

@@ -89,6 +89,8 @@ static THREAD: AtomicI32 = AtomicI32::new(0);
 pub(super) static PLANNING: AtomicBool = AtomicBool::new(false);
 /// Whether it is to record who made each allocation.
 pub(super) static TRACING: AtomicBool = AtomicBool::new(false);
+/// Whether it is to write down what every block holds.
+pub(super) static HOLDING_ALL: AtomicBool = AtomicBool::new(false);
 /// The root being evaluated: its record, or null.
 static CURRENT: AtomicPtr<RootRecord> = AtomicPtr::new(core::ptr::null_mut());
 /// Arena bytes that may be used, for the message when they are used up.
@@ -197,6 +199,7 @@ fn reserve(request: &Request, folder: &Path) -> Result<(), String> {
     HOME.store(home, Ordering::Relaxed);
     PLANNING.store(request.mode == Mode::Plan, Ordering::Relaxed);
     TRACING.store(request.mode == Mode::Plan && request.trace, Ordering::Relaxed);
+    HOLDING_ALL.store(request.hold_all, Ordering::Relaxed);
     identity::reserve(stacks.start)
         .map_err(|errno| format!("cannot reserve stacks: {}", io::Error::from_raw_os_error(errno)))?;
     let mut placed_end = PAGE;

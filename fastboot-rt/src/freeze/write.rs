@@ -1,6 +1,6 @@
 //! Capturing: writes what a freeze run has to say to the tool, into its capture and on the status page.
 
-use super::run::{Evaluated, HOME, LEFT_BEHIND, Listener, PLANNING, TRACING, current_name};
+use super::run::{Evaluated, HOLDING_ALL, HOME, LEFT_BEHIND, Listener, PLANNING, TRACING, current_name};
 use crate::freeze::heap::{arena, place, scratch};
 use crate::freeze::{identity, trace};
 use crate::os::{cpuid_mask, files, headers, memory, threads};
@@ -230,7 +230,7 @@ fn write_blocks(with_bytes: bool) -> bool {
     let scratch = scratch::range();
     let scratch = scratch.start as u64..scratch.end as u64;
     // In a PIE the tool looks for addresses of the executable as well.
-    let all = headers::program_headers().is_none_or(|(_, bias)| bias != 0);
+    let all = HOLDING_ALL.load(Ordering::Relaxed) || headers::program_headers().is_none_or(|(_, bias)| bias != 0);
     let mut blocks = Vec::with_capacity(BLOCKS_AT_ONCE * BLOCK_LEN);
     let (mut traces, mut written) = (Vec::new(), true);
     let mut forgetting = Forgetting::from(scratch.start as usize);

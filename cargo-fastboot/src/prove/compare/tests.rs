@@ -1,6 +1,8 @@
 //! Comparisons of small runs that are made up, word by word.
 
 use super::*;
+use crate::prove::disguise::Disguise;
+use crate::runs::forms::Form;
 
 const FIRST: u64 = 0x5555_5555_4000;
 const SECOND: u64 = 0x5632_1234_5000;
@@ -162,6 +164,75 @@ fn text_that_looks_like_an_address_is_data() {
     let text = u64::from_le_bytes(*b"GAUUUU\0\0");
     assert!((FIRST..FIRST + 0x10_0000).contains(&text), "the example is a valid PIE address");
     assert_eq!(pie(&words(&[text, IMAGE[0]]), &words(&[text, IMAGE[0]])).unwrap(), Proof::default());
+}
+
+/// What became of a word that is one of these in the two runs.
+fn disguise(a: u64, b: u64) -> Proof {
+    compare(run(&words(&[5, a, 5]), 0, FIRST), run(&words(&[5, b, 5]), 1, FIRST), false).unwrap()
+}
+
+#[test]
+fn addresses_in_another_form_are_told_from_numbers() {
+    let heap = (SCRATCH[0] + 0x1230, SCRATCH[1] + 0x1230, Region::Scratch);
+    let image = (IMAGE[0] + 0x4560, IMAGE[1] + 0x4560, Region::Image);
+    for (here, there, region) in [heap, image] {
+        for bits in 1..=16 {
+            let tag = 5u64.rotate_right(3);
+            let shifted = [here, there].map(|address| address >> bits | tag);
+            let rotated = [here, there].map(|address: u64| (address | 1).rotate_right(bits));
+            let left = [here, there].map(|address| address << bits | 1);
+            for (name, [a, b], form) in [
+                ("shifted", shifted, Form::Right(bits)),
+                ("rotated", rotated, Form::Right(bits)),
+                ("left", left, Form::Left(bits)),
+            ] {
+                let proof = disguise(a, b);
+                // By whole bytes: an address that is not aligned.
+                if bits % 8 == 0 && proof.disguised.is_empty() {
+                    assert_eq!(proof.image_pointers.len() as u64 + proof.dead, 1, "{name} by {bits}");
+                    continue;
+                }
+                let found = proof.disguised.first().map(|found| (found.offset, found.region, found.disguise));
+                assert_eq!(found, Some((8, region, Disguise::Moved(form))), "{name} by {bits}: {proof:x?}");
+                let meant = proof.disguised[0].addresses(IMAGE[0]).unwrap();
+                let lost = if form == Form::Right(bits) { (1 << bits) - 1 } else { 0 };
+                assert!(meant.iter().any(|address| address & !lost == here & !lost), "{name} by {bits}: {meant:x?}");
+                assert_eq!((proof.differences.len(), proof.unclear.len()), (0, 0), "{name} by {bits}");
+            }
+        }
+        let key = 0x0123_4567_89ab_cdef;
+        for (a, b, expected) in [
+            (here ^ key, there ^ key, Disguise::Xored),
+            (here.wrapping_neg(), there.wrapping_neg(), Disguise::Negative),
+            (!here, !there, Disguise::Negative),
+        ] {
+            let proof = disguise(a, b);
+            let found = proof.disguised.first().map(|found| (found.offset, found.region, found.disguise));
+            assert_eq!((found, proof.differences.len()), (Some((8, region, expected)), 0), "{a:#x} {b:#x}");
+        }
+    }
+    let (a, b) = (heap.0 ^ image.0, heap.1 ^ image.1);
+    assert_eq!(disguise(a, b).disguised[0].disguise, Disguise::Xored, "of two objects");
+    let (a, b) = (heap.0.wrapping_sub(IMAGE[0] + 8), heap.1.wrapping_sub(IMAGE[1] + 8));
+    let found = disguise(a, b).disguised[0];
+    assert_eq!((found.disguise, found.addresses(IMAGE[0])), (Disguise::Distance, Some([heap.0; 2])));
+}
+
+#[test]
+fn a_static_pointer_in_another_form_is_told() {
+    let found =
+        |form: fn(u64) -> u64| pie(&words(&[form(FIRST + 16)]), &words(&[form(SECOND + 16)])).unwrap().disguised;
+    for form in
+        [|address: u64| address.rotate_right(1), |address: u64| address >> 3 | 1 << 63, |address: u64| address << 5]
+    {
+        assert_eq!(found(form).first().map(|found| found.region), Some(Region::Executable));
+    }
+}
+
+#[test]
+fn what_stack_frames_left_is_dead_in_every_form() {
+    let proof = disguise((STACK_TOP[0] - 8192) >> 3, (STACK_TOP[1] - 8192) >> 3);
+    assert_eq!(proof, Proof { dead: 1, ..Proof::default() });
 }
 
 #[test]
