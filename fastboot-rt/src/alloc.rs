@@ -2,14 +2,13 @@
 //!
 //! ```text
 //!                  alloc                dealloc              realloc
-//! freeze run       `place`              `place`              `place`
+//! freeze run       `Hooks`              `Hooks`              `Hooks`
 //! memory of image  (never)              nothing              anew and copied
 //! all other        inner allocator      inner allocator      inner allocator
 //! ```
 
-use crate::freeze::heap::place;
-pub(crate) use crate::freeze::identity::exempt;
 use core::alloc::{GlobalAlloc, Layout};
+use core::cell::Cell;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::alloc::System;
@@ -58,7 +57,7 @@ impl<A> FastbootAlloc<A> {
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct State {
-    /// First address of the image (in a freeze run: of all that `place` hands out).
+    /// First address of the image (in a freeze run: of all that the [`Hooks`] hand out).
     start: AtomicUsize,
     /// The address behind it; 0 when there is none.
     end: AtomicUsize,
@@ -96,6 +95,11 @@ impl State {
     fn is_freezing(&self) -> bool {
         self.plain.load(Ordering::Relaxed) == 0
     }
+
+    /// What allocates for the program now, if it freezes.
+    fn freezing_hooks(&self) -> Option<&'static Hooks> {
+        if self.is_freezing() && !is_exempt() { hooks() } else { None }
+    }
 }
 
 /// The state of the program's allocator.
@@ -122,7 +126,7 @@ pub(crate) fn has_image() -> bool {
     installed().is_some_and(|state| state.end.load(Ordering::Relaxed) != 0 && !state.is_freezing())
 }
 
-/// From now on `address..address + length` is memory of the image (in a freeze run: of `place`).
+/// From now on `address..address + length` is memory of the image (in a freeze run: of the [`Hooks`]).
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub(crate) fn set_image(address: usize, length: usize) {
     if let Some(state) = installed() {
@@ -137,37 +141,58 @@ pub(crate) fn is_freezing() -> bool {
     installed().is_some_and(State::is_freezing)
 }
 
-/// From now on allocations come (or no longer come) from `place`.
+/// What allocates while roots are evaluated. The code that evaluates them says so itself, because this module is part of
+/// programs that never do.
+#[cfg_attr(not(all(target_os = "linux", target_arch = "x86_64")), expect(dead_code, reason = "nothing freezes there"))]
+pub(crate) struct Hooks {
+    /// As [`GlobalAlloc::alloc`]; zeroed if asked for.
+    pub(crate) alloc: fn(Layout, bool) -> *mut u8,
+    /// As [`GlobalAlloc::dealloc`], with the size alone.
+    pub(crate) dealloc: unsafe fn(*mut u8, usize),
+    /// As [`GlobalAlloc::realloc`].
+    pub(crate) realloc: unsafe fn(*mut u8, Layout, usize) -> *mut u8,
+}
+
+/// What allocates in this freeze run; null otherwise.
+static HOOKS: AtomicPtr<Hooks> = AtomicPtr::new(ptr::null_mut());
+
+fn hooks() -> Option<&'static Hooks> {
+    // SAFETY: null, or the address of the static that `begin_freezing` was given.
+    unsafe { HOOKS.load(Ordering::Relaxed).as_ref() }
+}
+
+/// From now on these allocate.
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-pub(crate) fn set_freezing(freezing: bool) {
+pub(crate) fn begin_freezing(hooks: &'static Hooks) {
+    HOOKS.store(ptr::from_ref(hooks).cast_mut(), Ordering::SeqCst);
     if let Some(state) = installed() {
-        state.plain.store(if freezing { 0 } else { PLAIN }, Ordering::SeqCst);
+        state.plain.store(0, Ordering::SeqCst);
     }
 }
 
+/// From now on the inner allocator does again.
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub(crate) fn end_freezing() {
+    if let Some(state) = installed() {
+        state.plain.store(PLAIN, Ordering::SeqCst);
+    }
+}
 
-/// Where there is no freeze mode, nothing has to be exempt from it.
-#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+std::thread_local! {
+    static EXEMPT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether what this thread allocates now is none of the program's doing.
+pub(crate) fn is_exempt() -> bool {
+    EXEMPT.get()
+}
+
+/// Runs `body` with this thread's allocations left out of the freeze; other threads go on freezing.
 pub(crate) fn exempt<R>(body: impl FnOnce() -> R) -> R {
-    body()
-}
-
-/// Never reached where there is no freeze mode.
-#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
-mod place {
-    use core::alloc::Layout;
-    pub(crate) fn alloc(_: Layout, _: bool) -> *mut u8 {
-        core::ptr::null_mut()
-    }
-    pub(crate) fn is_exempt() -> bool {
-        false
-    }
-    pub(crate) fn dealloc(_: *mut u8, _: usize) {}
-    pub(crate) unsafe fn realloc(_: *mut u8, _: Layout, _: usize) -> *mut u8 {
-        core::ptr::null_mut()
-    }
+    let before = EXEMPT.replace(true);
+    let result = body();
+    EXEMPT.set(before);
+    result
 }
 
 // SAFETY: memory comes from `inner` or from the arena, both of which hand out blocks of the layout asked for that overlap
@@ -221,8 +246,11 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for FastbootAlloc<A> {
 #[cold]
 #[inline(never)]
 fn dealloc_held(block: *mut u8, size: usize, state: &State) {
-    if state.is_freezing() {
-        place::dealloc(block, size);
+    if state.is_freezing()
+        && let Some(hooks) = hooks()
+    {
+        // SAFETY: in a freeze run the range holds only what they allocated, and it is the caller's to free.
+        unsafe { (hooks.dealloc)(block, size) };
     }
 }
 
@@ -234,8 +262,8 @@ impl<A: GlobalAlloc> FastbootAlloc<A> {
     #[cold]
     #[inline(never)]
     unsafe fn alloc_aside(layout: Layout, this: &Self) -> *mut u8 {
-        if this.state.is_freezing() && !place::is_exempt() {
-            return place::alloc(layout, false);
+        if let Some(hooks) = this.state.freezing_hooks() {
+            return (hooks.alloc)(layout, false);
         }
         // SAFETY: the caller's promise, passed on.
         unsafe { this.inner.alloc(layout) }
@@ -248,8 +276,8 @@ impl<A: GlobalAlloc> FastbootAlloc<A> {
     #[cold]
     #[inline(never)]
     unsafe fn alloc_zeroed_aside(layout: Layout, this: &Self) -> *mut u8 {
-        if this.state.is_freezing() && !place::is_exempt() {
-            return place::alloc(layout, true);
+        if let Some(hooks) = this.state.freezing_hooks() {
+            return (hooks.alloc)(layout, true);
         }
         // SAFETY: the caller's promise, passed on.
         unsafe { this.inner.alloc_zeroed(layout) }
@@ -262,9 +290,11 @@ impl<A: GlobalAlloc> FastbootAlloc<A> {
     #[cold]
     #[inline(never)]
     unsafe fn move_out(block: *mut u8, layout: Layout, new_size: usize, this: &Self) -> *mut u8 {
-        if this.state.is_freezing() {
-            // SAFETY: the caller's promise, passed on: in a freeze run the range holds only what `place` allocated.
-            return unsafe { place::realloc(block, layout, new_size) };
+        if this.state.is_freezing()
+            && let Some(hooks) = hooks()
+        {
+            // SAFETY: the caller's promise, passed on: in a freeze run the range holds only what they allocated.
+            return unsafe { (hooks.realloc)(block, layout, new_size) };
         }
         // SAFETY: the caller promises that `new_size`, rounded up to the alignment, does not overflow `isize`, and that
         // it is not zero; the alignment is that of a valid layout.

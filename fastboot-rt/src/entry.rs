@@ -2,78 +2,29 @@
 
 use crate::check::resident;
 use crate::config::Config;
-use crate::first_run::{Begun, Installed};
+use crate::first_run::{self, Begun, FirstRun, Installed};
 use crate::freeze::run;
 use crate::os::line::Line;
 use crate::os::{cpu, cpuid_mask, environment, time};
+use crate::start::constructors::{Call, run_later_constructors};
+use crate::start::outcome::{Outcome, Thawed};
+use crate::start::section::Placeholder;
 use crate::start::snapshot::Location;
-use crate::start::thaw::{Outcome, Thawed};
 use crate::start::{path, thaw};
-use crate::{alloc, check, first_run, roots};
-use core::cell::UnsafeCell;
-use core::ffi::{CStr, c_char, c_int};
+use crate::{alloc, check, roots};
+use core::ffi::CStr;
 use core::fmt::{self, Write};
-use core::ptr;
-use fastboot_format::image::{HEADER_LEN, Header};
-
-/// What the `fastboot` section of a cold binary holds: a header that says so.
-///
-/// Embedding moves the section (non-PIE) or lets it grow (PIE). So the address of this static says where the section
-/// *was* linked, and its bytes are only read after the program headers confirmed that it is still there. The cell keeps
-/// the compiler from assuming the bytes it was compiled with and makes the segment writable.
-#[doc(hidden)]
-#[repr(C, align(64))]
-#[derive(Debug)]
-pub struct Placeholder(UnsafeCell<[u8; HEADER_LEN]>);
-
-// SAFETY: never accessed through this type: only its address is taken.
-unsafe impl Sync for Placeholder {}
-
-impl Placeholder {
-    /// The placeholder of a cold binary.
-    #[allow(clippy::new_without_default)]
-    pub const fn new() -> Self {
-        Self(UnsafeCell::new(Header::placeholder()))
-    }
-
-    /// Where the section was linked to be.
-    pub(crate) fn address(&'static self) -> usize {
-        self.0.get().expose_provenance()
-    }
-}
-
-/// An entry of `.init_array`. glibc passes arguments and environment, as it does to `main`.
-#[doc(hidden)]
-pub type Constructor = extern "C" fn(c_int, *const *const c_char, *const *const c_char);
-
-/// What [`start`] was called as, and with.
-pub(crate) type Call = (Constructor, c_int, *const *const c_char, *const *const c_char);
-
-/// Runs the entries of `.init_array` that come after this one. In freeze and check mode the program never gets to them,
-/// and the roots' expressions may rely on what they do: registries that fill themselves before `main`.
-pub(crate) fn run_later_constructors((own, count, arguments, environment): Call) {
-    let start = ptr::with_exposed_provenance::<usize>(crate::os::symbols::weak_symbol!("__init_array_start"));
-    let end = ptr::with_exposed_provenance::<usize>(crate::os::symbols::weak_symbol!("__init_array_end"));
-    if start.is_null() || end <= start {
-        return;
-    }
-    // SAFETY: the linker defines the two symbols as the bounds of the array of constructors, which is relocated by now,
-    // because one of its entries is running; nothing writes to it.
-    let entries = unsafe { core::slice::from_raw_parts(start, end.offset_from_unsigned(start)) };
-    let later = entries.iter().skip_while(|entry| **entry != own as usize).skip(1);
-    // The gABI reserves 0 and -1 for entries that are to be ignored.
-    for entry in later.filter(|entry| !matches!(**entry, 0 | usize::MAX)) {
-        // SAFETY: every other entry is the address of a function that the C library calls with these three arguments; on
-        // x86-64 one that takes fewer ignores them. In this process nobody else will call it: what follows ends with
-        // `_exit`.
-        unsafe { core::mem::transmute::<usize, Constructor>(*entry)(count, arguments, environment) };
-    }
-}
 
 /// Entry from `.init_array`. Called by the code of [`install!`](crate::install) only.
 #[doc(hidden)]
 #[unsafe(link_section = ".text.fastboot")]
-pub fn start(placeholder: &'static Placeholder, state: &'static alloc::State, config: &'static Config, call: Call) {
+pub fn start(
+    placeholder: &'static Placeholder,
+    state: &'static alloc::State,
+    config: &'static Config,
+    first_run: Option<&'static FirstRun>,
+    call: Call,
+) {
     alloc::install(state);
     let installed = Installed { placeholder, config };
     // Keeps the registry's anchor in the program.
@@ -87,7 +38,7 @@ pub fn start(placeholder: &'static Placeholder, state: &'static alloc::State, co
     if let Some(folder) = variable(c"FASTBOOT_FREEZE") {
         run_freeze_mode(folder, placeholder, call);
     }
-    if let Some(first_run) = config.first_run {
+    if let Some(first_run) = first_run {
         installed.keep();
         if let Some(how) = variable(first_run::VARIABLE) {
             (first_run.freeze)(&installed, how, call);
@@ -104,11 +55,13 @@ pub fn start(placeholder: &'static Placeholder, state: &'static alloc::State, co
     if off {
         outcome.off();
     } else {
-        thaw::thaw(&mut outcome, &installed, !secure, check.is_none());
+        let look =
+            first_run.filter(|_| check.is_none()).map(|first_run| |identity| (first_run.look)(&installed, identity));
+        thaw::thaw(&mut outcome, placeholder, !secure, look.as_ref().map(|look| look as thaw::Look<'_>));
     }
     let took = log.then(|| Microseconds(time::now().wrapping_sub(began)));
     if outcome.thawed.is_none() {
-        begin_cold(&installed, &mut outcome, took);
+        begin_cold(&installed, first_run, &mut outcome, took);
     } else if let Some(took) = took {
         report(&outcome, None, took);
     }
@@ -137,8 +90,13 @@ fn run_freeze_mode(folder: &'static CStr, placeholder: &'static Placeholder, cal
 /// Has the program freeze itself, if it is one that does; `took` says what looking for an image took.
 #[cold]
 #[inline(never)]
-fn begin_cold(installed: &Installed, outcome: &mut Outcome, took: Option<Microseconds>) {
-    let begun = installed.config.first_run.and_then(|first_run| (first_run.begin)(installed, outcome));
+fn begin_cold(
+    installed: &Installed,
+    first_run: Option<&'static FirstRun>,
+    outcome: &mut Outcome,
+    took: Option<Microseconds>,
+) {
+    let begun = first_run.and_then(|first_run| (first_run.begin)(installed, outcome));
     if let Some(took) = took {
         report(outcome, begun.as_ref(), took);
     }

@@ -38,6 +38,7 @@ mod alloc;
 #[allow(unsafe_code)]
 mod config;
 mod input;
+mod macros;
 #[allow(unsafe_code)]
 mod roots;
 
@@ -66,15 +67,37 @@ pub use fastboot_defer as defer;
 const _: () = assert!(u64::from_ne_bytes(defer::COLD_MARK) == u64::from_ne_bytes(fastboot_format::protocol::COLD_MARK));
 
 pub use alloc::FastbootAlloc;
-pub use config::{CacheDir, FreezeError, freeze_now};
+pub use config::{CacheDir, FreezeError};
 pub use input::{input, input_env};
-pub use roots::{Checked, Frozen, Source};
+pub use roots::checked::Checked;
+pub use roots::frozen::{Frozen, Source};
+
+/// Freezes this program and waits for the end: evaluates all roots anew in a process of its own and replaces the snapshot
+/// in the cache (see [`install!`](crate::install!)), whether there is one or not. This process keeps the values it has; the
+/// next start has the new ones. Returns the path of the snapshot.
+///
+/// For installers, and for when the data that roots are made from has changed.
+///
+/// # Errors
+/// Wherever a start would not freeze either, but for an earlier failure; and if it fails. On targets without images
+/// always.
+pub fn freeze_now() -> Result<std::path::PathBuf, FreezeError> {
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    return crate::first_run::freeze_now();
+    #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+    Err(FreezeError("images exist for Linux on x86-64 only".to_owned()))
+}
 
 /// What the macros need. Not for use by hand.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::config::Config;
+    pub use crate::roots::checked::{CompareNot, ComparePartialEq, Probe};
+    pub use crate::roots::record::RootRecord;
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-    pub use crate::entry::{Constructor, Placeholder, start};
-    pub use crate::roots::{CompareNot, ComparePartialEq, Probe, RootRecord};
+    pub use crate::{
+        entry::start,
+        first_run::FIRST_RUN,
+        start::{constructors::Constructor, section::Placeholder},
+    };
 }

@@ -5,11 +5,11 @@
 
 pub(crate) mod resident;
 
-use crate::freeze::run;
-use crate::os::{environment, processes};
+use crate::os::{environment, processes, threads};
 use crate::roots;
-use crate::roots::Checked;
+use crate::roots::checked::Checked;
 use core::ffi::{CStr, c_void};
+use fastboot_format::protocol::STACK_TOP;
 use fastboot_format::protocol::verdict::Verdict;
 use std::ffi::OsStr;
 use std::fs::File;
@@ -37,7 +37,7 @@ pub(crate) fn run(path: &CStr, thawed: Result<(), String>) -> ! {
         say(Verdict::Cold(&reason));
         processes::exit(1);
     }
-    if let Err(reason) = run::on_large_stack(check_thread) {
+    if let Err(reason) = threads::on_large_stack(STACK_TOP[0] as usize, check_thread, || {}) {
         say(Verdict::Cold(&reason));
     }
     processes::exit(1)

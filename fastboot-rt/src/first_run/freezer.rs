@@ -3,23 +3,25 @@
 //! There is no tool here to plan, to prove, and to ask people. So whatever is in doubt is refused, and what was made is
 //! checked before it gets its name: another process thaws it, evaluates every root once more, and compares.
 
-use super::{FOREGROUND, Installed, VARIABLE};
-use crate::entry::{Call, run_later_constructors};
+use super::cache_folder;
+use super::freezable::require_freezable;
+use super::installed::{FOREGROUND, Installed, VARIABLE};
+use crate::freeze::evaluated::{Evaluated, Settings};
 use crate::freeze::heap::arena;
 use crate::freeze::observe::c_heap;
 use crate::freeze::run;
-use crate::freeze::run::{Evaluated, Listener};
+use crate::freeze::tell::Listener;
 use crate::os::files::Descriptor;
 use crate::os::line::Line;
 use crate::os::{cpuid_mask, environment, files, headers, processes};
 use crate::roots;
-use crate::roots::RootRecord;
-use crate::start::cache;
-use crate::start::cache::{Cache, Home};
+use crate::roots::record::RootRecord;
+use crate::start::cache::{self, Cache, Home};
+use crate::start::constructors::{Call, run_later_constructors};
 use crate::start::path::Path as StackPath;
+use crate::start::reason::Reason;
 use crate::start::relocate::Mapped;
 use crate::start::section::Program;
-use crate::start::thaw::Reason;
 use core::alloc::Layout;
 use core::ffi::CStr;
 use core::fmt::{self, Write as _};
@@ -82,14 +84,14 @@ impl Freezer {
     fn new(installed: &Installed, foreground: bool) -> Result<Self, String> {
         let told = |reason: Reason| reason.to_string();
         let program = Program::find(installed.placeholder).map_err(told)?;
-        super::require_freezable(&program).map_err(|why| why.to_string())?;
+        require_freezable(&program).map_err(|why| why.to_string())?;
         let tables = program.cold_tables().ok_or("it has no table of statics")?;
         let cache = program.identity().and_then(|identity| installed.cache(identity)).ok_or("it has no cache")?;
         let home = Home::of_start();
         // Whoever started this process locked the folder. Everybody else is mistaken.
         let lock = files::take_stdin().ok_or("standard input is closed")?;
         let at = |errno| io::Error::from_raw_os_error(errno).to_string();
-        let status = cache.open(&home).map_err(told)?.status_at(cache::LOCK).map_err(at)?;
+        let status = cache_folder::open(&cache, &home).map_err(told)?.status_at(cache_folder::LOCK).map_err(at)?;
         let given = lock.status().map_err(at)?;
         if (given.st_dev, given.st_ino) != (status.st_dev, status.st_ino) || lock.lock(false) != Ok(true) {
             return Err(format!("{} is not to be set by hand", VARIABLE.to_string_lossy()));
@@ -99,7 +101,7 @@ impl Freezer {
         } else {
             processes::go_into_background(LONGEST, &lock);
         }
-        let folder = cache.open(&home).map_err(told)?;
+        let folder = cache_folder::open(&cache, &home).map_err(told)?;
         let failure = Descriptor::make(&folder, cache.name(cache::File::Failure).as_c_str().map_err(told)?);
         let failure = failure.map_err(at)?;
         let mut path = StackPath::new();
@@ -110,9 +112,9 @@ impl Freezer {
 
     /// Freezes. Called before `main`, when there is one thread.
     fn run(&'static self) -> ! {
-        cache::remove_leftovers(&self.folder);
+        cache_folder::remove_leftovers(&self.folder);
         let request = Request { mode: Mode::Verbatim, limit: spare_memory(), ..Request::default() };
-        let Err(reason) = run::evaluate(&request, Path::new(""), &self.program, self);
+        let Err(reason) = run::evaluate(&request, Path::new(""), &self.program, self, keep);
         self.fail(&reason)
     }
 
@@ -153,7 +155,7 @@ impl Freezer {
         fs::rename(&temporary, &snapshot)
             .map_err(|error| format!("{} cannot be written: {error}", snapshot.display()))?;
         let _ = fs::remove_file(self.path(cache::File::Failure));
-        cache::remove_stale(&self.folder, &snapshot);
+        cache_folder::remove_stale(&self.folder, &snapshot);
         Ok(())
     }
 
@@ -214,12 +216,15 @@ impl Listener for Freezer {
     fn refused(&self, reason: &str) {
         self.fail(reason);
     }
+}
 
-    fn ended(&self, evaluated: &Evaluated<'_>) -> bool {
-        match self.finish(evaluated) {
-            Ok(()) => true,
-            Err(reason) => self.fail(&reason),
-        }
+/// Makes a snapshot of what was evaluated.
+fn keep(_: &Settings, evaluated: &Evaluated<'_>) -> bool {
+    // It is there: `run` put it there before anything was evaluated.
+    let Some(freezer) = FREEZER.get() else { return false };
+    match freezer.finish(evaluated) {
+        Ok(()) => true,
+        Err(reason) => freezer.fail(&reason),
     }
 }
 

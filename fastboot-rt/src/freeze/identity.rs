@@ -1,20 +1,31 @@
-//! Numbers: the n-th allocation of a thread is the same allocation in every freeze run.
+//! Identity: the n-th allocation of a thread is the same allocation in every freeze run, and has a number.
 //!
 //! That is what plans are made of. Threads are told apart by how they came about: the freeze thread, its first child, its
 //! second, the first child of its second... `cargo fastboot` links with `--wrap=pthread_create`, so that every thread
 //! that Rust code creates passes through here. A thread that came about otherwise has no plan.
 
-use crate::freeze::heap::scratch::Number;
-use crate::freeze::trace;
-use crate::os::{memory, threads};
+use super::{placements, random, trace};
+use crate::alloc;
+use crate::os::memory;
 use core::alloc::Layout;
 use core::cell::Cell;
-use core::ffi::{c_int, c_void};
+use core::ffi::c_void;
 use core::ops::Range;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use fastboot_format::image::PAGE;
 use fastboot_format::protocol::{NOTES_LEN, THREAD_STACK_LEN, THREAD_STACKS};
+
+/// Which allocation of which thread a block came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Number {
+    /// Index of the thread in the registry.
+    pub(crate) thread: u32,
+    /// Place of its trace in [`trace`], or 0.
+    pub(crate) trace: u32,
+    /// Counted from 0 for each thread.
+    pub(crate) index: u64,
+}
 
 /// [`Number::thread`] of blocks of threads that nobody knows.
 pub(crate) const UNKNOWN: u32 = u32::MAX;
@@ -35,7 +46,15 @@ const MAX_LOGGED: usize = 1 << 30;
 /// Key of the freeze thread.
 const FIRST_KEY: u64 = 1;
 
-type StartRoutine = extern "C" fn(*mut c_void) -> *mut c_void;
+pub(crate) type StartRoutine = extern "C" fn(*mut c_void) -> *mut c_void;
+
+/// How many threads did not ask for what the plan says.
+static DIVERGENCES: AtomicU64 = AtomicU64::new(0);
+
+/// How many threads left their plan.
+pub(crate) fn divergences() -> u64 {
+    DIVERGENCES.load(Ordering::Relaxed)
+}
 
 /// What is known of a thread. Never freed; written to by that thread alone, but for `start` and `argument`.
 pub(crate) struct Thread {
@@ -52,8 +71,9 @@ pub(crate) struct Thread {
     plan: &'static [u64],
     /// What was asked for was not what the plan says: its numbers mean nothing any more.
     diverged: AtomicBool,
-    start: Option<StartRoutine>,
-    argument: *mut c_void,
+    /// What it runs, and with what.
+    pub(crate) start: Option<StartRoutine>,
+    pub(crate) argument: *mut c_void,
     /// Its `pthread_t`, for threads that were created while freezing.
     handle: AtomicU64,
     /// State of its generator of random bytes.
@@ -67,24 +87,20 @@ impl Thread {
     pub(crate) fn handle(&self) -> u64 {
         self.handle.load(Ordering::Relaxed)
     }
+
+    /// Notes it.
+    pub(crate) fn set_handle(&self, handle: u64) {
+        self.handle.store(handle, Ordering::Relaxed);
+    }
+
+    /// Where its stack is to be, if it has a place: reserved for it, and for nobody else.
+    pub(crate) fn stack(&self) -> Option<Range<usize>> {
+        self.place.map(|place| parts_of(place).1)
+    }
 }
 
 std::thread_local! {
     static CURRENT: Cell<*const Thread> = const { Cell::new(ptr::null()) };
-    static EXEMPT: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Whether what this thread allocates now is none of the program's doing.
-pub(crate) fn is_exempt() -> bool {
-    EXEMPT.get()
-}
-
-/// Runs `body` with this thread's allocations left out of the freeze; other threads go on freezing.
-pub(crate) fn exempt<R>(body: impl FnOnce() -> R) -> R {
-    let before = EXEMPT.replace(true);
-    let result = body();
-    EXEMPT.set(before);
-    result
 }
 
 /// Array of `MAX_THREADS` pointers; null before [`begin`].
@@ -137,12 +153,12 @@ fn register(key: u64, place: Option<usize>) -> Option<*mut Thread> {
             count: AtomicU64::new(0),
             log,
             trace_stack,
-            plan: crate::freeze::placements::of_thread(key),
+            plan: placements::of_thread(key),
             diverged: AtomicBool::new(false),
             start: None,
             argument: ptr::null_mut(),
             handle: AtomicU64::new(0),
-            random: AtomicU64::new(crate::freeze::shims::random::first_state(key)),
+            random: AtomicU64::new(random::first_state(key)),
             place,
         });
         registry.add(index).write(thread);
@@ -204,7 +220,7 @@ pub(crate) fn next(layout: Layout) -> Planned {
     let Some(entry) = thread.plan.get(index as usize) else { return Planned::No(number) };
     if *entry as u32 != fingerprint(layout) {
         thread.diverged.store(true, Ordering::Relaxed);
-        crate::freeze::heap::place::count_divergence();
+        DIVERGENCES.fetch_add(1, Ordering::Relaxed);
         return Planned::No(number);
     }
     match (*entry >> 32) as u32 {
@@ -299,61 +315,17 @@ pub(crate) fn random_state() -> Option<&'static AtomicU64> {
     unsafe { CURRENT.get().as_ref() }.map(|thread| &thread.random)
 }
 
-type PthreadCreate =
-    unsafe extern "C" fn(*mut libc::pthread_t, *const libc::pthread_attr_t, StartRoutine, *mut c_void) -> c_int;
-
-/// In place of `pthread_create(3)`, in binaries linked with `--wrap=pthread_create`: gives the new thread its name.
-///
-/// # Safety
-/// As the function it stands for.
-#[unsafe(no_mangle)]
-#[unsafe(link_section = ".text.fastboot")]
-unsafe extern "C" fn __wrap_pthread_create(
-    thread: *mut libc::pthread_t,
-    attributes: *const libc::pthread_attr_t,
-    start: StartRoutine,
-    argument: *mut c_void,
-) -> c_int {
-    let real = crate::os::symbols::weak_symbol!("__real_pthread_create");
-    if real == 0 {
-        return libc::ENOSYS;
-    }
-    // SAFETY: with --wrap=pthread_create the linker resolves this name to the C library's function, of this type.
-    let real = unsafe { core::mem::transmute::<usize, PthreadCreate>(real) };
+/// Makes a thread known that the current one is about to start. `None` if this is no freeze run, if nobody knows the current
+/// thread, and if there are too many.
+pub(crate) fn new_child() -> Option<*mut Thread> {
     // SAFETY: null, or the address of a thread that is never freed.
-    let parent = unsafe { CURRENT.get().as_ref() };
-    let child = parent.filter(|_| crate::alloc::is_freezing()).and_then(|parent| {
-        let number = parent.children.fetch_add(1, Ordering::Relaxed);
-        let key = (parent.key.wrapping_mul(0x1000_0000_01b3) ^ u64::from(number)).wrapping_add(0x9e37_79b9);
-        register(key, take_place(parent, number, key))
-    });
-    let Some(child) = child else {
-        // SAFETY: the caller's promise, passed on.
-        return unsafe { real(thread, attributes, start, argument) };
-    };
-    // SAFETY: `child` was made just now and is known to nobody else; the rest is the caller's promise. `run` gets the
-    // argument it expects. The stack is reserved for the thread in this place, of which there is only one.
-    unsafe {
-        (*child).start = Some(start);
-        (*child).argument = argument;
-        let own = (*child).place.and_then(|place| threads::attributes_with_stack(attributes, parts_of(place).1));
-        let attributes = own.as_ref().map_or(attributes, ptr::from_ref);
-        let result = real(thread, attributes, run, child.cast());
-        if result == 0 {
-            (*child).handle.store(*thread, Ordering::Relaxed);
-        }
-        result
-    }
+    let parent = unsafe { CURRENT.get().as_ref() }.filter(|_| alloc::is_freezing())?;
+    let number = parent.children.fetch_add(1, Ordering::Relaxed);
+    let key = (parent.key.wrapping_mul(0x1000_0000_01b3) ^ u64::from(number)).wrapping_add(0x9e37_79b9);
+    register(key, take_place(parent, number, key))
 }
 
-extern "C" fn run(thread: *mut c_void) -> *mut c_void {
-    let thread = thread.cast::<Thread>().cast_const();
+/// The current thread is this one, which [`new_child`] made known.
+pub(crate) fn become_thread(thread: *const Thread) {
     CURRENT.set(thread);
-    // SAFETY: `__wrap_pthread_create` passed a thread that is never freed and whose `start` is set.
-    let (start, argument) = unsafe { ((*thread).start, (*thread).argument) };
-    start.map_or(ptr::null_mut(), |start| start(argument))
 }
-
-/// Keeps the function above in the program, under fat LTO too, where only what is used survives.
-#[used]
-static KEEP: PthreadCreate = __wrap_pthread_create;

@@ -1,11 +1,14 @@
 //! Threads: starting them on stacks of the runtime's, calling with nothing in their registers, waiting and waking.
 
 use super::kernel::{self, raw_syscall};
-use super::memory::make_writable;
+use super::memory::{make_writable, reserve};
 use core::ops::Range;
 use core::ptr;
 use core::sync::atomic::AtomicU32;
+use fastboot_format::image::PAGE;
+use fastboot_format::protocol::STACK_LEN;
 use libc::{c_long, c_void};
+use std::io;
 
 /// Lets another thread run.
 pub(crate) fn yield_now() {
@@ -39,7 +42,7 @@ pub(crate) unsafe fn attributes_with_stack(
         if has_stack || libc::pthread_attr_getstacksize(own.as_ptr(), &mut wanted) != 0 {
             return None;
         }
-        let length = wanted.next_multiple_of(fastboot_format::image::PAGE);
+        let length = wanted.next_multiple_of(PAGE);
         if length > place.len() {
             return None;
         }
@@ -142,4 +145,25 @@ pub(crate) unsafe fn run_on_stack(
         libc::pthread_join(thread.assume_init(), ptr::null_mut());
     }
     Ok(())
+}
+
+/// Runs `body` on a thread of its own, with a stack of 1 GiB that ends at `top`, so that its addresses do not depend on
+/// chance; does something else meanwhile, and waits for it.
+///
+/// # Errors
+/// A sentence.
+pub(crate) fn on_large_stack(
+    top: usize,
+    body: extern "C" fn(*mut c_void) -> *mut c_void,
+    meanwhile: impl FnOnce(),
+) -> Result<(), String> {
+    let stack = top - STACK_LEN as usize..top;
+    // One more page below it that stays without access: running over the end is a fault, not corruption.
+    let reserved = reserve(stack.start - PAGE, STACK_LEN as usize + PAGE);
+    reserved
+        .and_then(|()| make_writable(stack.start, STACK_LEN as usize))
+        .map_err(|errno| format!("cannot map a stack of 1 GiB: {}", io::Error::from_raw_os_error(errno)))?;
+    // SAFETY: the range was reserved and made writable above, for this alone.
+    unsafe { run_on_stack(stack, body, meanwhile) }
+        .map_err(|errno| format!("cannot start a thread: {}", io::Error::from_raw_os_error(errno)))
 }

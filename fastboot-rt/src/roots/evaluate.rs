@@ -4,8 +4,8 @@
 //! in it and not a deadlock, even when it runs through several threads. So one table holds who evaluates what and who
 //! waits for what. It is locked when an evaluation begins and ends, never while one runs, never once values are there.
 
+use super::record::RootRecord;
 use crate::alloc;
-use crate::roots::RootRecord;
 use std::cell::Cell;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -8,9 +8,9 @@
 //! Nobody loads it: the thaw maps it. So it needs no segment, and binaries can have one that were linked without
 //! fastboot's linker script.
 
+use super::reason::Reason;
+use super::relocate::Stored;
 use crate::os::files::Descriptor;
-use crate::start::relocate::Stored;
-use crate::start::thaw::Reason;
 use fastboot_format::image::{FOOTER_LEN, Footer};
 
 /// The image at the end of the executable.

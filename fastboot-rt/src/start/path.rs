@@ -1,7 +1,7 @@
 //! Path: put together on the stack, because before `main` nothing may allocate.
 
+use super::reason::Reason;
 use crate::os::files;
-use crate::start::thaw::Reason;
 use core::ffi::CStr;
 use core::fmt;
 

@@ -9,10 +9,9 @@
 //!
 //! An image that is not at home has the distance added to each of its pointers into itself, if it knows them all.
 
+use super::reason::Reason;
 use crate::os::files::Descriptor;
 use crate::os::memory;
-use crate::start::section::Program;
-use crate::start::thaw::Reason;
 use core::ops::Range;
 use core::ptr;
 use fastboot_format::image::{
@@ -176,7 +175,7 @@ impl Mapped<'_> {
         Ok(())
     }
 
-    /// Makes every pointer in the image right: those into the executable, which was loaded at `program.exe_base`, and
+    /// Makes every pointer in the image right: those into the executable, which was loaded at `exe_base`, and
     /// those into the image itself.
     ///
     /// Whatever is wrong with the table of image pointers is noticed before anything is written; that of static pointers
@@ -185,8 +184,8 @@ impl Mapped<'_> {
     /// # Safety
     /// The image belongs to this program and is in one of its places, and nothing refers to its data.
     #[inline]
-    pub(crate) unsafe fn relocate(&mut self, program: &Program) -> Result<(), Reason> {
-        let slide = (program.exe_base as u64).wrapping_sub(self.header.exe_base);
+    pub(crate) unsafe fn relocate(&mut self, exe_base: usize) -> Result<(), Reason> {
+        let slide = (exe_base as u64).wrapping_sub(self.header.exe_base);
         let distance = self.distance();
         if slide == 0 && distance == 0 {
             return self.set_writable(self.header.flags & FLAG_READ_ONLY == 0);

@@ -11,17 +11,42 @@
 //! has written to before the program begins (if there are not many roots). A start reads that one: unless tables that it needs
 //! are longer, the image itself is not touched before its values are.
 
-use crate::entry::Placeholder;
+use super::reason::Reason;
+use super::relocate::Mapped;
 use crate::os::headers;
-use crate::start::relocate::Mapped;
-use crate::start::thaw::Reason;
 use core::cell::UnsafeCell;
 use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use fastboot_format::image::{
     self as format, FLAG_COLD, FLAG_FOOTER, FLAGS_OFFSET, FormatError, HEADER_COPY_LEN, HEADER_LEN, HOME_WINDOW,
-    HeaderPage, IDENTITY_OFFSET, MAGIC, PAGE, TableKind,
+    Header, HeaderPage, IDENTITY_OFFSET, MAGIC, PAGE, TableKind,
 };
+
+/// What the `fastboot` section of a cold binary holds: a header that says so.
+///
+/// Embedding moves the section (non-PIE) or lets it grow (PIE). So the address of this static says where the section
+/// *was* linked, and its bytes are only read after the program headers confirmed that it is still there. The cell keeps
+/// the compiler from assuming the bytes it was compiled with and makes the segment writable.
+#[doc(hidden)]
+#[repr(C, align(64))]
+#[derive(Debug)]
+pub struct Placeholder(UnsafeCell<[u8; HEADER_LEN]>);
+
+// SAFETY: never accessed through this type: only its address is taken.
+unsafe impl Sync for Placeholder {}
+
+impl Placeholder {
+    /// The placeholder of a cold binary.
+    #[allow(clippy::new_without_default)]
+    pub const fn new() -> Self {
+        Self(UnsafeCell::new(Header::placeholder()))
+    }
+
+    /// Where the section was linked to be.
+    pub(crate) fn address(&'static self) -> usize {
+        self.0.get().expose_provenance()
+    }
+}
 
 /// The copy of the beginning of the image; zeros until there is one.
 #[repr(C, align(8))]

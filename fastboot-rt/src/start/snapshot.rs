@@ -9,12 +9,11 @@
 //! └───────────────── app.snap: no symbolic link, a regular file, of root or the user, not writable by others
 //! ```
 
+use super::path::{self, Path};
+use super::reason::Reason;
+use super::relocate::Stored;
 use crate::os::environment;
 use crate::os::files::Descriptor;
-use crate::start::path;
-use crate::start::path::Path;
-use crate::start::relocate::Stored;
-use crate::start::thaw::Reason;
 use core::ffi::CStr;
 use libc::{S_IFMT, S_IFREG, S_ISVTX, S_IWGRP, S_IWOTH};
 

@@ -8,7 +8,7 @@
 //! Only the last object is ever taken back or grown in place, so the arena keeps the place of what was freed. The cursor moves
 //! only by compare-and-exchange: allocation needs no lock and works on every thread.
 
-use crate::freeze::run;
+use super::super::tell;
 use crate::os::memory;
 use core::alloc::Layout;
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -76,11 +76,11 @@ pub(crate) fn alloc(layout: Layout, zeroed: bool) -> *mut u8 {
         let start = cursor.checked_add(layout.align() - 1).map(|start| start & !(layout.align() - 1));
         let end = start.and_then(|start| start.checked_add(layout.size()));
         let Some((start, end)) = start.zip(end).filter(|(_, end)| *end <= LIMIT.load(Ordering::Relaxed)) else {
-            run::out_of_memory(layout.size());
+            tell::out_of_memory(layout.size());
             return core::ptr::null_mut();
         };
         if !commit(end) {
-            run::out_of_memory(layout.size());
+            tell::out_of_memory(layout.size());
             return core::ptr::null_mut();
         }
         match CURSOR.compare_exchange_weak(cursor, end, Ordering::AcqRel, Ordering::Relaxed) {
@@ -96,13 +96,16 @@ pub(crate) fn alloc(layout: Layout, zeroed: bool) -> *mut u8 {
         unsafe { block.write_bytes(0, end.min(high_water) - start) };
     }
     let home = HOME.load(Ordering::Relaxed);
-    run::progress(cursor - home, end - home);
+    tell::progress(cursor - home, end - home);
     block
 }
 
 /// Takes `block` back if it is the last one. Of a large one the memory is given back in any case, and the image has zeros
 /// there.
-pub(crate) fn dealloc(block: *mut u8, size: usize) {
+///
+/// # Safety
+/// [`alloc`] returned it, it has this size, and nobody uses it any more.
+pub(crate) unsafe fn dealloc(block: *mut u8, size: usize) {
     let start = block.addr();
     if size >= LARGE {
         let first = start.next_multiple_of(PAGE);
@@ -112,7 +115,10 @@ pub(crate) fn dealloc(block: *mut u8, size: usize) {
 }
 
 /// Gives `block` the size `new` where it stands, if it is the last one.
-pub(crate) fn grow(block: *mut u8, old: usize, new: usize) -> bool {
+///
+/// # Safety
+/// [`alloc`] returned it, it has the size `old`, and it is the caller's.
+pub(crate) unsafe fn grow(block: *mut u8, old: usize, new: usize) -> bool {
     let start = block.addr();
     let Some(end) = start.checked_add(new).filter(|end| *end <= LIMIT.load(Ordering::Relaxed)) else { return false };
     if CURSOR.load(Ordering::Relaxed) != start + old || !commit(end) {
@@ -123,6 +129,6 @@ pub(crate) fn grow(block: *mut u8, old: usize, new: usize) -> bool {
     }
     HIGH_WATER.fetch_max(end, Ordering::AcqRel);
     let home = HOME.load(Ordering::Relaxed);
-    run::progress(start + old - home, end - home);
+    tell::progress(start + old - home, end - home);
     true
 }

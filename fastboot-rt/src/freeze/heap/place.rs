@@ -10,21 +10,22 @@
 //! Objects are born where they will live. One that grows beyond its reservation for a while lives in the scratch heap
 //! until it is small enough again to go home.
 
-use crate::freeze::heap::scratch::Number;
-use crate::freeze::heap::{arena, scratch};
-pub(crate) use crate::freeze::identity::is_exempt;
-use crate::freeze::identity::{Current, PLACED, Planned};
-use crate::freeze::{identity, placements, run};
+use super::super::identity::{self, Current, Number, PLACED, Planned};
+use super::super::{placements, tell};
+use super::{arena, scratch};
+use crate::alloc::Hooks;
 use core::alloc::Layout;
 use core::ptr;
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use fastboot_format::protocol::Mode;
 
+/// What allocates in a freeze run.
+pub(crate) static HOOKS: Hooks = Hooks { alloc, dealloc, realloc };
+
 static MODE: AtomicU32 = AtomicU32::new(0);
 static HOME: AtomicUsize = AtomicUsize::new(0);
 /// Where placements end and the arena begins.
 static PLACED_END: AtomicUsize = AtomicUsize::new(0);
-static DIVERGENCES: Count = Count::new();
 /// Placements that hold their object now.
 static PLACED_COUNT: Count = Count::new();
 static OVERFLOWS: Count = Count::new();
@@ -74,15 +75,11 @@ fn mode() -> Mode {
     Mode::from_number(MODE.load(Ordering::Relaxed)).unwrap_or(Mode::Verbatim)
 }
 
-pub(crate) fn count_divergence() {
-    DIVERGENCES.add(1);
-}
-
 /// Threads that left their plan, objects placed as planned, allocations that overflowed; objects in the image, and their
 /// bytes; the largest alignment of what may be in the image.
 pub(crate) fn counts() -> [u64; 6] {
-    let [divergences, placed, overflows, objects, live] =
-        [&DIVERGENCES, &PLACED_COUNT, &OVERFLOWS, &OBJECTS, &LIVE].map(Count::get);
+    let divergences = identity::divergences();
+    let [placed, overflows, objects, live] = [&PLACED_COUNT, &OVERFLOWS, &OBJECTS, &LIVE].map(Count::get);
     [divergences, placed, overflows, objects, live, LARGEST_ALIGNMENT.load(Ordering::Relaxed)]
 }
 
@@ -115,7 +112,7 @@ fn in_placements(block: *const u8) -> bool {
 fn temporary(layout: Layout, zeroed: bool, number: Number) -> *mut u8 {
     let block = scratch::alloc(layout, zeroed, number);
     if block.is_null() {
-        run::out_of_memory(layout.size());
+        tell::out_of_memory(layout.size());
     }
     block
 }
@@ -128,7 +125,7 @@ fn note_alignment(layout: Layout) {
     }
 }
 
-pub(crate) fn alloc(layout: Layout, zeroed: bool) -> *mut u8 {
+fn alloc(layout: Layout, zeroed: bool) -> *mut u8 {
     match mode() {
         Mode::Verbatim => {
             note_alignment(layout);
@@ -167,10 +164,14 @@ fn home_of(placement: u32) -> Option<(*mut u8, usize)> {
     Some((ptr::with_exposed_provenance_mut(address), placement.reserved as usize))
 }
 
-/// Takes back a block that [`alloc`] or [`realloc`] returned.
-pub(crate) fn dealloc(block: *mut u8, size: usize) {
+/// Takes back a block.
+///
+/// # Safety
+/// [`alloc`] or [`realloc`] returned it, it has this size, and nobody uses it any more.
+unsafe fn dealloc(block: *mut u8, size: usize) {
     if scratch::contains(block) {
-        scratch::dealloc(block);
+        // SAFETY: the caller's promise; what is in the scratch heap came from there.
+        unsafe { scratch::dealloc(block) };
         return;
     }
     died(size);
@@ -178,54 +179,100 @@ pub(crate) fn dealloc(block: *mut u8, size: usize) {
         // It stays empty: it was freed against the plan, and nothing else fits the plan there.
         PLACED_COUNT.sub(1);
     } else {
-        arena::dealloc(block, size);
+        // SAFETY: the caller's promise; it is in neither of the other two places, so the arena handed it out.
+        unsafe { arena::dealloc(block, size) };
     }
 }
 
+/// What becomes of a block that is to have another size.
+enum Resized {
+    /// It stays where it is.
+    Here,
+    /// It moves here; null if there is no memory.
+    Moved(*mut u8),
+}
+
+/// Gives a block another size.
+///
 /// # Safety
 /// That of [`core::alloc::GlobalAlloc::realloc`], for a block that [`alloc`] or this function returned.
-pub(crate) unsafe fn realloc(block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+unsafe fn realloc(block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
     // SAFETY: the caller promises that `new_size`, rounded up to the alignment, does not overflow; the alignment is that
     // of a valid layout.
     let new_layout = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
-    let new = if scratch::contains(block) {
-        let number = scratch::number_of(block);
-        let home = if number.thread == PLACED { home_of(number.index as u32) } else { None };
-        match home {
-            Some((home, reserved)) if new_size <= reserved => {
-                PLACED_COUNT.add(1);
-                born(home, new_size)
-            }
-            _ if scratch::resize(block, new_size) => return block,
-            _ => temporary(new_layout, false, number),
+    // SAFETY: the caller's promise: each is told of a block that it handed out, of this layout.
+    let resized = unsafe {
+        if scratch::contains(block) {
+            resize_in_scratch(block, new_layout)
+        } else if in_placements(block) {
+            resize_in_placement(block, layout, new_layout)
+        } else {
+            resize_in_arena(block, layout, new_layout)
         }
-    } else if in_placements(block) {
-        let offset = block.addr() - HOME.load(Ordering::Relaxed);
-        let placement = placements::placement_at(offset as u64);
-        match placement.and_then(|number| Some((number, placements::placement(number)?))) {
-            Some((_, placement)) if new_size as u64 <= placement.reserved => {
-                resized(layout.size(), new_size);
-                return block;
-            }
-            Some((number, _)) => temporary(new_layout, false, Number::placed(number)),
-            None => born(arena::alloc(new_layout, false), new_size),
-        }
-    } else if arena::grow(block, layout.size(), new_size) {
-        resized(layout.size(), new_size);
-        return block;
-    } else {
-        born(arena::alloc(new_layout, false), new_size)
     };
-    if !new.is_null() {
-        // SAFETY: `block` holds `layout.size()` bytes, `new` has `new_size`, and they are different blocks: a placement
-        // is empty while its object is in the scratch heap.
-        unsafe { ptr::copy_nonoverlapping(block, new, layout.size().min(new_size)) };
+    let new = match resized {
+        Resized::Here => return block,
+        Resized::Moved(new) if new.is_null() => return new,
+        Resized::Moved(new) => new,
+    };
+    // SAFETY: `block` holds `layout.size()` bytes, `new` has `new_size`, and they are different blocks: a placement is
+    // empty while its object is in the scratch heap. The block was the caller's, and is not any more: one in a placement is
+    // left empty, so that what is read of it later is not an old copy; it may come home again.
+    unsafe {
+        ptr::copy_nonoverlapping(block, new, layout.size().min(new_size));
         if in_placements(block) {
-            // Left empty, so that what is read of it later is not an old copy; it may come home again.
-            // SAFETY: the block was the caller's, and is not any more.
-            unsafe { block.write_bytes(0, layout.size()) };
+            block.write_bytes(0, layout.size());
         }
         dealloc(block, layout.size());
     }
     new
+}
+
+/// [`realloc`] of a block in the scratch heap, which goes home if it has a placement that it fits.
+///
+/// # Safety
+/// That of [`realloc`], and it is there.
+unsafe fn resize_in_scratch(block: *mut u8, new: Layout) -> Resized {
+    // SAFETY: the caller's promise.
+    let number = unsafe { scratch::number_of(block) };
+    let home = if number.thread == PLACED { home_of(number.index as u32) } else { None };
+    match home {
+        Some((home, reserved)) if new.size() <= reserved => {
+            PLACED_COUNT.add(1);
+            Resized::Moved(born(home, new.size()))
+        }
+        // SAFETY: the caller's promise.
+        _ if unsafe { scratch::resize(block, new.size()) } => Resized::Here,
+        _ => Resized::Moved(temporary(new, false, number)),
+    }
+}
+
+/// The same of a block in its placement, which leaves it if it grows too large.
+///
+/// # Safety
+/// That of [`realloc`], and it is there.
+unsafe fn resize_in_placement(block: *mut u8, old: Layout, new: Layout) -> Resized {
+    let offset = block.addr() - HOME.load(Ordering::Relaxed);
+    let placement = placements::placement_at(offset as u64);
+    match placement.and_then(|number| Some((number, placements::placement(number)?))) {
+        Some((_, placement)) if new.size() as u64 <= placement.reserved => {
+            resized(old.size(), new.size());
+            Resized::Here
+        }
+        Some((number, _)) => Resized::Moved(temporary(new, false, Number::placed(number))),
+        None => Resized::Moved(born(arena::alloc(new, false), new.size())),
+    }
+}
+
+/// The same of a block in the arena.
+///
+/// # Safety
+/// That of [`realloc`], and it is there.
+unsafe fn resize_in_arena(block: *mut u8, old: Layout, new: Layout) -> Resized {
+    // SAFETY: the caller's promise.
+    if unsafe { arena::grow(block, old.size(), new.size()) } {
+        resized(old.size(), new.size());
+        return Resized::Here;
+    }
+    Resized::Moved(born(arena::alloc(new, false), new.size()))
 }

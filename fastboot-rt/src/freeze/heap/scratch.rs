@@ -12,26 +12,15 @@
 //! Threads have parts of the heap for themselves. The space behind one block and before the next is never empty, so an
 //! address one past the end of a block belongs to that block and to no other.
 
-use crate::freeze::identity::Current;
+use crate::freeze::identity::{self, Current, Number};
 use crate::freeze::lock::Lock;
-use crate::freeze::{identity, prefault};
+use crate::freeze::{prefault, tell};
 use crate::os::memory;
 use core::alloc::Layout;
 use core::ops::Range;
 use core::ptr;
 use core::sync::atomic::{AtomicIsize, AtomicPtr, AtomicUsize, Ordering};
 use fastboot_format::protocol::THREAD_STACKS;
-
-/// Which allocation of which thread a block came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Number {
-    /// Index of the thread in the registry of [`crate::number`].
-    pub(crate) thread: u32,
-    /// Place of its trace in [`crate::trace`], or 0.
-    pub(crate) trace: u32,
-    /// Counted from 0 for each thread.
-    pub(crate) index: u64,
-}
 
 #[repr(C)]
 struct SlotHeader {
@@ -209,7 +198,7 @@ impl Heap {
             // Less than nothing, if another part knows of what was freed here.
             let before = LIVE.fetch_add(self.drift, Ordering::Relaxed);
             let bytes = |live: isize| live.max(0).unsigned_abs();
-            crate::freeze::run::progress(bytes(before), bytes(before + self.drift));
+            tell::progress(bytes(before), bytes(before + self.drift));
             self.drift = 0;
         }
     }
@@ -296,15 +285,22 @@ pub(crate) fn alloc(layout: Layout, zeroed: bool, number: Number) -> *mut u8 {
 }
 
 /// The header of a live block.
-fn header(block: *mut u8) -> *mut SlotHeader {
-    // SAFETY: callers pass the address of a block of this heap, and the four bytes before it were written by `alloc`: how far
-    // its header, which is in the heap too, stands before it. Both are aligned to more than that.
+///
+/// # Safety
+/// It is the address of a live block of this heap.
+unsafe fn header(block: *mut u8) -> *mut SlotHeader {
+    // SAFETY: the caller's promise; the four bytes before the block were written by `alloc`: how far its header, which is in
+    // the heap too, stands before it. Both are aligned to more than that.
     unsafe { block.sub(block.cast::<u32>().sub(1).read() as usize).cast() }
 }
 
 /// Takes a block back.
-pub(crate) fn dealloc(block: *mut u8) {
-    let slot = header(block);
+///
+/// # Safety
+/// It is the address of a live block of this heap, and nobody uses it any more.
+pub(crate) unsafe fn dealloc(block: *mut u8) {
+    // SAFETY: the caller's promise.
+    let slot = unsafe { header(block) };
     // SAFETY: the block is live, hence its slot is this thread's alone.
     let class = unsafe {
         (*slot).live = 0;
@@ -337,15 +333,23 @@ pub(crate) fn dealloc(block: *mut u8) {
 }
 
 /// Which allocation a live block came from.
-pub(crate) fn number_of(block: *mut u8) -> Number {
-    let slot = header(block);
+///
+/// # Safety
+/// It is the address of a live block of this heap, and the caller's.
+pub(crate) unsafe fn number_of(block: *mut u8) -> Number {
+    // SAFETY: the caller's promise.
+    let slot = unsafe { header(block) };
     // SAFETY: the block is live, so its slot's header is initialised and nobody writes to it now.
     unsafe { Number { thread: (*slot).thread, trace: (*slot).trace, index: (*slot).index } }
 }
 
 /// Gives a live block another size where it stands, if its slot has room.
-pub(crate) fn resize(block: *mut u8, new_size: usize) -> bool {
-    let slot = header(block);
+///
+/// # Safety
+/// It is the address of a live block of this heap, and the caller's.
+pub(crate) unsafe fn resize(block: *mut u8, new_size: usize) -> bool {
+    // SAFETY: the caller's promise.
+    let slot = unsafe { header(block) };
     // SAFETY: as in `number_of`; the caller owns the block.
     unsafe {
         let end = slot.addr() + class_size((*slot).class as usize);
@@ -453,15 +457,19 @@ mod tests {
         );
 
         let (big, ..) = blocks[4];
-        dealloc(big);
+        // SAFETY: a live block, not used any more.
+        unsafe { dealloc(big) };
         let again = alloc(layout(300_000, 16), true, number(9));
         assert_eq!(again, big, "a freed slot is used again");
         // SAFETY: 300,000 bytes, just allocated with zeros.
         assert!(unsafe { core::slice::from_raw_parts(again, 300_000) }.iter().all(|byte| *byte == 0));
-        assert_eq!(number_of(again).index, 9);
-        assert!(resize(again, 300_001) && !resize(again, 3_000_000));
-        for (block, ..) in blocks {
-            dealloc(block);
+        // SAFETY: live blocks of this test's: `again` is where `big` was.
+        unsafe {
+            assert_eq!(number_of(again).index, 9);
+            assert!(resize(again, 300_001) && !resize(again, 3_000_000));
+            for (block, ..) in blocks {
+                dealloc(block);
+            }
         }
         assert_eq!(live(), 0);
         assert!(alloc(layout(1 << 30, 1), false, number(0)).is_null(), "over the limit");

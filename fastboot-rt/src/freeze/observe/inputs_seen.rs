@@ -1,18 +1,18 @@
-//! Watch: which files and environment variables a freeze run reads, and which files it writes.
+//! Inputs seen: which files and environment variables a freeze run reads, and which files it writes.
 //!
 //! These are the inputs of the image, declared ([`crate::input()`]) or not: while they stay as they are, there is nothing to
 //! freeze anew. `cargo fastboot` links with `--wrap=open64` and the like, so that whenever code of the executable calls
-//! one of these functions, be it the standard library, another crate or C code, the function of that name here is called
-//! first. It notes the name and passes the call on. Not seen: what shared libraries open for themselves, system calls
+//! one of these functions, be it the standard library, another crate or C code, the function of that name in
+//! [`shims`](crate::freeze::shims) is called first. It notes the name and passes the call on. Not seen: what shared libraries open for themselves, system calls
 //! made without the C library, child processes.
 //!
 //! Nothing here allocates, because allocations are numbered, and what is left on the stack is overwritten, because unused
 //! parts of objects keep what stood there.
 
+use super::super::tell;
 use crate::alloc;
-use crate::freeze::{identity, run};
 use crate::os::{files, memory};
-use core::ffi::{CStr, c_char, c_int, c_void};
+use core::ffi::{CStr, c_char, c_int};
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use fastboot_format::image::digest;
@@ -57,7 +57,7 @@ pub(crate) fn declare_variable(variable: &OsStr) {
 }
 
 /// Calls `body` with an empty name, if this is a freeze run and not the runtime itself that reads.
-fn watch(body: impl FnOnce(&mut Name)) {
+pub(crate) fn watch(body: impl FnOnce(&mut Name)) {
     #[inline(never)]
     fn on_a_frame_of_its_own(body: impl FnOnce(&mut Name)) {
         body(&mut Name { bytes: [0; NAME_LEN], length: 1 });
@@ -67,14 +67,14 @@ fn watch(body: impl FnOnce(&mut Name)) {
     fn scrub() {
         core::hint::black_box(&mut [0u8; 16 << 10]);
     }
-    if alloc::is_freezing() && !identity::is_exempt() && run::is_owner() {
+    if alloc::is_freezing() && !alloc::is_exempt() && tell::is_owner() {
         on_a_frame_of_its_own(body);
         scrub();
     }
 }
 
 /// The name of an input, behind a byte for its kind.
-struct Name {
+pub(crate) struct Name {
     bytes: [u8; NAME_LEN],
     length: usize,
 }
@@ -134,19 +134,19 @@ impl Name {
     /// Writes the name to the capture, once.
     fn note(&mut self, kind: InputKind, declared: bool) {
         if self.is_new(kind as u8 | if declared { DECLARED } else { 0 }) {
-            run::write_input(kind, declared, &self.bytes[1..self.length]);
+            tell::write_input(kind, declared, &self.bytes[1..self.length]);
         }
     }
 
     /// The same for the name of a file that is written to.
     fn note_output(&mut self) {
         if self.is_new(OUTPUT) {
-            run::write_output(&self.bytes[1..self.length]);
+            tell::write_output(&self.bytes[1..self.length]);
         }
     }
 
     /// The same for an environment variable of this name.
-    fn variable(&mut self, variable: &[u8], declared: bool) {
+    pub(crate) fn variable(&mut self, variable: &[u8], declared: bool) {
         if self.push(variable) {
             self.note(InputKind::Variable, declared);
         }
@@ -157,7 +157,7 @@ impl Name {
 ///
 /// # Safety
 /// `path` is null or a C string.
-unsafe fn opening(directory: c_int, path: *const c_char, access: Access) {
+pub(crate) unsafe fn opening(directory: c_int, path: *const c_char, access: Access) {
     if path.is_null() {
         return;
     }
@@ -181,7 +181,7 @@ unsafe fn opening(directory: c_int, path: *const c_char, access: Access) {
 
 /// What a file is opened for.
 #[derive(Clone, Copy)]
-enum Access {
+pub(crate) enum Access {
     /// To read what it holds.
     Reads,
     /// To read what it holds and to write to it.
@@ -196,7 +196,7 @@ enum Access {
 
 impl Access {
     /// As the flags of `open(2)` say.
-    fn from_flags(flags: c_int) -> Self {
+    pub(crate) fn from_flags(flags: c_int) -> Self {
         let writes = flags & libc::O_ACCMODE != libc::O_RDONLY;
         let makes = flags & libc::O_TRUNC != 0
             || flags & (libc::O_CREAT | libc::O_EXCL) == libc::O_CREAT | libc::O_EXCL
@@ -211,7 +211,7 @@ impl Access {
     }
 
     /// As the mode of `fopen(3)` says.
-    fn from_mode(mode: &CStr) -> Self {
+    pub(crate) fn from_mode(mode: &CStr) -> Self {
         match mode.to_bytes().first() {
             Some(b'w') => Self::Makes,
             Some(b'a') => Self::Appends,
@@ -220,66 +220,6 @@ impl Access {
         }
     }
 }
-
-/// Defines a function that stands in place of one of the C library's, does something before it, and passes the call on.
-/// In a binary that was linked without `--wrap` there is nothing to pass it on to, and nobody who calls.
-macro_rules! stand_in {
-    (
-        $name:ident, $real:literal: $type:ty, ($($argument:ident: $of:ty),+) -> $result:ty,
-        before $before:expr, else $nothing:expr
-    ) => {
-        /// # Safety
-        /// As the function it stands for.
-        #[unsafe(no_mangle)]
-        #[unsafe(link_section = ".text.fastboot")]
-        unsafe extern "C" fn $name($($argument: $of),+) -> $result {
-            // SAFETY: the caller's promise: the pointers are what the function it called takes.
-            unsafe { $before };
-            let real = crate::os::symbols::weak_symbol!($real);
-            if real == 0 {
-                return $nothing;
-            }
-            // SAFETY: with --wrap the linker resolves this name to the C library's function, of this type.
-            let real = unsafe { core::mem::transmute::<usize, $type>(real) };
-            // SAFETY: the caller's promise, passed on.
-            unsafe { real($($argument),+) }
-        }
-
-        // In the program under fat LTO too, where only what is used survives.
-        const _: () = {
-            #[used]
-            static KEEP: unsafe extern "C" fn($($of),+) -> $result = $name;
-        };
-    };
-}
-
-type Open = unsafe extern "C" fn(*const c_char, c_int, ...) -> c_int;
-type OpenAt = unsafe extern "C" fn(c_int, *const c_char, c_int, ...) -> c_int;
-type FOpen = unsafe extern "C" fn(*const c_char, *const c_char) -> *mut c_void;
-type OpenDir = unsafe extern "C" fn(*const c_char) -> *mut c_void;
-type GetEnv = unsafe extern "C" fn(*const c_char) -> *mut c_char;
-
-// `open` and its like are variadic; on x86-64 a variadic function gets integers where any other does, and a mode that was
-// not passed is read from its register as whatever is there, which the function ignores if the flags do not ask for it.
-stand_in!(__wrap_open, "__real_open": Open, (path: *const c_char, flags: c_int, mode: libc::mode_t) -> c_int,
-    before opening(libc::AT_FDCWD, path, Access::from_flags(flags)), else -1);
-stand_in!(__wrap_open64, "__real_open64": Open, (path: *const c_char, flags: c_int, mode: libc::mode_t) -> c_int,
-    before opening(libc::AT_FDCWD, path, Access::from_flags(flags)), else -1);
-stand_in!(__wrap_openat, "__real_openat": OpenAt,
-    (directory: c_int, path: *const c_char, flags: c_int, mode: libc::mode_t) -> c_int,
-    before opening(directory, path, Access::from_flags(flags)), else -1);
-stand_in!(__wrap_openat64, "__real_openat64": OpenAt,
-    (directory: c_int, path: *const c_char, flags: c_int, mode: libc::mode_t) -> c_int,
-    before opening(directory, path, Access::from_flags(flags)), else -1);
-stand_in!(__wrap_fopen, "__real_fopen": FOpen, (path: *const c_char, mode: *const c_char) -> *mut c_void,
-    before opening(libc::AT_FDCWD, path, Access::from_mode(CStr::from_ptr(mode))), else ptr::null_mut());
-stand_in!(__wrap_fopen64, "__real_fopen64": FOpen, (path: *const c_char, mode: *const c_char) -> *mut c_void,
-    before opening(libc::AT_FDCWD, path, Access::from_mode(CStr::from_ptr(mode))), else ptr::null_mut());
-stand_in!(__wrap_opendir, "__real_opendir": OpenDir, (path: *const c_char) -> *mut c_void,
-    before opening(libc::AT_FDCWD, path, Access::Reads), else ptr::null_mut());
-stand_in!(__wrap_getenv, "__real_getenv": GetEnv, (variable: *const c_char) -> *mut c_char,
-    before watch(|name| name.variable(CStr::from_ptr(variable).to_bytes(), false)),
-    else ptr::null_mut());
 
 #[cfg(test)]
 mod tests {

@@ -6,58 +6,32 @@
 //! bytes) one to the functions here. Outside of a freeze run they pass the call on. In a binary that was linked without
 //! those options nothing refers to them.
 
+use super::super::{identity, random};
 use crate::alloc::is_freezing;
-use crate::freeze::identity;
 use crate::os::kernel;
+use crate::os::symbols::weak_symbol;
 use core::arch::naked_asm;
 use core::ffi::{CStr, c_char, c_long, c_uint, c_void};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// What the random bytes of this run follow from.
-static SEED: AtomicU64 = AtomicU64::new(0);
 /// State of the generator of threads that nobody knows. Any state is a good one.
 static STATE: AtomicU64 = AtomicU64::new(0);
-/// Whether random bytes are to be random in a freeze run too.
-static REAL: AtomicU64 = AtomicU64::new(0);
 /// Whether this is a freeze run.
 static FREEZE_RUN: AtomicBool = AtomicBool::new(false);
 
-/// Random bytes of this freeze run follow from `seed`, or are real.
-pub(crate) fn set_random(seed: Option<u64>) {
-    SEED.store(seed.unwrap_or(0), Ordering::Relaxed);
+/// From now on this is a freeze run. `seed`: what the random bytes of threads that nobody knows follow from.
+pub(crate) fn begin(seed: Option<u64>) {
     STATE.store(seed.unwrap_or(0), Ordering::Relaxed);
-    REAL.store(u64::from(seed.is_none()), Ordering::Relaxed);
     FREEZE_RUN.store(true, Ordering::Relaxed);
 }
 
-/// First state of the generator of the thread with this key. Each has one of its own: which of several threads asks first
-/// is a matter of chance.
-pub(crate) fn first_state(key: u64) -> u64 {
-    SEED.load(Ordering::Relaxed) ^ key.wrapping_mul(0xff51_afd7_ed55_8ccd)
-}
-
-fn fixed() -> bool {
-    is_freezing() && REAL.load(Ordering::Relaxed) == 0
-}
-
-/// Fills a buffer with the next numbers of a SplitMix64 generator (Steele, Lea, Flood: "Fast splittable pseudorandom
-/// number generators", 2014).
+/// Fills a buffer with the current thread's next numbers.
 ///
 /// # Safety
 /// `length` bytes are writable at `buffer`.
 unsafe fn fill(buffer: *mut u8, length: usize) {
-    let state = identity::random_state().unwrap_or(&STATE);
-    let mut at = 0;
-    while at < length {
-        let mut z = state.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed).wrapping_add(0x9e37_79b9_7f4a_7c15);
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let word = (z ^ (z >> 31)).to_le_bytes();
-        let count = word.len().min(length - at);
-        // SAFETY: `at + count` is at most `length`, which the caller promises to be writable.
-        unsafe { core::ptr::copy_nonoverlapping(word.as_ptr(), buffer.add(at), count) };
-        at += count;
-    }
+    // SAFETY: the caller's promise.
+    unsafe { random::fill(identity::random_state().unwrap_or(&STATE), buffer, length) };
 }
 
 type GetRandom = unsafe extern "C" fn(*mut c_void, usize, c_uint) -> isize;
@@ -70,12 +44,12 @@ type DlSym = unsafe extern "C" fn(*mut c_void, *const c_char) -> *mut c_void;
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".text.fastboot")]
 unsafe extern "C" fn __wrap_getrandom(buffer: *mut c_void, length: usize, flags: c_uint) -> isize {
-    if fixed() {
+    if random::is_fixed() {
         // SAFETY: the caller's promise.
         unsafe { fill(buffer.cast(), length) };
         return length as isize;
     }
-    let real = crate::os::symbols::weak_symbol!("__real_getrandom");
+    let real = weak_symbol!("__real_getrandom");
     if real != 0 {
         // SAFETY: with --wrap=getrandom the linker resolves this name to the C library's `getrandom`, of this type.
         let real = unsafe { core::mem::transmute::<usize, GetRandom>(real) };
@@ -106,7 +80,7 @@ unsafe extern "C" fn __wrap_syscall(
     e: c_long,
     f: c_long,
 ) -> c_long {
-    if number == libc::SYS_getrandom && fixed() {
+    if number == libc::SYS_getrandom && random::is_fixed() {
         // SAFETY: the caller passes a buffer and its length, as `getrandom(2)` asks for.
         unsafe { fill(core::ptr::with_exposed_provenance_mut(a as usize), b as usize) };
         return b;
@@ -153,7 +127,7 @@ unsafe extern "C" fn find_in_freeze_run(handle: *mut c_void, name: *const c_char
     if is_freezing() && unsafe { CStr::from_ptr(name) } == c"getrandom" {
         return __wrap_getrandom as *const () as *mut c_void;
     }
-    let real = crate::os::symbols::weak_symbol!("__real_dlsym");
+    let real = weak_symbol!("__real_dlsym");
     if real == 0 {
         return core::ptr::null_mut();
     }

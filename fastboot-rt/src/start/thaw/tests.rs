@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::os::{headers, memory};
+use crate::start::snapshot::Location;
+use core::ptr;
 use fastboot_format::image::{
     Carried, DEFAULT_HOME, FLAG_READ_ONLY, FLAG_RELOCATABLE, HEADER_LEN, HOME_STEP, PAGE, TABLE_LEN, Table,
     encode_relocations,

@@ -1,0 +1,52 @@
+//! Evaluated: what a freeze run is about, and what came of it besides the values: what statics held before and after.
+
+use super::observe::c_heap;
+use crate::os::{headers, memory};
+use core::ops::Range;
+
+/// What a freeze run is about.
+pub(crate) struct Settings {
+    /// Whether it is a plan run.
+    pub(crate) planning: bool,
+    /// Whether it is to record who made each allocation.
+    pub(crate) tracing: bool,
+    /// Whether it is to write down what every block holds.
+    pub(crate) holding_all: bool,
+    /// The home address.
+    pub(crate) home: usize,
+    /// Address of the segment of the `fastboot` section, 0 if it has none of its own.
+    pub(crate) section: usize,
+}
+
+/// What came of an evaluation.
+pub(crate) struct Evaluated<'a> {
+    /// Nanoseconds that each expression took.
+    pub(crate) times: &'a [u64],
+    /// What the statics held before, and after.
+    pub(crate) before: &'a Copies,
+    pub(crate) after: &'a Copies,
+    /// Blocks of C's heap that came to be meanwhile, are in use, and the root that was evaluated then.
+    pub(crate) c_blocks: &'a [(&'static str, c_heap::Block)],
+    /// Whether an expression left anything open in the system.
+    pub(crate) left_behind: bool,
+}
+
+/// What the executable's statics hold, and this thread's thread-locals: addresses and bytes.
+pub(crate) struct Copies {
+    pub(crate) statics: Vec<(usize, Vec<u8>)>,
+    pub(crate) thread_locals: (usize, Vec<u8>),
+}
+
+impl Copies {
+    /// Of now. `section`: where the segment of the `fastboot` section is, which holds none of them; 0 if it has none.
+    pub(crate) fn now(section: usize) -> Self {
+        Self { statics: copy_statics(section), thread_locals: headers::copy_thread_locals() }
+    }
+}
+
+/// The statics of the executable, copied: address and bytes of each writable segment.
+fn copy_statics(section: usize) -> Vec<(usize, Vec<u8>)> {
+    // SAFETY: the segment is mapped and readable for as long as the process runs.
+    let copy = |segment: Range<usize>| (segment.start, unsafe { memory::copy_memory(segment) });
+    headers::writable_segments(Some(section)).map(copy).collect()
+}

@@ -1,0 +1,114 @@
+//! Write: the capture of a freeze run, once all roots are evaluated.
+
+mod blocks;
+
+use super::evaluated::{Evaluated, Settings};
+use super::heap::{arena, place, scratch};
+use super::identity;
+use super::tell::{self, string, word, write_record};
+use crate::os::{cpuid_mask, headers};
+use crate::roots;
+use blocks::{write_blocks, write_memory};
+use fastboot_format::image::PAGE;
+use fastboot_format::protocol::Tag;
+
+/// Writes the capture. `false` if it cannot be written.
+pub(crate) fn write_capture(settings: &Settings, evaluated: &Evaluated<'_>) -> bool {
+    tell::all_evaluated(evaluated.times.len());
+    let written = write_process(settings.home)
+        && write_roots(evaluated.times)
+        && write_statics(evaluated)
+        && write_allocations(settings, evaluated.left_behind)
+        && write_record(Tag::End, &[]);
+    if written {
+        tell::done();
+    }
+    written
+}
+
+/// What is known of the process.
+fn write_process(home: usize) -> bool {
+    let base = headers::program_headers().map_or(0, |(_, base)| base);
+    write_record(
+        Tag::Process,
+        &[
+            &word(base as u64),
+            &word(headers::executable_end() as u64),
+            &word(cpuid_mask::visible_features()),
+            &word(home as u64),
+            &word(roots::warm_ups().count() as u64),
+            &word(headers::thread_locals().start as u64),
+            &word(most_memory()),
+            &word(u64::from(had_children())),
+            &word(scratch::live() as u64),
+        ],
+    )
+}
+
+/// The roots, and how long each took.
+fn write_roots(times: &[u64]) -> bool {
+    let mut written = true;
+    for (record, time) in roots::all().zip(times) {
+        let place = record.place();
+        written &= write_record(
+            Tag::Root,
+            &[
+                &word(record.value().addr() as u64),
+                &word(record.size() as u64),
+                &word(record.align() as u64),
+                &word(place.start as u64),
+                &word(place.end as u64),
+                &word(*time),
+                &string(record.name()),
+                &string(record.type_name()),
+            ],
+        );
+    }
+    written
+}
+
+/// What statics held, before and after; and what of C's heap is in use.
+fn write_statics(&Evaluated { before, after, c_blocks, .. }: &Evaluated<'_>) -> bool {
+    let mut written = true;
+    for (tag, copies) in [(Tag::Before, before), (Tag::After, after)] {
+        for (address, bytes) in &copies.statics {
+            written &= write_record(tag, &[&word(*address as u64), bytes]);
+        }
+    }
+    let [(address, before), (_, after)] = [&before.thread_locals, &after.thread_locals];
+    written &= write_record(Tag::ThreadLocals, &[&word(*address as u64), &word(before.len() as u64), before, after]);
+    for (root, (address, size)) in c_blocks {
+        written &= write_record(Tag::CBlock, &[&string(root), &word(*address), &word(*size)]);
+    }
+    if let Ok(maps) = std::fs::read_to_string("/proc/self/maps") {
+        written &= write_record(Tag::Maps, &[&string(&maps)]);
+    }
+    written
+}
+
+/// What was allocated.
+fn write_allocations(settings: &Settings, left_behind: bool) -> bool {
+    let mut written = write_record(Tag::Counts, &place::counts().map(word).each_ref().map(|count| &count[..]));
+    for (thread, log) in identity::threads() {
+        let log: Vec<u8> = log.iter().flat_map(|fingerprint| fingerprint.to_le_bytes()).collect();
+        written &= write_record(Tag::Thread, &[&word(thread.key), &word(thread.handle()), &log]);
+    }
+    written &= write_blocks(settings, left_behind);
+    written && (settings.planning || write_memory(settings.home + PAGE..arena::end(), left_behind))
+}
+
+/// Most bytes of memory that this process ever had at once; more than any machine has if that is not known.
+fn most_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let kilobytes =
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix("kB")?.trim().parse().ok());
+    kilobytes.map_or(u64::MAX, |kilobytes: u64| kilobytes.saturating_mul(1024))
+}
+
+/// Whether this process waited for child processes: then it has counted their page faults.
+fn had_children() -> bool {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // Behind the name of the executable, in parentheses: the state, and seven fields before this one, `cminflt`.
+    let faults = stat.rsplit_once(')').and_then(|(_, fields)| fields.split_whitespace().nth(8));
+    faults.is_none_or(|faults| faults != "0")
+}
