@@ -11,7 +11,7 @@ pub(crate) fn test(full: bool) -> Result<()> {
     run(cargo("test").args(["--locked", "--workspace", "--exclude", INTEGRATION]))?;
     if full {
         run(cargo("test").args(["--locked", "--package", "cargo-fastboot", "--bins", "--", "--ignored"]))?;
-        run(cargo("test").args(["--locked", "--package", "fastboot-rt", "--lib", "--", "--ignored"]))?;
+        run(cargo("test").args(["--locked", "--package", "fastboot-format", "--lib", "--", "--ignored"]))?;
     }
     run(cargo("build").args(["--locked", "--package", "cargo-fastboot"]))?;
     let mut integration = cargo("test");

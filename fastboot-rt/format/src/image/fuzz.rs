@@ -1,5 +1,7 @@
 //! Random damage, and random lies with the right digests: whatever is accepted lies where it may lie.
 
+use super::bytes::digest_from;
+use super::header::{DIGEST_OFFSET, VALID_OFFSET};
 use super::*;
 
 /// SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014): a case is its seed.

@@ -1,3 +1,4 @@
+use super::layout::KNOWN_FLAGS;
 use super::*;
 
 fn sample() -> (Header, Vec<u8>, Vec<u8>) {

@@ -2,7 +2,11 @@
 //!
 //! Unlike the rest of [`crate::image`], this allocates: nobody thaws with it.
 
-use super::{Carried, HEADER_LEN, Header, PAGE, ROOT_LEN, Root, TABLE_LEN, Table, TableKind, digest};
+use super::bytes::digest;
+use super::entries::{Carried, Root};
+use super::header::Header;
+use super::layout::{HEADER_LEN, PAGE, ROOT_LEN, TABLE_LEN};
+use super::table::{Table, TableKind};
 use alloc::vec::Vec;
 
 /// Offset of the image data: objects begin behind the header page, in freeze runs too.

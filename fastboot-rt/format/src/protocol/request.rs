@@ -1,0 +1,188 @@
+//! Request: what the tool asks of a freeze run.
+
+use super::addresses::{SCRATCH, STACK_TOP};
+use super::names::RUNTIME_VERSION;
+use crate::image::DEFAULT_HOME;
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::String;
+
+/// First line of a request, so that a tool and a runtime of different versions notice each other.
+pub const REQUEST_TITLE: &str = concat!("fastboot-freeze ", env!("CARGO_PKG_VERSION"));
+
+/// How a freeze run allocates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Mode {
+    /// Everything in one arena at the home address.
+    Verbatim = 0,
+    /// Everything in the scratch heap, each allocation numbered: what a plan is made of.
+    Plan = 1,
+    /// According to the plan.
+    Place = 2,
+}
+
+impl Mode {
+    const ALL: [(Self, &'static str); 3] = [(Self::Verbatim, "verbatim"), (Self::Plan, "plan"), (Self::Place, "place")];
+
+    /// The mode with this number.
+    pub fn from_number(number: u32) -> Option<Self> {
+        Self::ALL.into_iter().map(|(mode, _)| mode).find(|mode| *mode as u32 == number)
+    }
+
+    /// Its name, as in a request.
+    pub fn name(self) -> &'static str {
+        Self::ALL.into_iter().find(|(mode, _)| *mode == self).map_or("", |(_, name)| name)
+    }
+}
+
+/// What the tool asks of a freeze run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// How it allocates.
+    pub mode: Mode,
+    /// First address of the scratch heap.
+    pub scratch: u64,
+    /// Highest address of the freeze thread's stack.
+    pub stack: u64,
+    /// Where the arena begins.
+    pub home: u64,
+    /// Bytes the arena may hold before allocations in it fail.
+    pub limit: u64,
+    /// Whether the kernel is to randomise addresses: if it is otherwise, the run changes that and executes itself again.
+    /// `None`: as it is.
+    pub randomize: Option<bool>,
+    /// A load bias that the executable's must be well apart from, see [`is_well_apart`](super::is_well_apart); a run whose is not ends with
+    /// [`AGAIN`](super::AGAIN).
+    pub apart: Option<u64>,
+    /// Whether a plan run is to record who made each allocation.
+    pub trace: bool,
+    /// Whether a plan run is to write down what every block holds, and not only those that may hold addresses: when a program
+    /// keeps addresses in another form.
+    pub hold_all: bool,
+    /// What random bytes follow from while roots are evaluated; `None` for real ones.
+    pub seed: Option<u64>,
+    /// Processor features that may be seen, as [`crate::features`] numbers them; all of them for no mask at all.
+    pub cpu: u64,
+}
+
+impl Default for Request {
+    /// A verbatim run at the default addresses, with real random bytes and no memory.
+    fn default() -> Self {
+        Self {
+            mode: Mode::Verbatim,
+            scratch: SCRATCH[0],
+            stack: STACK_TOP[0],
+            home: DEFAULT_HOME,
+            limit: 0,
+            randomize: None,
+            apart: None,
+            trace: false,
+            hold_all: false,
+            seed: None,
+            cpu: u64::MAX,
+        }
+    }
+}
+
+/// Names of the values of [`Request::randomize`].
+const RANDOMIZE: [(&str, Option<bool>); 3] = [("yes", Some(true)), ("no", Some(false)), ("keep", None)];
+
+impl Request {
+    /// The request as text.
+    pub fn encode(&self) -> String {
+        format!(
+            "{REQUEST_TITLE}\nmode {}\nscratch {:#x}\nstack {:#x}\nhome {:#x}\nlimit {}\nrandomize {}\napart {}\ntrace {}\nhold-all {}\n\
+             random {}\ncpu {:#x}\n",
+            self.mode.name(),
+            self.scratch,
+            self.stack,
+            self.home,
+            self.limit,
+            RANDOMIZE.into_iter().find(|(_, value)| *value == self.randomize).map_or("", |(name, _)| name),
+            self.apart.map_or_else(|| "no".to_owned(), |bias| format!("{bias:#x}")),
+            if self.trace { "yes" } else { "no" },
+            if self.hold_all { "yes" } else { "no" },
+            self.seed.map_or_else(|| "real".to_owned(), |seed| format!("{seed:#x}")),
+            self.cpu
+        )
+    }
+
+    /// Reads a request; the error names the line.
+    ///
+    /// # Errors
+    /// A title of another version, a missing or an unknown line.
+    pub fn decode(text: &str) -> Result<Self, String> {
+        let mut lines = text.lines();
+        if lines.next() != Some(REQUEST_TITLE) {
+            return Err(format!(
+                "the freeze request is not `{REQUEST_TITLE}`: cargo-fastboot and fastboot-rt are of different versions; \
+                 this program has fastboot-rt {RUNTIME_VERSION}"
+            ));
+        }
+        let mut request = Self::default();
+        let hexadecimal = |text: &str| text.strip_prefix("0x").and_then(|digits| u64::from_str_radix(digits, 16).ok());
+        for line in lines {
+            let known = match line.split_once(' ') {
+                Some(("mode", value)) => {
+                    let mode = Mode::ALL.into_iter().find(|(_, name)| *name == value);
+                    mode.map(|(mode, _)| request.mode = mode)
+                }
+                Some(("scratch", value)) => hexadecimal(value).map(|scratch| request.scratch = scratch),
+                Some(("stack", value)) => hexadecimal(value).map(|stack| request.stack = stack),
+                Some(("home", value)) => hexadecimal(value).map(|home| request.home = home),
+                Some(("apart", "no")) | Some(("random", "real")) => Some(()),
+                Some(("apart", value)) => hexadecimal(value).map(|bias| request.apart = Some(bias)),
+                Some(("random", value)) => hexadecimal(value).map(|seed| request.seed = Some(seed)),
+                Some(("cpu", value)) => hexadecimal(value).map(|cpu| request.cpu = cpu),
+                Some(("limit", value)) => value.parse().ok().map(|limit| request.limit = limit),
+                Some(("randomize", value)) => {
+                    let known = RANDOMIZE.into_iter().find(|(name, _)| *name == value);
+                    known.map(|(_, randomize)| request.randomize = randomize)
+                }
+                Some(("trace", value @ ("yes" | "no"))) => {
+                    request.trace = value == "yes";
+                    Some(())
+                }
+                Some(("hold-all", value @ ("yes" | "no"))) => {
+                    request.hold_all = value == "yes";
+                    Some(())
+                }
+                _ => None,
+            };
+            if known.is_none() {
+                return Err(format!("freeze request line not understood: `{line}`"));
+            }
+        }
+        Ok(request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_survives_the_journey() {
+        for randomize in [Some(true), Some(false), None] {
+            let request = Request {
+                mode: Mode::Place,
+                limit: 1 << 30,
+                randomize,
+                apart: Some(9),
+                trace: true,
+                hold_all: true,
+                seed: Some(7),
+                cpu: 9,
+                ..Request::default()
+            };
+            assert_eq!(Request::decode(&request.encode()), Ok(request));
+        }
+    }
+
+    #[test]
+    fn a_request_of_another_version_is_refused() {
+        assert!(Request::decode("fastboot-freeze 99\n").unwrap_err().contains("different versions"));
+        assert!(Request::decode(&format!("{REQUEST_TITLE}\nhome twelve\n")).unwrap_err().contains("home twelve"));
+    }
+}
