@@ -46,6 +46,8 @@ pub(crate) struct FreezeOptions {
     pub(crate) choices: Choices,
     /// What is an error rather than a warning.
     pub(crate) deny: Vec<Deny>,
+    /// Crates that those lists may name though the program does not have them.
+    pub(crate) elsewhere: Vec<String>,
     /// Roots and carried statics that may hold addresses of memory outside of the image.
     pub(crate) allow_foreign: Vec<String>,
     /// Roots and carried statics that may differ from run to run.
@@ -73,6 +75,7 @@ impl Default for FreezeOptions {
             trace: false,
             choices: Choices::default(),
             deny: Vec::new(),
+            elsewhere: Vec::new(),
             allow_foreign: Vec::new(),
             allow_nondeterminism: Vec::new(),
             runner: Vec::new(),

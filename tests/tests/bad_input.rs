@@ -282,6 +282,23 @@ fn a_snapshot_that_is_none() -> Result<()> {
 }
 
 #[test]
+fn names_that_mean_nothing() -> Result<()> {
+    let stage = Stage::set()?;
+    for (list, name, says) in [
+        ("--skip", "WITNES", "is `"),
+        ("--carry", "sall::WORDS", "`small::WORDS`"),
+        ("--skip", "OWNER", "is a root"),
+        ("--allow-foreign", "INDX", "`small::INDEX`"),
+        ("--allow-nondeterminism", "app::WORDS", "`small::WORDS`"),
+    ] {
+        let mut freeze = fastboot()?;
+        freeze.arg("freeze").arg("--binary").arg(&stage.built.cold).arg("-o").arg(&stage.snapshot);
+        require_error(freeze.args([list, name]), &[&format!("`{name}` in the list `{}`", &list[2..]), says])?;
+    }
+    stage.require_untouched()
+}
+
+#[test]
 fn a_snapshot_of_another_binary() -> Result<()> {
     let stage = Stage::set()?;
     let other = Program::new("allocator").build()?;

@@ -4,7 +4,7 @@
 //! word. A rule is right where the state belongs to the process or the machine and not to the program's values, and
 //! where the crate makes it anew by itself when it finds none.
 
-use crate::elf::names::is_of_the_process;
+use crate::elf::names::{is_of_the_process, last_name};
 use crate::options::Choices;
 use anyhow::{Result, bail};
 
@@ -186,11 +186,16 @@ impl Pattern {
         !self.open && self.stem == name
     }
 
-    fn matches(&self, name: &str, crate_name: &str) -> bool {
-        if self.open {
-            return name.starts_with(&self.stem) || crate_name.starts_with(&self.stem);
-        }
-        self.stem == crate_name || is_path_prefix(&self.stem, name)
+    /// How exactly it names a static: how much of the path it says. `None` if it does not mean it.
+    pub(crate) fn fit(&self, name: &str, crate_name: &str) -> Option<usize> {
+        let begins = if self.open {
+            name.starts_with(&self.stem) || crate_name.starts_with(&self.stem)
+        } else {
+            self.stem == crate_name || is_path_prefix(&self.stem, name)
+        };
+        // The last name stands for the whole path.
+        let is_last = !self.open && self.stem == last_name(name);
+        is_last.then_some(name.len()).or(begins.then_some(self.stem.len()))
     }
 }
 
@@ -223,16 +228,22 @@ impl Chosen {
         let carry = longest(&self.carry, name, crate_name);
         let skip = longest(&self.skip, name, crate_name);
         Ok(match (carry, skip) {
-            (Some(carry), Some(skip)) if carry.stem.len() == skip.stem.len() => bail!(
+            (Some((a, carry)), Some((b, skip))) if a == b => bail!(
                 "`{name}` is named by carry (`{}`) and by skip (`{}`) in [package.metadata.fastboot]: remove one of them",
                 carry.text,
                 skip.text
             ),
-            (Some(carry), Some(skip)) if carry.stem.len() < skip.stem.len() => Some(Choice::Skip(skip)),
-            (Some(carry), _) => Some(Choice::Carry(carry)),
-            (None, Some(skip)) => Some(Choice::Skip(skip)),
+            (Some((a, _)), Some((b, skip))) if a < b => Some(Choice::Skip(skip)),
+            (Some((_, carry)), _) => Some(Choice::Carry(carry)),
+            (None, Some((_, skip))) => Some(Choice::Skip(skip)),
             (None, None) => None,
         })
+    }
+
+    /// Every choice, with the list that it is in.
+    pub(crate) fn patterns(&self) -> impl Iterator<Item = (&'static str, &Pattern)> {
+        let carry = self.carry.iter().map(|pattern| ("carry", pattern));
+        carry.chain(self.skip.iter().map(|pattern| ("skip", pattern)))
     }
 
     /// The `carry` that is exactly this name, if there is one.
@@ -241,9 +252,10 @@ impl Chosen {
     }
 }
 
-fn longest<'a>(patterns: &'a [Pattern], name: &str, crate_name: &str) -> Option<&'a Pattern> {
-    let fitting = patterns.iter().filter(|pattern| pattern.matches(name, crate_name));
-    fitting.max_by_key(|pattern| pattern.stem.len())
+/// The pattern that fits most exactly, and how exactly.
+fn longest<'a>(patterns: &'a [Pattern], name: &str, crate_name: &str) -> Option<(usize, &'a Pattern)> {
+    let fitting = patterns.iter().filter_map(|pattern| Some((pattern.fit(name, crate_name)?, pattern)));
+    fitting.max_by_key(|(fit, _)| *fit)
 }
 
 /// The error for a `carry` that cannot be.
@@ -292,6 +304,15 @@ mod tests {
         assert!(matches!(of("b::cc::X", "b"), Some(Choice::Skip(_))));
         assert!(matches!(of("<log::A as b::B>::X", "log"), Some(Choice::Carry(_))));
         assert_eq!(of("z::X", "z"), None);
+    }
+
+    #[test]
+    fn a_last_name_is_as_good_as_the_path() {
+        let chosen = chosen(&["a"], &["X"]).unwrap();
+        assert!(matches!(chosen.of("a::b::X", "a").unwrap(), Some(Choice::Skip(_))));
+        assert!(matches!(chosen.of("a::b::XX", "a").unwrap(), Some(Choice::Carry(_))));
+        let twice = super::tests::chosen(&["a::b::X"], &["X"]).unwrap();
+        assert!(twice.of("a::b::X", "a").is_err());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The pipeline of `build` and `run`: cold binary → image → embedded binary, where cargo put the cold one.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt;
@@ -13,6 +14,7 @@ use fastboot_format::image::FLAG_VERITY;
 use crate::cargo::select::{Choice, Purpose, select};
 use crate::cargo::{self, ColdBuild, Messages, Platform};
 use crate::carry::decide;
+use crate::carry::known::Known;
 use crate::cli::{BuildFlags, FreezeFlags, FreezeHow, RunFlags, VerifyFlags};
 use crate::elf::binary::{Binary, Elf};
 use crate::elf::{binary, strip};
@@ -81,13 +83,14 @@ fn build_all(flags: &BuildFlags, purpose: Purpose, shell: &Shell) -> Result<Vec<
     let choices = select(&metadata, flags, purpose, shell)?;
     let script = write_script(&target_folder(&metadata, flags)?)?;
     let messages = Messages::new(&flags.message_format, shell);
+    let crates = crate_names(&metadata);
     let finished = choices
         .iter()
         .map(|choice| cargo::build_cold(*choice, &choices, flags, &script, &messages, shell))
         .collect::<Result<Vec<_>>>()
         .and_then(|cold| {
             let both = choices.iter().zip(cold);
-            both.map(|(choice, cold)| finish(*choice, cold, flags, &platform, shell)).collect()
+            both.map(|(choice, cold)| finish(*choice, cold, flags, &platform, &crates, shell)).collect()
         });
     messages.finish(finished.is_ok());
     finished
@@ -99,6 +102,7 @@ fn finish(
     built: ColdBuild,
     flags: &BuildFlags,
     platform: &Platform,
+    crates: &[String],
     shell: &Shell,
 ) -> Result<Finished> {
     let executable = &built.executable;
@@ -110,13 +114,13 @@ fn finish(
         directory: choice.package.manifest_path.parent().map(|folder| folder.as_std_path().to_owned()),
         environment: environment.clone(),
         train: flags.train.clone(),
+        elsewhere: crates.to_vec(),
         ..freeze_options(&flags.how, platform.runner.clone())
     };
     options.choices.carry.extend(metadata_names(choice.package, "carry")?);
     options.choices.skip.extend(metadata_names(choice.package, "skip")?);
     if flags.cold {
-        leave_cold(&cold, executable, &options.choices)
-            .with_context(|| format!("cannot finish `{}`", choice.name()))?;
+        leave_cold(&cold, executable, &options).with_context(|| format!("cannot finish `{}`", choice.name()))?;
         shell.status("Finished", format_args!("cold, in {}", shown(executable).display()));
         copy_out(flags, executable, shell)?;
         return Ok(Finished { executable: built.executable, environment, runner: platform.runner.clone() });
@@ -139,14 +143,17 @@ fn finish(
 
 /// Puts the cold binary to where cargo put the executable, with what it needs to freeze itself where it runs. One that is
 /// position-independent, or was linked without the script, cannot do that.
-fn leave_cold(cold: &Path, executable: &Path, choices: &Choices) -> Result<()> {
+fn leave_cold(cold: &Path, executable: &Path, options: &FreezeOptions) -> Result<()> {
     let binary = Binary::read(cold)?;
     if binary.pie || binary.section.segment.is_none() {
         // As in `freeze_and_embed`: a new file in place of cargo's hard link.
         return output::replace(executable, Some(cold), |file| Ok(std::io::Write::write_all(file, &binary.bytes)?));
     }
-    let statics = decide::rules(&Elf::parse(&binary.bytes)?, &binary.bytes, choices)
-        .with_context(|| format!("cannot tell what statics {} has", cold.display()))?;
+    let FreezeOptions { choices, elsewhere, .. } = options;
+    let elf = Elf::parse(&binary.bytes)?;
+    let told = || format!("cannot tell what statics {} has", cold.display());
+    let statics = decide::rules(&elf, &binary.bytes, choices).with_context(told)?;
+    Known::read(&elf, &binary.bytes, elsewhere)?.require_choices(choices, &[])?;
     let tables = Image::cold(&binary, &statics)?;
     embed::embed_into(binary, &tables, Place::Section, executable)
 }
@@ -223,6 +230,13 @@ fn freeze_and_embed(
     let record = store.describe(&image, inputs)?;
     store.keep(&record)?;
     Ok(record)
+}
+
+/// The crates of the packages that cargo knows of, and of their targets, in order.
+fn crate_names(metadata: &Metadata) -> Vec<String> {
+    let targets = metadata.packages.iter().flat_map(|package| &package.targets);
+    let names: BTreeSet<String> = targets.map(|target| target.name.replace('-', "_")).collect();
+    names.into_iter().collect()
 }
 
 /// A list of names in `[package.metadata.fastboot]`.

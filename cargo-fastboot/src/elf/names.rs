@@ -28,6 +28,16 @@ impl Name {
     }
 }
 
+/// Whether `entry`, of a list of the user's, means what is called `path`: it is the whole path, or its last name.
+pub(crate) fn means(entry: &str, path: &str) -> bool {
+    entry == path || entry == last_name(path)
+}
+
+/// `SIZE` of `app::pool::SIZE`.
+pub(crate) fn last_name(path: &str) -> &str {
+    path.rsplit("::").next().unwrap_or_default()
+}
+
 /// Crates whose statics belong to the running process: they are never carried, whatever the user chooses.
 const OF_THE_PROCESS: &[&str] = &[
     // Threads, arguments, standard streams, hooks and locks of this process. What a carried `LazyLock` needs (the state

@@ -164,6 +164,8 @@ impl Key {
             trace,
             choices,
             deny,
+            // Decides about an error only.
+            elsewhere: _,
             allow_foreign,
             allow_nondeterminism,
             runner,

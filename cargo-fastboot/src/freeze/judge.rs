@@ -2,8 +2,11 @@
 //! its root and with what to do about it.
 
 use super::stages::{Freezing, Frozen, way};
+use crate::carry::known::Known;
 use crate::contents::objects::Objects;
-use crate::options::Deny;
+use crate::elf::binary::Elf;
+use crate::elf::names::means;
+use crate::options::{Deny, FreezeOptions};
 use crate::prove::compare::{Difference, Proof, Suspect};
 use crate::runs::capture::Capture;
 use crate::runs::inputs::Inputs;
@@ -14,6 +17,19 @@ use fastboot_format::protocol::Leftover;
 const LISTED: usize = 10;
 
 impl Freezing<'_> {
+    /// Refuses names in the user's lists that mean nothing in this program.
+    pub(super) fn judge_names(&self, capture: &Capture) -> Result<()> {
+        let FreezeOptions { choices, elsewhere, allow_foreign, allow_nondeterminism, .. } = self.options;
+        let lists = [("allow-foreign", allow_foreign), ("allow-nondeterminism", allow_nondeterminism)];
+        if choices.carry.is_empty() && choices.skip.is_empty() && lists.iter().all(|(_, entries)| entries.is_empty()) {
+            return Ok(());
+        }
+        let known = Known::read(&Elf::parse(&self.binary.bytes)?, &self.binary.bytes, elsewhere)?;
+        let roots: Vec<&str> = capture.roots.iter().map(|root| root.name.as_str()).collect();
+        known.require_choices(choices, &roots)?;
+        lists.iter().try_for_each(|(list, entries)| known.require_allowed(list, entries, &roots))
+    }
+
     /// Refuses what a root left open and cannot be in an image: a value that refers to it would refer to nothing.
     pub(super) fn judge_left_behind(&self, capture: &Capture) -> Result<()> {
         for (root, kind, what) in &capture.left_behind {
@@ -60,11 +76,7 @@ impl Freezing<'_> {
         let way = |offset| way(objects, offset);
         let origin = |offset| objects.and_then(|objects| objects.origin(offset));
         let allowed = |names: &[String], offset: u64| {
-            !names.is_empty()
-                && origin(offset).is_some_and(|origin| {
-                    let last = origin.rsplit("::").next().unwrap_or_default();
-                    names.iter().any(|name| name == origin || name == last)
-                })
+            !names.is_empty() && origin(offset).is_some_and(|origin| names.iter().any(|name| means(name, origin)))
         };
         self.judge_disguised(frozen, proof, objects, |offset| allowed(&self.options.allow_foreign, offset))?;
         let is_foreign = |suspect: &&Suspect| !allowed(&self.options.allow_foreign, suspect.offset);

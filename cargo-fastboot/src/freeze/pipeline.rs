@@ -188,6 +188,7 @@ impl Freezing<'_> {
                 self.binary.path.display()
             );
         }
+        self.judge_names(&capture)?;
         self.judge_left_behind(&capture)?;
         for root in &capture.roots {
             self.shell.verbose(format_args!(
