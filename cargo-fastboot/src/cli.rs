@@ -311,6 +311,19 @@ pub(crate) struct TargetFlags {
     pub(crate) examples: bool,
 }
 
+impl CompilationFlags {
+    /// The folder of the profile, as cargo calls it.
+    pub(crate) fn profile_folder(&self) -> &str {
+        match self.profile.as_deref() {
+            Some("dev" | "test") => "debug",
+            Some("bench") => "release",
+            Some(name) => name,
+            None if self.release => "release",
+            None => "debug",
+        }
+    }
+}
+
 /// How cargo builds.
 #[derive(Debug, Args)]
 pub(crate) struct CompilationFlags {

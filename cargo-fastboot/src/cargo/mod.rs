@@ -3,6 +3,7 @@
 //! The flags that make a binary cold go to the final crate only, as `cargo rustc ... -- FLAGS`. `RUSTFLAGS` is left
 //! alone: setting it would rebuild every dependency and hide the user's own.
 
+pub(crate) mod lock;
 pub(crate) mod select;
 
 use std::ffi::{OsStr, OsString};
@@ -37,6 +38,8 @@ pub(crate) fn program() -> OsString {
 /// What cargo's configuration says about running a program of the target.
 #[derive(Debug, Default)]
 pub(crate) struct Platform {
+    /// The target.
+    pub(crate) triple: String,
     /// The program that runs programs of the target, with its arguments; empty if they run by themselves.
     pub(crate) runner: Vec<OsString>,
     /// Variables of the `[env]` table, for every program that cargo starts.
@@ -79,6 +82,7 @@ impl Platform {
             .filter(|output| output.status.success())
             .map(|output| PathBuf::from(String::from_utf8_lossy(output.stdout.trim_ascii_end()).into_owned()));
         Ok(Self {
+            triple: triple.to_owned(),
             libraries,
             runner: runner.map_or_else(Vec::new, |runner| {
                 std::iter::once(runner.path.into_os_string()).chain(runner.args).collect()
@@ -154,6 +158,8 @@ pub(crate) fn new_package(flags: &NewFlags) -> Result<()> {
 pub(crate) struct ColdBuild {
     /// Where cargo put the binary.
     pub(crate) executable: PathBuf,
+    /// What it is: read while cargo was there, because afterwards another cargo may put another one in its place.
+    pub(crate) bytes: Vec<u8>,
     /// What the package's build script, if any, left for the program's run.
     pub(crate) environment: Vec<(OsString, OsString)>,
     /// Folders of shared libraries that build scripts left in the target folder.
@@ -204,9 +210,7 @@ pub(crate) fn build_cold(
     shell: &Shell,
 ) -> Result<ColdBuild> {
     let built = link(choice, choices, flags, script, messages, false, shell)?;
-    let bytes = std::fs::read(&built.executable)
-        .with_context(|| format!("cannot read {}, which cargo built", built.executable.display()))?;
-    if crate::elf::strip::has_symbols(&bytes).unwrap_or(true) {
+    if crate::elf::strip::has_symbols(&built.bytes).unwrap_or(true) {
         return Ok(built);
     }
     // The symbols name the statics that the image has to carry.
@@ -249,13 +253,13 @@ fn link(
         }
         return Err(CargoFailed(exit_code(status)).into());
     }
-    let executable = seen.executable.with_context(|| {
+    let (executable, bytes) = seen.executable.with_context(|| {
         format!(
             "cargo built `{}` without naming the executable; is it of another crate type than `bin`?",
             choice.name()
         )
     })?;
-    Ok(ColdBuild { executable, environment: seen.environment, libraries: seen.libraries, stripped: false })
+    Ok(ColdBuild { executable, bytes, environment: seen.environment, libraries: seen.libraries, stripped: false })
 }
 
 /// The flags of `cargo rustc` that build `choice`.
@@ -344,7 +348,8 @@ pub(crate) fn rustc_arguments(link: LinkFlags, script: Option<&Path>) -> Vec<OsS
 /// What the messages of one build said.
 #[derive(Default)]
 struct Seen {
-    executable: Option<PathBuf>,
+    /// Path and contents.
+    executable: Option<(PathBuf, Vec<u8>)>,
     environment: Vec<(OsString, OsString)>,
     libraries: Vec<PathBuf>,
 }
@@ -362,7 +367,11 @@ fn read_messages(mut stream: impl BufRead, choice: Choice<'_>, messages: &Messag
         let message = serde_json::from_slice::<Message>(text);
         match &message {
             Ok(Message::CompilerArtifact(artifact)) if is_choice(choice, &artifact.package_id, &artifact.target) => {
-                seen.executable = artifact.executable.clone().map(Into::into).or(seen.executable);
+                if let Some(path) = &artifact.executable {
+                    let bytes =
+                        std::fs::read(path).with_context(|| format!("cannot read {path}, which cargo built"))?;
+                    seen.executable = Some((path.clone().into(), bytes));
+                }
             }
             Ok(Message::BuildScriptExecuted(script)) => {
                 // `KIND=PATH`, or a path alone.

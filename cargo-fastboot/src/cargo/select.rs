@@ -59,6 +59,18 @@ pub(crate) fn select<'m>(
             choice.target.src_path
         );
     }
+    for (index, one) in choices.iter().enumerate() {
+        let is_same = |other: &&Choice<'_>| other.name() == one.name() && other.target.kind == one.target.kind;
+        if let Some(other) = choices[..index].iter().find(is_same) {
+            bail!(
+                "`{}` is a program of the packages {} and {}, and cargo puts both at the same place; build one at a time, with \
+                 `-p`",
+                one.name(),
+                other.package.name,
+                one.package.name
+            );
+        }
+    }
     if purpose == Purpose::Run && choices.len() > 1 {
         bail!("`run` can run only one of {}; name it with `--bin NAME`", names(&choices));
     }

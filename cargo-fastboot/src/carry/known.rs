@@ -8,9 +8,9 @@
 //! SIZE             the same by its last name
 //! ```
 
-use super::policy::Chosen;
+use super::policy::{Chosen, is_path_prefix};
 use crate::elf::binary::Elf;
-use crate::elf::names::{Name, last_name, means};
+use crate::elf::names::{Name, is_of_the_process, last_name, means};
 use crate::options::Choices;
 use anyhow::{Context, Result, bail};
 use object::LittleEndian as LE;
@@ -42,7 +42,8 @@ impl<'a> Known<'a> {
             let Ok(Ok(text)) = symbol.name(LE, symbols.strings()).map(str::from_utf8) else { continue };
             let name = Name::of(text);
             known.crates.extend(name.crate_name.clone());
-            if symbol.st_type() == elf::STT_OBJECT {
+            let is_ours = !name.crate_name.as_deref().is_some_and(is_of_the_process);
+            if symbol.st_type() == elf::STT_OBJECT && is_ours {
                 known.statics.push(name);
             }
         }
@@ -64,7 +65,7 @@ impl<'a> Known<'a> {
             let fitting: Vec<&Name> = self.statics.iter().filter(fits).collect();
             if fitting.is_empty() {
                 self.refuse(list, pattern.text(), &[])?;
-            } else if fitting.iter().all(|name| roots.contains(&name.text.as_str())) {
+            } else if fitting.iter().all(|name| roots.iter().any(|root| is_path_prefix(root, &name.text))) {
                 let entry = pattern.text();
                 bail!("`{entry}` in the list `{list}` is a root, which is in the image in any case; remove `{entry}`");
             }
@@ -114,6 +115,7 @@ mod tests {
         let foreign = Name { text: "c_table".to_owned(), crate_name: None };
         let statics = vec![
             name("app::WORDS", "app"),
+            name("app::WORDS::RECORD", "app"),
             name("app::pool::OWNER", "app"),
             name("<log::A as app::B>::SEEN", "log"),
             foreign,

@@ -125,7 +125,7 @@ pub(crate) fn skipped(name: &str, crate_name: &str) -> Option<&'static str> {
 }
 
 /// Whether `path` is `name` or one of the paths that lead to it.
-fn is_path_prefix(path: &str, name: &str) -> bool {
+pub(super) fn is_path_prefix(path: &str, name: &str) -> bool {
     name.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }
 

@@ -11,13 +11,15 @@ use anyhow::{Context, Result};
 use cargo_metadata::{Metadata, Package};
 use fastboot_format::image::FLAG_VERITY;
 
+use super::kept::{create_folder, keep_cold};
+use crate::cargo::lock::BuildLock;
 use crate::cargo::select::{Choice, Purpose, select};
 use crate::cargo::{self, ColdBuild, Messages, Platform};
 use crate::carry::decide;
 use crate::carry::known::Known;
 use crate::cli::{BuildFlags, FreezeFlags, FreezeHow, RunFlags, VerifyFlags};
 use crate::elf::binary::{Binary, Elf};
-use crate::elf::{binary, strip};
+use crate::elf::strip;
 use crate::embed;
 use crate::freeze::fresh::{Record, Store};
 use crate::freeze::pipeline::{Outcome, freeze};
@@ -36,6 +38,12 @@ struct Finished {
     runner: Vec<OsString>,
 }
 
+/// All that one command built. Until it is dropped, no other build puts its own in their place.
+struct Programs {
+    finished: Vec<Finished>,
+    _lock: BuildLock,
+}
+
 /// `cargo fastboot build`.
 pub(crate) fn build(flags: &BuildFlags, shell: &Shell) -> Result<()> {
     build_all(flags, Purpose::Build, shell).map(drop)
@@ -43,8 +51,8 @@ pub(crate) fn build(flags: &BuildFlags, shell: &Shell) -> Result<()> {
 
 /// `cargo fastboot run`: returns only if it cannot.
 pub(crate) fn run(flags: &RunFlags, shell: &Shell) -> Result<Infallible> {
-    let finished = build_all(&flags.build, Purpose::Run, shell)?;
-    let program = finished.first().context("no binary was built; name one with `--bin NAME`")?;
+    let programs = build_all(&flags.build, Purpose::Run, shell)?;
+    let program = programs.finished.first().context("no binary was built; name one with `--bin NAME`")?;
     let mut words = program.runner.iter().map(OsString::as_os_str).chain([program.executable.as_os_str()]);
     let first = words.next().unwrap_or(program.executable.as_os_str());
     let mut command = Command::new(first);
@@ -74,32 +82,44 @@ pub(crate) fn verify_alone(flags: &VerifyFlags, shell: &Shell) -> Result<()> {
 }
 
 /// Builds everything that was selected, then freezes and embeds each: all compile errors come before the first freeze.
-fn build_all(flags: &BuildFlags, purpose: Purpose, shell: &Shell) -> Result<Vec<Finished>> {
+fn build_all(flags: &BuildFlags, purpose: Purpose, shell: &Shell) -> Result<Programs> {
     let platform = Platform::load(flags.compilation.target.as_deref())?;
     if flags.manifest.config.iter().any(|entry| entry.contains(".runner")) {
         shell.warn("a runner given with `--config` is not used for freezing; set it in .cargo/config.toml instead");
     }
     let metadata = cargo::metadata(flags)?;
     let choices = select(&metadata, flags, purpose, shell)?;
-    let script = write_script(&target_folder(&metadata, flags)?)?;
+    let folder = target_folder(&metadata, flags)?.join("fastboot");
+    create_folder(&folder)?;
+    let script = write_script(&folder)?;
+    // From before cargo builds until the finished programs are where they belong.
+    let profile = flags.compilation.profile_folder();
+    let lock = BuildLock::acquire(&folder.join(format!("{}-{profile}.lock", platform.triple)), shell)?;
     let messages = Messages::new(&flags.message_format, shell);
     let crates = crate_names(&metadata);
     let finished = choices
         .iter()
-        .map(|choice| cargo::build_cold(*choice, &choices, flags, &script, &messages, shell))
+        .map(|choice| {
+            let mut built = cargo::build_cold(*choice, &choices, flags, &script, &messages, shell)?;
+            let bytes = std::mem::take(&mut built.bytes);
+            let cold = keep_cold(*choice, &choices, &built.executable, bytes, flags);
+            Ok((built, cold.with_context(|| format!("cannot freeze `{}`", choice.name()))?))
+        })
         .collect::<Result<Vec<_>>>()
-        .and_then(|cold| {
-            let both = choices.iter().zip(cold);
-            both.map(|(choice, cold)| finish(*choice, cold, flags, &platform, &crates, shell)).collect()
+        .and_then(|built| {
+            let each = choices.iter().zip(built);
+            each.map(|(choice, (built, cold))| finish(*choice, built, &cold, flags, &platform, &crates, shell))
+                .collect()
         });
     messages.finish(finished.is_ok());
-    finished
+    Ok(Programs { finished: finished?, _lock: lock })
 }
 
 /// Freezes the binary that cargo built and puts the embedded one in its place.
 fn finish(
     choice: Choice<'_>,
     built: ColdBuild,
+    cold: &Path,
     flags: &BuildFlags,
     platform: &Platform,
     crates: &[String],
@@ -107,9 +127,7 @@ fn finish(
 ) -> Result<Finished> {
     let executable = &built.executable;
     let environment = program_environment(choice, &built, platform);
-    let cold = cold_path(executable)?;
-    binary::stamp(executable, &cold).with_context(|| format!("cannot freeze `{}`", choice.name()))?;
-    shell.verbose(format_args!("cold binary: {}", shown(&cold).display()));
+    shell.verbose(format_args!("cold binary: {}", shown(cold).display()));
     let mut options = FreezeOptions {
         directory: choice.package.manifest_path.parent().map(|folder| folder.as_std_path().to_owned()),
         environment: environment.clone(),
@@ -120,14 +138,14 @@ fn finish(
     options.choices.carry.extend(metadata_names(choice.package, "carry")?);
     options.choices.skip.extend(metadata_names(choice.package, "skip")?);
     if flags.cold {
-        leave_cold(&cold, executable, &options).with_context(|| format!("cannot finish `{}`", choice.name()))?;
+        leave_cold(cold, executable, &options).with_context(|| format!("cannot finish `{}`", choice.name()))?;
         shell.status("Finished", format_args!("cold, in {}", shown(executable).display()));
         copy_out(flags, executable, shell)?;
         return Ok(Finished { executable: built.executable, environment, runner: platform.runner.clone() });
     }
     options.allow_foreign.extend(metadata_names(choice.package, "allow-foreign")?);
     options.allow_nondeterminism.extend(metadata_names(choice.package, "allow-nondeterminism")?);
-    let record = finish_in_place(&cold, &built, flags, &options, shell).with_context(|| {
+    let record = finish_in_place(cold, &built, flags, &options, shell).with_context(|| {
         let path = shown(executable);
         format!(
             "cannot finish `{}`; the binary at {} stays cold: it evaluates its roots on first use",
@@ -268,18 +286,6 @@ fn freeze_options(how: &FreezeHow, runner: Vec<OsString>) -> FreezeOptions {
     }
 }
 
-/// Where the cold binary is kept: `fastboot/NAME.cold` beside the finished one.
-fn cold_path(executable: &Path) -> Result<PathBuf> {
-    let (Some(folder), Some(name)) = (executable.parent(), executable.file_name()) else {
-        anyhow::bail!("cargo named {} as the executable, which is not a file", executable.display());
-    };
-    let folder = folder.join("fastboot");
-    std::fs::create_dir_all(&folder).with_context(|| cannot_create(&folder))?;
-    let mut name = name.to_owned();
-    name.push(".cold");
-    Ok(folder.join(name))
-}
-
 /// Cargo's target folder, absolute: the flag, else what cargo says about its variables and configuration.
 fn target_folder(metadata: &Metadata, flags: &BuildFlags) -> Result<PathBuf> {
     match &flags.compilation.target_dir {
@@ -292,23 +298,21 @@ fn target_folder(metadata: &Metadata, flags: &BuildFlags) -> Result<PathBuf> {
 /// Puts the linker script into the target folder and returns its path.
 ///
 /// The text is part of the name: cargo relinks when the arguments change, not when the file behind them does.
-fn write_script(target: &Path) -> Result<PathBuf> {
+fn write_script(folder: &Path) -> Result<PathBuf> {
     use sha2::{Digest, Sha256};
     let script = fastboot_linker::SCRIPT.as_bytes();
     let digest: String = Sha256::digest(script).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    let folder = target.join("fastboot");
     let path = folder.join(format!("fastboot-{digest}.ld"));
     if std::fs::read(&path).is_ok_and(|found| found == script) {
         return Ok(path);
     }
-    std::fs::create_dir_all(&folder).with_context(|| cannot_create(&folder))?;
     output::replace(&path, None, |file| Ok(std::io::Write::write_all(file, script)?))?;
     Ok(path)
 }
 
 /// Copies a finished binary into the folder of `--out-dir`.
 fn copy_to(folder: &Path, executable: &Path) -> Result<PathBuf> {
-    std::fs::create_dir_all(folder).with_context(|| cannot_create(folder))?;
+    create_folder(folder)?;
     let copy = folder.join(executable.file_name().unwrap_or_default());
     let same = |path: &Path| path.canonicalize().ok();
     if same(&copy).is_some_and(|copy| same(executable) == Some(copy)) {
@@ -316,10 +320,6 @@ fn copy_to(folder: &Path, executable: &Path) -> Result<PathBuf> {
     }
     output::copy(executable, &copy)?;
     Ok(copy)
-}
-
-fn cannot_create(folder: &Path) -> String {
-    format!("cannot create the folder {}; name one in a folder that you may write into", folder.display())
 }
 
 /// The variables that `cargo run` would give the program.

@@ -5,5 +5,6 @@ pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod embed;
 pub(crate) mod inspect;
+mod kept;
 pub(crate) mod man;
 pub(crate) mod new;

@@ -364,16 +364,6 @@ impl Binary {
     }
 }
 
-/// Writes the binary to `out`, stamped.
-pub(crate) fn stamp(binary: &Path, out: &Path) -> Result<()> {
-    let mut stamped = Binary::read(binary)?;
-    stamped.stamp();
-    crate::say::output::replace(out, Some(binary), |file| {
-        use std::io::Write;
-        Ok(file.write_all(&stamped.bytes)?)
-    })
-}
-
 /// A hash, as 64 hexadecimal digits.
 pub(crate) fn hex(hash: &[u8; 32]) -> String {
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
