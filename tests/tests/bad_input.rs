@@ -285,7 +285,7 @@ fn a_snapshot_that_is_none() -> Result<()> {
 fn names_that_mean_nothing() -> Result<()> {
     let stage = Stage::set()?;
     for (list, name, says) in [
-        ("--skip", "WITNES", "is `"),
+        ("--skip", "WITNES", "-v lists the roots"),
         ("--carry", "sall::WORDS", "`small::WORDS`"),
         ("--skip", "OWNER", "is a root"),
         ("--allow-foreign", "INDX", "`small::INDEX`"),

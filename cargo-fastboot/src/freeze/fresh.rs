@@ -1,9 +1,9 @@
 //! Fresh: whether the embedded binary of an earlier build is what freezing and embedding would make again.
 //!
 //! ```text
-//! fastboot/NAME.cold       what cargo built; hashed whole, because its symbols decide what is carried
-//! fastboot/NAME.embedded   what was made of it, the same file as the finished binary (a hard link)
-//! fastboot/NAME.inputs     what it was made of and from, as JSON
+//! NAME.cold       what cargo built; hashed whole, because its symbols decide what is carried
+//! NAME.embedded   what was made of it, the same file as the finished binary (a hard link)
+//! NAME.inputs     what it was made of and from, as JSON
 //! ```
 //! The record is removed before a freeze and written after it, so whatever is found beside it belongs to it. A record that
 //! is missing, damaged, or of another version means no more than that everything is made again.
