@@ -6,9 +6,20 @@
 
 use crate::compress;
 use crate::error::{Error, Result};
-use crate::layout::{BLOCK_HEADER, BlockHeader, BlockKind, Compression, EMPTY_ELEMENTS, ROOT_POSITION};
+use crate::layout::{BLOCK_HEADER, BlockHeader, BlockKind, Compression, EMPTY_ELEMENTS, FILE_HEADER, ROOT_POSITION};
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+
+/// A finished subtree as the bodies of a file of its own, with room for a header before them.
+pub(crate) fn standalone(subtree: &[Sealed], checksums: bool) -> io::Result<Vec<u8>> {
+    let mut bodies = Bodies::in_memory(checksums);
+    for block in subtree {
+        bodies.put_block(block)?;
+    }
+    let mut bytes = vec![0; FILE_HEADER];
+    bodies.copy_to(&mut bytes)?;
+    Ok(bytes)
+}
 
 /// What of `SaveOptions` concerns blocks.
 #[derive(Clone, Copy, Debug)]

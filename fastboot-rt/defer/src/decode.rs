@@ -7,6 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::handoff::{self, Arrival, ChunkPlace, LIST, MAP, PART, Place, WRITTEN};
 use crate::layout::{BLOCK_HEADER, EMPTY_ELEMENTS};
 use crate::open::{Block, Origin};
+use crate::shapes::Shapes;
 use postcard::de_flavors::Flavor;
 use serde::de::{self, Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, IntoDeserializer, Visitor};
 use std::cell::Cell;
@@ -26,6 +27,7 @@ pub(crate) fn block<T: DeserializeOwned>(origin: &Arc<Origin>, block: &Block<'_>
         room: Cell::new(block.limit.saturating_sub(block.base)),
         elements: Cell::new(contents.len() as u64 + EMPTY_ELEMENTS),
         expected: Cell::new(contents.len()),
+        shapes: origin.shapes.get(),
     };
     let located = |what: String| {
         Error::new(ErrorKind::Decode(what))
@@ -39,24 +41,40 @@ pub(crate) fn block<T: DeserializeOwned>(origin: &Arc<Origin>, block: &Block<'_>
     match value {
         Ok(value) if state.rest().is_empty() => Ok(value),
         Ok(_) => Err(located(format!("{} bytes are left over after the value", state.rest().len()))),
-        Err(fault) => Err(located(fault.0.into())),
+        Err(fault) => Err(located(fault.to_string())),
     }
 }
 
 /// Why decoding stopped; `block` adds where.
 #[derive(Debug)]
-pub(crate) struct Fault(Box<str>);
+pub(crate) struct Fault(Box<FaultParts>);
+
+#[derive(Debug)]
+struct FaultParts {
+    what: String,
+    /// The innermost struct or enum that was being decoded.
+    of: Option<&'static str>,
+}
 
 impl Fault {
     #[cold]
     fn new(what: impl Into<String>) -> Self {
-        Fault(what.into().into_boxed_str())
+        Fault(Box::new(FaultParts { what: what.into(), of: None }))
+    }
+
+    #[cold]
+    fn within(mut self, of: &'static str) -> Self {
+        self.0.of.get_or_insert(of);
+        self
     }
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        match self.0.of {
+            Some(of) => write!(f, "in `{of}`: {}", self.0.what),
+            None => f.write_str(&self.0.what),
+        }
     }
 }
 
@@ -103,6 +121,8 @@ struct State<'de> {
     elements: Cell<u64>,
     /// How many elements may still be prepared for before they have been seen.
     expected: Cell<usize>,
+    /// Where to note what types want, if somebody asks.
+    shapes: Option<&'de Shapes>,
 }
 
 /// postcard's input: what is not decoded yet.
@@ -336,8 +356,8 @@ impl<'de> Deserializer<'de> for Decoder<'de> {
     }
 
     #[inline]
-    fn deserialize_tuple_struct<V: Visitor<'de>>(self, _: &'static str, len: usize, visitor: V) -> Outcome<V::Value> {
-        self.deserialize_tuple(len, visitor)
+    fn deserialize_tuple_struct<V: Visitor<'de>>(self, of: &'static str, len: usize, visitor: V) -> Outcome<V::Value> {
+        self.deserialize_tuple(len, visitor).map_err(|fault| fault.within(of))
     }
 
     #[inline]
@@ -349,21 +369,27 @@ impl<'de> Deserializer<'de> for Decoder<'de> {
     #[inline]
     fn deserialize_struct<V: Visitor<'de>>(
         self,
-        _: &'static str,
+        of: &'static str,
         fields: &'static [&'static str],
         visitor: V,
     ) -> Outcome<V::Value> {
-        self.deserialize_tuple(fields.len(), visitor)
+        if let Some(shapes) = self.state.shapes {
+            shapes.wanted(of, fields);
+        }
+        self.deserialize_tuple(fields.len(), visitor).map_err(|fault| fault.within(of))
     }
 
     #[inline]
     fn deserialize_enum<V: Visitor<'de>>(
         self,
-        _: &'static str,
-        _: &'static [&'static str],
+        of: &'static str,
+        variants: &'static [&'static str],
         visitor: V,
     ) -> Outcome<V::Value> {
-        visitor.visit_enum(self)
+        if let Some(shapes) = self.state.shapes {
+            shapes.wanted_variants(of, variants);
+        }
+        visitor.visit_enum(self).map_err(|fault| fault.within(of))
     }
 
     fn is_human_readable(&self) -> bool {

@@ -10,7 +10,10 @@ use serde::ser::{self, Serialize};
 
 impl ser::Error for Error {
     fn custom<T: std::fmt::Display>(msg: T) -> Self {
-        Error::save(msg.to_string())
+        let what = msg.to_string();
+        // Our own errors, of a part that cannot be read for example, come this way too and say what to do.
+        let remedy = if what.contains("; ") { "" } else { "; so says its own Serialize: change the value or the type" };
+        Error::save(what + remedy)
     }
 }
 
@@ -89,7 +92,8 @@ impl<'a> Encoder<'a> {
     fn count(self, len: Option<usize>, what: &str) -> Result<Self> {
         let Some(len) = len else {
             return Err(Error::save(format!(
-                "a {what} does not tell its length beforehand; collect it into a Vec or a map first"
+                "a {what} does not tell its length beforehand, as those of serde's `flatten` do; collect it into a Vec or \
+                 a map first, or make what is flattened a field"
             )));
         };
         self.to.write_varint(len as u64);
@@ -101,7 +105,7 @@ impl<'a> Encoder<'a> {
             self.to.write_varint(u64::from(variant));
         }
         let Encoder { to, depth, .. } = self.deeper()?;
-        Ok(Compound { to, depth, kind: Kind::Plain })
+        Ok(Compound { to, depth, of: "", kind: Kind::Plain })
     }
 
     /// Refers to what a Writer has written before.
@@ -239,10 +243,10 @@ impl<'a> ser::Serializer for Encoder<'a> {
     fn serialize_seq(self, len: Option<usize>) -> Result<Compound<'a>> {
         if self.mode == Mode::List {
             let Encoder { to, depth, .. } = self.deeper()?;
-            return Ok(Compound { to, depth, kind: Kind::List(Chunks::default()) });
+            return Ok(Compound { to, depth, of: "", kind: Kind::List(Chunks::default()) });
         }
         let Encoder { to, depth, .. } = self.count(len, "sequence")?;
-        Ok(Compound { to, depth, kind: Kind::Counted { left: len.unwrap_or(0), entry: 0 } })
+        Ok(Compound { to, depth, of: "", kind: Kind::Counted { left: len.unwrap_or(0), entry: 0 } })
     }
 
     fn serialize_tuple(self, _len: usize) -> Result<Compound<'a>> {
@@ -266,24 +270,24 @@ impl<'a> ser::Serializer for Encoder<'a> {
     fn serialize_map(self, len: Option<usize>) -> Result<Compound<'a>> {
         if let Mode::Map { deferred_keys } = self.mode {
             let Encoder { to, depth, .. } = self.deeper()?;
-            return Ok(Compound { to, depth, kind: Kind::Map(MapParts::new(deferred_keys)) });
+            return Ok(Compound { to, depth, of: "", kind: Kind::Map(MapParts::new(deferred_keys)) });
         }
         let Encoder { to, depth, .. } = self.count(len, "map")?;
-        Ok(Compound { to, depth, kind: Kind::Counted { left: len.unwrap_or(0), entry: 0 } })
+        Ok(Compound { to, depth, of: "", kind: Kind::Counted { left: len.unwrap_or(0), entry: 0 } })
     }
 
-    fn serialize_struct(self, _name: &'static str, _len: usize) -> Result<Compound<'a>> {
-        self.compound(None)
+    fn serialize_struct(self, of: &'static str, _len: usize) -> Result<Compound<'a>> {
+        Ok(Compound { of, ..self.compound(None)? })
     }
 
     fn serialize_struct_variant(
         self,
         _name: &'static str,
         index: u32,
-        _variant: &'static str,
+        of: &'static str,
         _len: usize,
     ) -> Result<Compound<'a>> {
-        self.compound(Some(index))
+        Ok(Compound { of, ..self.compound(Some(index))? })
     }
 
     fn is_human_readable(&self) -> bool {
@@ -311,6 +315,8 @@ pub(crate) fn put_varint(out: &mut Vec<u8>, mut n: u64) {
 pub(crate) struct Compound<'a> {
     to: &'a mut Collector,
     depth: u32,
+    /// The name of a struct, or of a variant with named fields.
+    of: &'static str,
     kind: Kind,
 }
 
@@ -407,14 +413,13 @@ impl ser::SerializeMap for Compound<'_> {
     }
 }
 
-macro_rules! fields {
-    ($($of:ident $method:ident($($name:ident)?);)*) => {
+macro_rules! elements {
+    ($($of:ident $method:ident;)*) => {
         $(impl ser::$of for Compound<'_> {
             type Ok = ();
             type Error = Error;
 
-            fn $method<T: Serialize + ?Sized>(&mut self, $($name: &'static str,)? value: &T) -> Result<()> {
-                $(let _ = $name;)?
+            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
                 self.value(value)
             }
 
@@ -425,10 +430,34 @@ macro_rules! fields {
     };
 }
 
-fields! {
-    SerializeTuple serialize_element();
-    SerializeTupleStruct serialize_field();
-    SerializeTupleVariant serialize_field();
-    SerializeStruct serialize_field(_name);
-    SerializeStructVariant serialize_field(_name);
+elements! {
+    SerializeTuple serialize_element;
+    SerializeTupleStruct serialize_field;
+    SerializeTupleVariant serialize_field;
 }
+
+macro_rules! fields {
+    ($($of:ident)*) => {
+        $(impl ser::$of for Compound<'_> {
+            type Ok = ();
+            type Error = Error;
+
+            fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<()> {
+                self.value(value).map_err(|e| e.within(self.of, name))
+            }
+
+            /// The names of fields are not in the file: nobody could know which one is missing.
+            fn skip_field(&mut self, name: &'static str) -> Result<()> {
+                let what = "serde leaves it out here (`skip_serializing_if`), and a deferred file does not say which \
+                            fields it has; remove the attribute, or leave the field out always (`skip`)";
+                Err(Error::save(what).within(self.of, name))
+            }
+
+            fn end(self) -> Result<()> {
+                self.finish()
+            }
+        })*
+    };
+}
+
+fields! { SerializeStruct SerializeStructVariant }

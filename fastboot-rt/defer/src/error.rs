@@ -18,6 +18,8 @@ struct Parts {
     block: Option<u64>,
     number: Option<u32>,
     at: Option<u64>,
+    /// The type and the field that it was about.
+    within: Option<(&'static str, &'static str)>,
 }
 
 /// The kinds of [`Error`].
@@ -87,7 +89,7 @@ pub enum ErrorKind {
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind) -> Self {
-        Error(Box::new(Parts { kind, file: None, block: None, number: None, at: None }))
+        Error(Box::new(Parts { kind, file: None, block: None, number: None, at: None, within: None }))
     }
 
     pub(crate) fn damaged(what: impl Into<String>) -> Self {
@@ -121,6 +123,12 @@ impl Error {
     /// Adds the offset inside the block's (uncompressed) contents.
     pub(crate) fn at(mut self, at: u64) -> Self {
         self.0.at.get_or_insert(at);
+        self
+    }
+
+    /// Adds the type and its field, unless there is one: the innermost counts.
+    pub(crate) fn within(mut self, of: &'static str, field: &'static str) -> Self {
+        self.0.within.get_or_insert((of, field));
         self
     }
 
@@ -174,10 +182,18 @@ impl fmt::Display for Error {
         if let Some(at) = self.0.at {
             write!(f, "byte {at} of its contents: ")?;
         }
+        if let Some((of, field)) = self.0.within {
+            write!(f, "field `{field}` of `{of}`: ")?;
+        }
         self.0.kind.fmt(f)
     }
 }
 
+/// What the text of [`ErrorKind::Decode`] ends with.
+pub(crate) const DECODE_REMEDY: &str =
+    "; the file is damaged or holds a value of another type (give each type its own version, see LoadOptions::version)";
+/// What the text of [`ErrorKind::Save`] begins with.
+pub(crate) const SAVE_PREFIX: &str = "this value cannot be saved: ";
 const DAMAGED: &str = "the file is damaged, write it again or fetch a good copy";
 
 impl fmt::Display for ErrorKind {
@@ -212,11 +228,8 @@ impl fmt::Display for ErrorKind {
                 write!(f, "the checksum should be {expected:016x} and is {found:016x}; {DAMAGED}")
             }
             ErrorKind::Damaged(what) => write!(f, "{what}; {DAMAGED}"),
-            ErrorKind::Decode(what) => write!(
-                f,
-                "{what}; the file is damaged or holds a value of another type (give each type its own version, see LoadOptions::version)"
-            ),
-            ErrorKind::Save(what) => write!(f, "this value cannot be saved: {what}"),
+            ErrorKind::Decode(what) => write!(f, "{what}{DECODE_REMEDY}"),
+            ErrorKind::Save(what) => write!(f, "{SAVE_PREFIX}{what}"),
             ErrorKind::OutOfRange { index, len } => {
                 write!(f, "there is no element {index}, there are {len}; compare with len() first")
             }

@@ -33,8 +33,10 @@
 //!
 //! - Strict fields are stored as [postcard](https://docs.rs/postcard) stores them, and cost what they cost there. As in
 //!   postcard the bytes do not say what they mean: the type that loads must be the type that saved (see
-//!   [`LoadOptions::version`]), and serde's `flatten`, `untagged`, internally `tag`ged enums and `skip_serializing_if`
-//!   do not work.
+//!   [`LoadOptions::version`]), and some types that work in JSON do not work here: those with serde's `flatten`,
+//!   `untagged`, `tag` or `skip_serializing_if`, for example.
+//! - A save reads back what it wrote ([`SaveOptions::read_back`]): what [`load`] could not read, or would give back as
+//!   another value, is refused while you still have it.
 //! - All strict data of a file lies together at its front; the bodies follow in the order of the structure, each a block
 //!   with a checksum of its own. Offsets have 64 bits.
 //! - The same types work under every other serde format, where they are simply strict.
@@ -99,10 +101,12 @@
 
 #![forbid(unsafe_code)]
 
+mod check;
 mod chunk;
 mod collect;
 mod compress;
 mod decode;
+mod digest;
 mod encode;
 mod error;
 mod handoff;
@@ -112,6 +116,7 @@ mod map;
 mod open;
 mod part;
 mod save;
+mod shapes;
 mod source;
 mod stream;
 mod value;
@@ -123,7 +128,7 @@ pub use layout::{BlockKind, Compression, MAGIC};
 pub use map::DeferMap;
 pub use open::LoadOptions;
 pub use part::{Arrived, Reference, deserialize_part, serialize_part};
-pub use save::SaveOptions;
+pub use save::{Loadable, SaveOptions};
 pub use source::ReadCount;
 pub use stream::{ListWriter, Writer};
 #[doc(hidden)]
@@ -131,7 +136,6 @@ pub use value::COLD_MARK;
 pub use value::Defer;
 pub use vec::{DeferVec, Elements, Iter};
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::Path;
 
@@ -139,7 +143,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// As [`SaveOptions::save`].
-pub fn save<T: Serialize + ?Sized>(path: impl AsRef<Path>, value: &T) -> Result<()> {
+pub fn save<T: Loadable + ?Sized>(path: impl AsRef<Path>, value: &T) -> Result<()> {
     SaveOptions::new().save(path, value)
 }
 
@@ -155,7 +159,7 @@ pub fn load<T: DeserializeOwned>(path: impl AsRef<Path>) -> Result<T> {
 ///
 /// # Errors
 /// As [`SaveOptions::to_vec`].
-pub fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>> {
+pub fn to_vec<T: Loadable + ?Sized>(value: &T) -> Result<Vec<u8>> {
     SaveOptions::new().to_vec(value)
 }
 

@@ -5,6 +5,7 @@ use crate::decode;
 use crate::error::{Error, ErrorKind, Result};
 use crate::handoff::Place;
 use crate::layout::{BLOCK_HEADER, BlockHeader, BlockKind, Compression, FILE_HEADER, FileHeader, ROOT_POSITION};
+use crate::shapes::Shapes;
 use crate::source::{ReadCount, Source};
 use serde::de::DeserializeOwned;
 use std::borrow::Cow;
@@ -12,7 +13,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// How deep values may nest inside one block, unless told otherwise.
 pub(crate) const DEPTH: u32 = 128;
@@ -24,7 +25,7 @@ const FIRST_READ: u64 = 256;
 ///
 /// ```
 /// use fastboot_defer::{LoadOptions, SaveOptions};
-/// let file = SaveOptions::new().version(3).to_vec(&"strict")?;
+/// let file = SaveOptions::new().version(3).to_vec("strict")?;
 /// let value: String = LoadOptions::new().version(3).from_vec(file)?;
 /// assert_eq!(value, "strict");
 /// # Ok::<(), fastboot_defer::Error>(())
@@ -112,9 +113,7 @@ impl LoadOptions {
                 let found = origin.header.version;
                 return Err(Error::new(ErrorKind::Version { expected: self.version, found }));
             }
-            let origin = Arc::new(origin);
-            let root = origin.root_block()?;
-            decode::block(&origin, &root)
+            Arc::new(origin).root()
         };
         load().map_err(|e| e.in_file(file_name.as_deref()))
     }
@@ -127,6 +126,10 @@ pub(crate) struct Origin {
     pub(crate) header: FileHeader,
     pub(crate) depth: u32,
     count: ReadCount,
+    /// While a save is read back: what lies before this offset has been read back already.
+    read_back_to: u64,
+    /// Once it is set, what types want to be told is noted there.
+    pub(crate) shapes: OnceLock<Shapes>,
 }
 
 impl fmt::Debug for Origin {
@@ -154,13 +157,58 @@ impl Origin {
         source.read_exact_at(0, &mut first[..n])?;
         count.add_read(n);
         let header = FileHeader::decode(&first[..n], len)?;
-        Ok(Origin { source, name, header, depth, count })
+        Ok(Origin { source, name, header, depth, count, read_back_to: 0, shapes: OnceLock::new() })
+    }
+
+    /// To read back a file that was just written, and may have been read back up to an offset.
+    pub(crate) fn to_read_back(source: Source, depth: u32, read_back_to: u64) -> Result<Arc<Self>> {
+        let origin = Origin::open(source, None, depth, ReadCount::default())?;
+        Ok(Arc::new(Origin { read_back_to, ..origin }))
+    }
+
+    /// To read back one subtree, whose bytes start where bodies do.
+    pub(crate) fn of_subtree(bytes: Vec<u8>, depth: u32, checksums: bool) -> Arc<Self> {
+        let header = FileHeader::root_last(checksums, 0, 0, (bytes.len() - FILE_HEADER) as u64);
+        let (source, count) = (Source::Owned(bytes), ReadCount::default());
+        Arc::new(Origin { source, name: None, header, depth, count, read_back_to: 0, shapes: OnceLock::new() })
+    }
+
+    /// The bytes again, if they are in memory and nothing refers to them any more.
+    pub(crate) fn into_bytes(self: Arc<Self>) -> Option<Vec<u8>> {
+        match Arc::try_unwrap(self) {
+            Ok(Origin { source: Source::Owned(bytes), .. }) => Some(bytes),
+            Ok(_) => None,
+            Err(shared) => shared.source.memory().map(<[u8]>::to_vec),
+        }
+    }
+
+    /// The root, decoded.
+    pub(crate) fn root<T: DeserializeOwned>(self: &Arc<Self>) -> Result<T> {
+        decode::block(self, &self.root_block()?)
+    }
+
+    /// A part, decoded.
+    pub(crate) fn part<T: DeserializeOwned>(self: &Arc<Self>, start: u64, extent: u64) -> Result<T> {
+        decode::block(self, &self.part_block(start, extent)?)
     }
 
     /// Stands for a file that a `Writer` is writing.
     pub(crate) fn unfinished(writer: u64) -> Self {
         let header = FileHeader::root_last(true, 0, BLOCK_HEADER as u64, 0);
-        Origin { source: Source::Unfinished(writer), name: None, header, depth: DEPTH, count: ReadCount::default() }
+        Origin {
+            source: Source::Unfinished(writer),
+            name: None,
+            header,
+            depth: DEPTH,
+            count: ReadCount::default(),
+            read_back_to: 0,
+            shapes: OnceLock::new(),
+        }
+    }
+
+    /// Whether a part that starts there is still being written, or need not be read back.
+    pub(crate) fn is_written(&self, start: u64) -> bool {
+        self.writer().is_some() || start < self.read_back_to
     }
 
     /// The number of the writer, if this file is still being written.
@@ -271,7 +319,6 @@ pub(crate) fn check_stored(file: &FileHeader, header: &BlockHeader, position: u6
 impl Place {
     /// Reads, checks and decodes the part.
     pub(crate) fn load<T: DeserializeOwned>(&self) -> Result<T> {
-        let block = self.origin.part_block(self.start, self.extent)?;
-        decode::block(&self.origin, &block)
+        self.origin.part(self.start, self.extent)
     }
 }

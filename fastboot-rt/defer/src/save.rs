@@ -1,11 +1,14 @@
 //! Saving a value at once: to memory, or to a file that takes its place only when it is whole.
 
+use crate::check;
 use crate::collect::{Bodies, Collector, Shape};
 use crate::encode::Encoder;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::layout::FileHeader;
-use crate::open::DEPTH;
+use crate::open::{DEPTH, Origin};
+use crate::source::Source;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -33,6 +36,48 @@ const SPOOL: usize = 64 << 20;
 pub struct SaveOptions {
     pub(crate) shape: Shape,
     pub(crate) version: u64,
+    pub(crate) read_back: bool,
+}
+
+/// What can be saved, because it is known what it will be loaded as.
+///
+/// That is every type which serde can write and read, and, for convenience, `str` (loaded as `String`) and slices (loaded
+/// as `Vec`). For what is borrowed in other ways name the type that will be loaded: [`save_as`](SaveOptions::save_as).
+///
+/// ```compile_fail
+/// let texts = vec!["borrowed"];
+/// fastboot_defer::to_vec(&texts); // nothing owns the texts that would be loaded
+/// ```
+/// ```compile_fail
+/// #[derive(serde::Serialize, serde::Deserialize)]
+/// struct Page<'a> { #[serde(borrow)] text: std::borrow::Cow<'a, str> }
+/// fastboot_defer::to_vec(&Page { text: "borrowed".into() });
+/// ```
+/// ```
+/// let texts = vec!["borrowed"];
+/// let bytes = fastboot_defer::SaveOptions::new().to_vec_as::<Vec<String>>(&texts)?;
+/// # Ok::<(), fastboot_defer::Error>(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "it is not known what `{Self}` will be loaded as",
+    label = "needs `Serialize` and `DeserializeOwned`",
+    note = "derive `Deserialize` for it, or name the type that will be loaded: `save_as::<Loaded>(..)`"
+)]
+pub trait Loadable: Serialize {
+    /// What it will be loaded as.
+    type Loaded: Serialize + DeserializeOwned;
+}
+
+impl<T: Serialize + DeserializeOwned> Loadable for T {
+    type Loaded = T;
+}
+
+impl Loadable for str {
+    type Loaded = String;
+}
+
+impl<T: Serialize + DeserializeOwned> Loadable for [T] {
+    type Loaded = Vec<T>;
 }
 
 impl Default for SaveOptions {
@@ -45,7 +90,7 @@ impl SaveOptions {
     /// Version 0, chunks of 16 KiB, checksums, no compression.
     pub fn new() -> Self {
         let shape = Shape { block_size: 16 << 10, level: None, checksums: true, depth: DEPTH, part_depth: 256 };
-        SaveOptions { shape, version: 0 }
+        SaveOptions { shape, version: 0, read_back: true }
     }
 
     /// The version of your types, see [`LoadOptions::version`](crate::LoadOptions::version).
@@ -87,32 +132,87 @@ impl SaveOptions {
         self
     }
 
+    /// Whether everything that was saved is loaded once and compared, before the file takes its name (default yes).
+    ///
+    /// serde's `Serialize` and `Deserialize` of a type can disagree: one leaves a field out that the other expects, one
+    /// counts a variant that the other does not. Without this you learn of it when you load, or never. With it a save
+    /// takes the time of a load in addition, and the memory of the strict data and of one part at a time. Values are
+    /// compared by what `Serialize` says of them: what serde is told to skip may be lost.
+    pub fn read_back(mut self, yes: bool) -> Self {
+        self.read_back = yes;
+        self
+    }
+
     /// Saves to a file. The bytes go to a temporary file in the same folder, which is made durable and then takes the
     /// name: whatever happens, the name means the old file or the whole new one.
     ///
     /// # Errors
-    /// If the value cannot be saved (a part of it cannot be read, for example) or the file cannot be written.
-    pub fn save<T: Serialize + ?Sized>(&self, path: impl AsRef<Path>, value: &T) -> Result<()> {
+    /// If the value cannot be saved (a part of it cannot be read, for example), if [`load`](crate::load) would give
+    /// anything but the same value, or if the file cannot be written.
+    pub fn save<T: Loadable + ?Sized>(&self, path: impl AsRef<Path>, value: &T) -> Result<()> {
+        self.save_as::<T::Loaded>(path, value)
+    }
+
+    /// Saves what will be loaded as an `L`: for values of borrowed types.
+    ///
+    /// ```
+    /// # let folder = std::env::temp_dir().join(format!("fastboot-save-as-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&folder)?;
+    /// # let path = folder.join("pair.defer");
+    /// use fastboot_defer::{self as defer, SaveOptions};
+    /// SaveOptions::new().save_as::<(String, u8)>(&path, &("borrowed", 7_u8))?;
+    /// let pair: (String, u8) = defer::load(&path)?;
+    /// # std::fs::remove_dir_all(&folder)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`save`](Self::save).
+    pub fn save_as<L: Serialize + DeserializeOwned>(
+        &self,
+        path: impl AsRef<Path>,
+        value: &(impl Serialize + ?Sized),
+    ) -> Result<()> {
         let path = path.as_ref();
         let save = || {
             let (temporary, file) = Temporary::create(path)?;
             let bodies = Bodies::spool(self.shape.checksums, SPOOL, path, scratch);
             let mut out = BufWriter::with_capacity(1 << 18, file);
             self.write(value, bodies, &mut out)?;
-            temporary.finish(out.into_inner().map_err(io::IntoInnerError::into_error)?)?;
+            let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+            if self.read_back {
+                let source = Source::file(file.try_clone()?);
+                check::root::<_, L>(value, &Origin::to_read_back(source, self.shape.depth, 0)?)?;
+            }
+            temporary.finish(file)?;
             Ok(())
         };
-        save().map_err(|e: crate::Error| e.in_file(Some(path)))
+        save().map_err(|e: Error| e.in_file(Some(path)))
     }
 
     /// Saves to memory.
     ///
     /// # Errors
-    /// If the value cannot be saved.
-    pub fn to_vec<T: Serialize + ?Sized>(&self, value: &T) -> Result<Vec<u8>> {
+    /// If the value cannot be saved, or if [`from_vec`](crate::from_vec) would give anything but the same value.
+    pub fn to_vec<T: Loadable + ?Sized>(&self, value: &T) -> Result<Vec<u8>> {
+        self.to_vec_as::<T::Loaded>(value)
+    }
+
+    /// Saves to memory what will be loaded as an `L`, see [`save_as`](Self::save_as).
+    ///
+    /// # Errors
+    /// As [`to_vec`](Self::to_vec).
+    pub fn to_vec_as<L: Serialize + DeserializeOwned>(&self, value: &(impl Serialize + ?Sized)) -> Result<Vec<u8>> {
         let mut out = Vec::new();
         self.write(value, Bodies::in_memory(self.shape.checksums), &mut out)?;
-        Ok(out)
+        if !self.read_back {
+            return Ok(out);
+        }
+        let origin = Origin::to_read_back(Source::Owned(out), self.shape.depth, 0)?;
+        check::root::<_, L>(value, &origin)?;
+        origin
+            .into_bytes()
+            .ok_or_else(|| Error::save("the bytes got lost; this is a bug of fastboot-defer, please report it"))
     }
 
     fn write<T: Serialize + ?Sized>(&self, value: &T, bodies: Bodies, out: &mut impl Write) -> Result<()> {

@@ -1,16 +1,20 @@
 //! `Writer`: a file that is written piece by piece, for structures that are larger than memory.
 
+use crate::check;
 use crate::chunk::MAX_CHUNK;
-use crate::collect::{Bodies, Collector, Sealed};
+use crate::collect::{Bodies, Collector, Sealed, Shape, standalone};
+use crate::digest;
 use crate::encode::{Encoder, varint};
 use crate::error::{Error, ErrorKind, Result};
 use crate::handoff::{ChunkPlace, Place};
 use crate::layout::{FILE_HEADER, FileHeader};
 use crate::open::Origin;
-use crate::save::{SaveOptions, Temporary};
+use crate::save::{Loadable, SaveOptions, Temporary};
+use crate::source::Source;
 use crate::value::Defer;
 use crate::vec::DeferVec;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::fmt;
 use std::io::{Seek, SeekFrom, Write};
 use std::marker::PhantomData;
@@ -76,6 +80,7 @@ impl Writer {
             open: 0,
             end: 0,
             chunks: Vec::new(),
+            digests: 0,
             failed: false,
             elements: PhantomData,
         }
@@ -84,14 +89,14 @@ impl Writer {
     /// Adds an element to a list.
     ///
     /// # Errors
-    /// If the list belongs to another writer, the element cannot be saved, or the disk is full. After the latter two the
-    /// list is lost: every further use of it fails.
-    pub fn push<T: Serialize>(&mut self, list: &mut ListWriter<T>, element: &T) -> Result<()> {
+    /// If the list belongs to another writer, the element (or one before it in its chunk) cannot be saved or would not come
+    /// back, or the disk is full. In all but the first case the list is lost: every further use of it fails.
+    pub fn push<T: Serialize + DeserializeOwned>(&mut self, list: &mut ListWriter<T>, element: &T) -> Result<()> {
         self.owns(list)?;
         list.failed = true;
-        list.add(element).map_err(|e| e.in_file(Some(&self.path)))?;
+        list.add(element, self.options.read_back).map_err(|e| e.in_file(Some(&self.path)))?;
         if list.collector.chunk_is_full() || list.open >= MAX_CHUNK {
-            self.write_chunk(list)?;
+            self.write_chunk(list, Some(element))?;
         }
         list.failed = false;
         Ok(())
@@ -101,10 +106,10 @@ impl Writer {
     ///
     /// # Errors
     /// As [`push`](Self::push).
-    pub fn close<T>(&mut self, mut list: ListWriter<T>) -> Result<DeferVec<T>> {
+    pub fn close<T: Serialize + DeserializeOwned>(&mut self, mut list: ListWriter<T>) -> Result<DeferVec<T>> {
         self.owns(&list)?;
         if list.open > 0 {
-            self.write_chunk(&mut list)?;
+            self.write_chunk(&mut list, None)?;
         }
         Ok(DeferVec::at(list.chunks))
     }
@@ -113,14 +118,18 @@ impl Writer {
     /// finished and loaded.
     ///
     /// # Errors
-    /// If the value cannot be saved or the disk is full.
-    pub fn defer<T: Serialize>(&mut self, value: &T) -> Result<Defer<T>> {
+    /// If the value cannot be saved or would not come back, or the disk is full.
+    pub fn defer<T: Serialize + DeserializeOwned>(&mut self, value: &T) -> Result<Defer<T>> {
         let collect = || {
             let mut collector = Collector::for_subtree(self.options.shape);
             value.serialize(Encoder::new(&mut collector))?;
-            collector.take_subtree(Vec::new())
+            let (subtree, extent) = collector.take_subtree(Vec::new())?;
+            if self.options.read_back {
+                self.read_back::<T, T>(digest::of(value)?, Some(value), &subtree, extent)?;
+            }
+            Ok((subtree, extent))
         };
-        let (mut subtree, extent) = collect().map_err(|e| e.in_file(Some(&self.path)))?;
+        let (mut subtree, extent) = collect().map_err(|e: Error| e.in_file(Some(&self.path)))?;
         Ok(Defer::at(self.append(&mut subtree, extent)?))
     }
 
@@ -142,14 +151,23 @@ impl Writer {
     /// Writes the root, makes the file durable and gives it its name.
     ///
     /// # Errors
-    /// If the root cannot be saved, refers to parts of another writer, or the disk is full.
-    pub fn finish<T: Serialize + ?Sized>(self, root: &T) -> Result<()> {
+    /// If the root cannot be saved or would not come back, refers to parts of another writer, or the disk is full.
+    pub fn finish<T: Loadable + ?Sized>(self, root: &T) -> Result<()> {
+        self.finish_as::<T::Loaded>(root)
+    }
+
+    /// Writes a root that will be loaded as an `L`, see [`SaveOptions::save_as`].
+    ///
+    /// # Errors
+    /// As [`finish`](Self::finish).
+    pub fn finish_as<L: Serialize + DeserializeOwned>(self, value: &(impl Serialize + ?Sized)) -> Result<()> {
         let Writer { path, temporary, bodies, options, number, .. } = self;
-        let SaveOptions { shape, version } = options;
+        let SaveOptions { shape, version, read_back } = options;
         let finish = || {
+            let before = FILE_HEADER as u64 + bodies.len();
             let mut collector = Collector::for_root(shape, bodies);
             collector.writer = Some(number);
-            root.serialize(Encoder::new(&mut collector))?;
+            value.serialize(Encoder::new(&mut collector))?;
             let (root, bodies) = collector.finish_root()?;
             let bodies_len = bodies.as_ref().map_or(0, Bodies::len);
             let file = bodies.map(Bodies::into_file).transpose()?.flatten();
@@ -162,6 +180,10 @@ impl Writer {
             file.seek(SeekFrom::Start(0))?;
             let header = FileHeader::root_last(shape.checksums, version, root.len() as u64, bodies_len);
             file.write_all(&header.encode())?;
+            if read_back {
+                let source = Source::file(file.try_clone()?);
+                check::root::<_, L>(value, &Origin::to_read_back(source, shape.depth, before)?)?;
+            }
             temporary.finish(file)?;
             Ok(())
         };
@@ -179,13 +201,34 @@ impl Writer {
         Err(Error::new(ErrorKind::Save(what.into())).in_file(Some(&self.path)))
     }
 
-    fn write_chunk<T>(&mut self, list: &mut ListWriter<T>) -> Result<()> {
-        let (mut subtree, extent) =
-            list.collector.take_subtree(varint(list.open)).map_err(|e| e.in_file(Some(&self.path)))?;
-        list.open = 0;
+    fn write_chunk<T>(&mut self, list: &mut ListWriter<T>, last: Option<&T>) -> Result<()>
+    where
+        T: Serialize + DeserializeOwned,
+    {
+        let mut take = || {
+            let (subtree, extent) = list.collector.take_subtree(varint(list.open))?;
+            if self.options.read_back {
+                let digest = digest::list(list.digests, list.open);
+                self.read_back::<Vec<T>, T>(digest, last, &subtree, extent)?;
+            }
+            Ok((subtree, extent))
+        };
+        let (mut subtree, extent) = take().map_err(|e: Error| e.in_file(Some(&self.path)))?;
+        (list.open, list.digests) = (0, 0);
         let place = self.append(&mut subtree, extent)?;
         list.chunks.push(ChunkPlace { end: list.end, place });
         Ok(())
+    }
+
+    /// Checks that what has this digest comes back as an `L`.
+    fn read_back<L, T>(&self, digest: u64, sample: Option<&T>, subtree: &[Sealed], extent: u64) -> Result<()>
+    where
+        L: Serialize + DeserializeOwned,
+        T: Serialize,
+    {
+        let Shape { checksums, depth, .. } = self.options.shape;
+        let origin = Origin::of_subtree(standalone(subtree, checksums)?, depth, checksums);
+        check::subtree::<L, T>(digest, sample, &origin, extent)
     }
 
     fn append(&mut self, subtree: &mut Vec<Sealed>, extent: u64) -> Result<Place> {
@@ -235,6 +278,8 @@ pub struct ListWriter<T> {
     /// Elements so far.
     end: u64,
     chunks: Vec<ChunkPlace>,
+    /// The digests of the elements in the open chunk, added up.
+    digests: u64,
     failed: bool,
     elements: PhantomData<fn(&T)>,
 }
@@ -254,11 +299,14 @@ impl<T> ListWriter<T> {
 }
 
 impl<T: Serialize> ListWriter<T> {
-    fn add(&mut self, element: &T) -> Result<()> {
+    fn add(&mut self, element: &T, read_back: bool) -> Result<()> {
         let before = self.collector.out().len();
         element.serialize(Encoder::element(&mut self.collector)?)?;
         let took = self.collector.out().len() - before;
         self.collector.element(took)?;
+        if read_back {
+            self.digests = digest::add(self.digests, digest::of(element)?);
+        }
         self.open += 1;
         self.end += 1;
         Ok(())

@@ -85,9 +85,9 @@ impl<T> Defer<T> {
         self.from.as_ref()
     }
 
-    /// The place, if it is in a file that a Writer is still writing.
+    /// The place, if it is in a file that a Writer is still writing or has just written.
     pub(crate) fn written(&self) -> Option<&Place> {
-        self.from.as_ref().filter(|place| place.origin.writer().is_some())
+        self.from.as_ref().filter(|place| place.origin.is_written(place.start))
     }
 
     /// The value, if it is in memory already. Never reads.

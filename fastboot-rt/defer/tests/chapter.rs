@@ -94,7 +94,7 @@ mod basics {
             writer.push(&mut lines, &format!("line {n}"))?; // goes to disk chunk by chunk
         }
         let lines: DeferVec<String> = writer.close(lines)?;
-        writer.finish(&("the log", lines))?; // only now the file takes its name
+        writer.finish(&("the log".to_string(), lines))?; // only now the file takes its name
 
         let (name, lines): (String, DeferVec<String>) = defer::load(&path)?;
         assert_eq!((name.as_str(), lines.get(49_999)?.as_str()), ("the log", "line 49999"));

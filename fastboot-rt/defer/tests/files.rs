@@ -97,10 +97,10 @@ fn sixteen_threads() {
     let table: DeferMap<u32, Page> =
         (0..400).map(|n| (n, page(n as usize))).collect::<DeferMap<_, _>>().defer_keys(true);
     let list: DeferVec<Page> = (0..400).map(page).collect();
-    SaveOptions::new().block_size(256).save(&path, &(&pages, table, list)).unwrap();
+    type All = (Vec<Page>, DeferMap<u32, Page>, DeferVec<Page>);
+    SaveOptions::new().block_size(256).save_as::<All>(&path, &(&pages, table, list)).unwrap();
     let from_file = defer::load(&path).unwrap();
     let from_reader = LoadOptions::new().from_reader(fs::File::open(&path).unwrap()).unwrap();
-    type All = (Vec<Page>, DeferMap<u32, Page>, DeferVec<Page>);
     let all: [All; 2] = [from_file, from_reader];
     for (back, table, list) in &all {
         let barrier = std::sync::Barrier::new(16);
@@ -197,6 +197,7 @@ fn what_a_writer_refuses() {
     assert_eq!((*list.get(0).unwrap(), seven), (1, 7));
     assert_eq!(folder.names(), ["a.defer"]);
 
+    #[derive(Deserialize)]
     struct Fails;
     impl Serialize for Fails {
         fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
@@ -329,9 +330,10 @@ fn saves_that_fail_leave_the_old_file() {
     let folder = Folder::new();
     let path = folder.file("state.defer");
     defer::save(&path, &generation(1)).unwrap();
-    let e = defer::save(&path, &(generation(2), Fails(false))).unwrap_err().to_string();
+    let save = |panics| SaveOptions::new().save_as::<(Generation, ())>(&path, &(generation(2), Fails(panics)));
+    let e = save(false).unwrap_err().to_string();
     assert!(e.contains("an error in the middle") && e.contains("state.defer"), "{e}");
-    let panicked = std::panic::catch_unwind(|| defer::save(&path, &(Defer::new(3), Fails(true))));
+    let panicked = std::panic::catch_unwind(|| save(true));
     assert!(panicked.is_err());
     let mut writer = Writer::create(&path).unwrap();
     let mut list = writer.list();

@@ -167,7 +167,7 @@ proptest! {
 
 #[test]
 fn strict_data_is_what_postcard_writes() {
-    #[derive(Serialize)]
+    #[derive(Serialize, Deserialize)]
     struct Strict {
         a: u64,
         b: Vec<(i16, String)>,
@@ -201,7 +201,9 @@ fn another_format_inside_a_save_stays_strict() {
             s.serialize_str(&serde_json::to_string(&self.0).unwrap())
         }
     }
-    let bytes = defer::to_vec(&(AsJson(Defer::new("x".into())), Defer::new(5_u8))).unwrap();
+    let bytes = SaveOptions::new()
+        .to_vec_as::<(String, Defer<u8>)>(&(AsJson(Defer::new("x".into())), Defer::new(5_u8)))
+        .unwrap();
     let (json, part): (String, Defer<u8>) = defer::from_vec(bytes).unwrap();
     assert_eq!((json.as_str(), part.get().unwrap()), ("\"x\"", &5));
 }
