@@ -52,13 +52,49 @@ impl Config {
     }
 }
 
-/// Why [`freeze_now`](crate::freeze_now) left no snapshot.
+/// Why [`freeze_now`](crate::freeze_now) left no snapshot: its [kind](Self::kind), and a sentence for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FreezeError(pub(crate) String);
+pub struct FreezeError {
+    kind: FreezeErrorKind,
+    text: String,
+}
+
+/// A kind of [`FreezeError`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FreezeErrorKind {
+    /// There are no images here: on this system, for a position-independent executable, under an emulator.
+    Unsupported,
+    /// The program has no [`install!`](crate::install!), or one without a cache.
+    NotInstalled,
+    /// The program was not built with `cargo fastboot build --cold`.
+    NotBuiltForIt,
+    /// The program has no roots.
+    NoRoots,
+    /// It is not to be: `FASTBOOT=off`, a program with privileges that its user does not have, an expression of a root.
+    Refused,
+    /// Another process is freezing.
+    Busy,
+    /// The folder of the cache cannot be used, or no process started.
+    System,
+    /// An expression failed, or what came of it cannot be kept.
+    Failed,
+}
+
+impl FreezeError {
+    pub(crate) fn new(kind: FreezeErrorKind, text: impl Into<String>) -> Self {
+        Self { kind, text: text.into() }
+    }
+
+    /// What kind of error it is.
+    pub fn kind(&self) -> FreezeErrorKind {
+        self.kind
+    }
+}
 
 impl fmt::Display for FreezeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot freeze: {}", self.0)
+        write!(f, "cannot freeze: {}", self.text)
     }
 }
 

@@ -16,9 +16,13 @@ use core::ffi::CStr;
 use core::fmt::{self, Write};
 
 /// Entry from `.init_array`. Called by the code of [`install!`](crate::install) only.
+///
+/// # Safety
+/// Called once, before `main`, when there is one thread, with what the C library passed to an entry of `.init_array` that
+/// the call names. `placeholder` is the program's `fastboot` section, and `state` that of its global allocator.
 #[doc(hidden)]
 #[unsafe(link_section = ".text.fastboot")]
-pub fn start(
+pub unsafe fn start(
     placeholder: &'static Placeholder,
     state: &'static alloc::State,
     config: &'static Config,

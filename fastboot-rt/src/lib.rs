@@ -67,7 +67,7 @@ pub use fastboot_defer as defer;
 const _: () = assert!(u64::from_ne_bytes(defer::COLD_MARK) == u64::from_ne_bytes(fastboot_format::protocol::COLD_MARK));
 
 pub use alloc::FastbootAlloc;
-pub use config::{CacheDir, FreezeError};
+pub use config::{CacheDir, FreezeError, FreezeErrorKind};
 pub use input::{input, input_env};
 pub use roots::checked::Checked;
 pub use roots::frozen::{Frozen, Source};
@@ -85,7 +85,7 @@ pub fn freeze_now() -> Result<std::path::PathBuf, FreezeError> {
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
     return crate::first_run::freeze_now();
     #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
-    Err(FreezeError("images exist for Linux on x86-64 only".to_owned()))
+    Err(FreezeError::new(FreezeErrorKind::Unsupported, "images exist for Linux on x86-64 only"))
 }
 
 /// What the macros need. Not for use by hand.

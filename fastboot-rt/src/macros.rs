@@ -42,62 +42,99 @@
 /// # Freezing where the program runs
 /// With a [`CacheDir`], a program that finds no image freezes itself: it starts cold and answers at once, while a process in
 /// the background evaluates all roots and leaves a snapshot for the next start. That takes a binary from
-/// `cargo fastboot build --cold`, and is told in `docs/first-run.md`. It goes together with all other forms, behind them:
+/// `cargo fastboot build --cold`, and is told in `docs/first-run.md`. It goes together with all other forms, in any order:
 ///
 /// ```ignore
 /// fastboot_rt::install!(cache = fastboot_rt::CacheDir::User);
-/// fastboot_rt::install!(mimalloc::MiMalloc, snapshot = "app.snap", cache = fastboot_rt::CacheDir::Folder("cache"));
+/// fastboot_rt::install!(cache = fastboot_rt::CacheDir::Folder("cache"), snapshot = "app.snap", mimalloc::MiMalloc);
 /// ```
 ///
 /// Without `install!`, roots are lazily evaluated statics.
 #[macro_export]
 macro_rules! install {
-    () => {
-        $crate::install!(::std::alloc::System = ::std::alloc::System);
+    ($($parts:tt)*) => {
+        $crate::__install! { [] [] [] $($parts)* }
     };
-    (snapshot = $($rest:tt)+) => {
-        $crate::install!(::std::alloc::System = ::std::alloc::System, snapshot = $($rest)+);
+}
+
+// Macros have no names of their own for items: whatever they declare can be seen by expressions of the user's beside it. So
+// the names here are such as nobody uses, and roots' expressions, of which there are many, stand outside of blocks with items.
+
+/// Sorts what [`install!`](crate::install) was given: allocator, snapshot, cache.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __install {
+    ([$($allocator:tt)*] [] [$($cache:tt)*] snapshot = $snapshot:expr $(, $($rest:tt)*)?) => {
+        $crate::__install! { [$($allocator)*] [.__snapshot($snapshot)] [$($cache)*] $($($rest)*)? }
     };
-    (unsafe $($rest:tt)+) => {
-        $crate::install!(::std::alloc::System = ::std::alloc::System, unsafe $($rest)+);
+    ([$($allocator:tt)*] [] [$($cache:tt)*] unsafe unchecked_snapshot = $snapshot:expr $(, $($rest:tt)*)?) => {
+        $crate::__install! { [$($allocator)*] [unsafe .__unchecked_snapshot($snapshot)] [$($cache)*] $($($rest)*)? }
     };
-    (cache = $($rest:tt)+) => {
-        $crate::install!(::std::alloc::System = ::std::alloc::System, cache = $($rest)+);
+    ([$($allocator:tt)*] [$($snapshot:tt)*] [] cache = $cache:expr $(, $($rest:tt)*)?) => {
+        $crate::__install! { [$($allocator)*] [$($snapshot)*] [$cache] $($($rest)*)? }
     };
-    (
-        $allocator:path
-        $(, snapshot = $snapshot:expr)? $(, unsafe unchecked_snapshot = $unchecked:expr)? $(, cache = $cache:expr)? $(,)?
-    ) => {
-        $crate::install!(
-            $allocator = $allocator
-            $(, snapshot = $snapshot)? $(, unsafe unchecked_snapshot = $unchecked)? $(, cache = $cache)?
-        );
+    ([$($allocator:tt)*] [$($taken:tt)+] [$($cache:tt)*] snapshot = $($rest:tt)*) => {
+        ::core::compile_error!("`install!` takes one snapshot");
     };
-    (
-        $allocator:ty = $value:expr
-        $(, snapshot = $snapshot:expr)? $(, unsafe unchecked_snapshot = $unchecked:expr)? $(, cache = $cache:expr)? $(,)?
-    ) => {
+    ([$($allocator:tt)*] [$($taken:tt)+] [$($cache:tt)*] unsafe unchecked_snapshot = $($rest:tt)*) => {
+        ::core::compile_error!("`install!` takes one snapshot");
+    };
+    ([$($allocator:tt)*] [$($snapshot:tt)*] [$($taken:tt)+] cache = $($rest:tt)*) => {
+        ::core::compile_error!("`install!` takes one cache");
+    };
+    ([] [$($snapshot:tt)*] [$($cache:tt)*] $allocator:ty = $value:expr $(, $($rest:tt)*)?) => {
+        $crate::__install! { [$allocator = $value] [$($snapshot)*] [$($cache)*] $($($rest)*)? }
+    };
+    ([] [$($snapshot:tt)*] [$($cache:tt)*] $allocator:path $(, $($rest:tt)*)?) => {
+        $crate::__install! { [$allocator = $allocator] [$($snapshot)*] [$($cache)*] $($($rest)*)? }
+    };
+    ([$($taken:tt)+] [$($snapshot:tt)*] [$($cache:tt)*] $($rest:tt)+) => {
+        ::core::compile_error!(::core::concat!(
+            "`install!` does not know `",
+            ::core::stringify!($($rest)+),
+            "`: it takes one allocator, `snapshot = ..` or `unsafe unchecked_snapshot = ..`, and `cache = ..`"
+        ));
+    };
+    ([] [$($snapshot:tt)*] [$($cache:tt)*]) => {
+        $crate::__install! { [::std::alloc::System = ::std::alloc::System] [$($snapshot)*] [$($cache)*] }
+    };
+    ([$allocator:ty = $value:expr] [$($snapshot:tt)*] [$($cache:expr)?]) => {
         const _: () = {
             #[global_allocator]
             // Every start writes to it, too: see `frozen!`.
             #[cfg_attr(all(target_os = "linux", target_arch = "x86_64"), unsafe(link_section = "fastboot_values"))]
-            static ALLOCATOR: $crate::FastbootAlloc<$allocator> = $crate::FastbootAlloc::with($value);
+            static __FASTBOOT_ALLOCATOR: $crate::FastbootAlloc<$allocator> = $crate::FastbootAlloc::with($value);
 
-            static CONFIG: $crate::__private::Config = {
+            static __FASTBOOT_CONFIG: $crate::__private::Config = {
                 let config = $crate::__private::Config::__new(match ::core::option_env!("CARGO_BIN_NAME") {
                     ::core::option::Option::Some(name) => name,
                     ::core::option::Option::None => ::core::module_path!(),
                 });
-                $(let config = config.__snapshot($snapshot);)?
-                // SAFETY: whoever wrote `unsafe` promised what `install!` asks for.
-                $(let config = unsafe { config.__unchecked_snapshot($unchecked) };)?
+                let config = $crate::__snapshot!(config $($snapshot)*);
                 $(let config = config.__cache($cache);)?
                 config
             };
 
-            $crate::__install_section!(ALLOCATOR, CONFIG, $($cache)?);
+            $crate::__install_section!(__FASTBOOT_ALLOCATOR, __FASTBOOT_CONFIG, $($cache)?);
         };
     };
+}
+
+/// A config, with a snapshot if there is one.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __snapshot {
+    ($config:ident) => {
+        $config
+    };
+    ($config:ident .__snapshot($snapshot:expr)) => {
+        $config.__snapshot($snapshot)
+    };
+    ($config:ident unsafe .__unchecked_snapshot($snapshot:expr)) => {{
+        let snapshot: &'static ::core::primitive::str = $snapshot;
+        // SAFETY: whoever wrote `unsafe` promised what `install!` asks for.
+        unsafe { $config.__unchecked_snapshot(snapshot) }
+    }};
 }
 
 /// The part of [`install!`](crate::install) that only exists where images do.
@@ -109,24 +146,28 @@ macro_rules! __install_section {
         /// Becomes the `fastboot` section; embedding gives that section the image.
         #[used]
         #[unsafe(link_section = "fastboot")]
-        static SECTION: $crate::__private::Placeholder = $crate::__private::Placeholder::new();
+        static __FASTBOOT_SECTION: $crate::__private::Placeholder = $crate::__private::Placeholder::new();
 
         #[unsafe(link_section = ".text.fastboot")]
-        extern "C" fn start(
+        extern "C" fn __fastboot_start(
             count: ::core::ffi::c_int,
             arguments: *const *const ::core::ffi::c_char,
             environment: *const *const ::core::ffi::c_char,
         ) {
             let first_run = $crate::__first_run!($($cache)?);
-            let call = (START, count, arguments, environment);
-            $crate::__private::start(&SECTION, $allocator.__state(), &$config, first_run, call);
+            let call = (__FASTBOOT_START, count, arguments, environment);
+            // SAFETY: this is what the entry of `.init_array` below runs, and nothing else: once, before `main`, with what the
+            // C library passes. Section, allocator and config are those of this program, of which there is one of each.
+            unsafe {
+                $crate::__private::start(&__FASTBOOT_SECTION, $allocator.__state(), &$config, first_run, call);
+            }
         }
 
         // After the standard library's own entry (.init_array.00099), which keeps the arguments, and before those
         // without a number, which are the user's.
         #[used]
         #[unsafe(link_section = ".init_array.00100")]
-        static START: $crate::__private::Constructor = start;
+        static __FASTBOOT_START: $crate::__private::Constructor = __fastboot_start;
     };
 }
 
@@ -205,30 +246,10 @@ macro_rules! frozen {
         // giving them their values costs no page fault of its own, as long as there are not many.
         #[cfg_attr(all(target_os = "linux", target_arch = "x86_64"), unsafe(link_section = "fastboot_values"))]
         $visibility static $name: $crate::Frozen<$type> = {
-            fn value() -> $type {
-                $value
-            }
-            fn check(thawed: &$type) -> $crate::Checked {
-                // The method of the reference is taken only where the one of the probe itself is not there.
-                #[allow(unused_imports)]
-                use $crate::__private::{CompareNot as _, ComparePartialEq as _};
-                $crate::__check!(thawed, value(), $type $(, $check)?)
-            }
-            #[cfg_attr(all(target_os = "linux", target_arch = "x86_64"), used)]
-            #[cfg_attr(
-                all(target_os = "linux", target_arch = "x86_64"),
-                unsafe(link_section = "fastboot_roots2")
-            )]
-            static RECORD: $crate::__private::RootRecord = $crate::Frozen::__record(
-                &$name,
-                || {
-                    $crate::Frozen::get(&$name);
-                },
-                || check($crate::Frozen::get(&$name)),
-                ::core::concat!(::core::module_path!(), "::", ::core::stringify!($name)),
-            );
-            // SAFETY: this becomes `$name`, which `RECORD` was made from.
-            unsafe { $crate::Frozen::__new(value, &RECORD) }
+            let evaluate: fn() -> $type = || -> $type { $value };
+            let record = $crate::__record!($name, $type $(, $check)?);
+            // SAFETY: this becomes `$name`, which the record was made from.
+            unsafe { $crate::Frozen::__new(evaluate, record) }
         };
         $crate::frozen! { $($rest)* }
     };
@@ -239,22 +260,43 @@ macro_rules! frozen {
     };
 }
 
+/// The record of a root.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __record {
+    ($name:ident, $type:ty $(, $check:expr)?) => {{
+        #[cfg_attr(all(target_os = "linux", target_arch = "x86_64"), used)]
+        #[cfg_attr(
+            all(target_os = "linux", target_arch = "x86_64"),
+            unsafe(link_section = "fastboot_roots2")
+        )]
+        static __FASTBOOT_RECORD: $crate::__private::RootRecord = $crate::Frozen::__record(
+            &$name,
+            || {
+                $crate::Frozen::get(&$name);
+            },
+            || $crate::__check!($name, $type $(, $check)?),
+            ::core::concat!(::core::module_path!(), "::", ::core::stringify!($name)),
+        );
+        &__FASTBOOT_RECORD
+    }};
+}
+
 /// The comparison of one root: the user's, or `PartialEq`'s, or none.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __check {
-    ($thawed:expr, $fresh:expr, $type:ty, $check:expr) => {{
-        let check: fn(&$type, &$type) -> bool = $check;
-        // What the thawed value needs must be there already: evaluating a fresh one may put it there.
-        if check($thawed, $thawed) && check($thawed, &$fresh) {
-            $crate::Checked::Equal
-        } else {
-            $crate::Checked::Different
-        }
+    ($name:ident, $type:ty, $check:expr) => {{
+        let check: fn(&$type, &$type) -> ::core::primitive::bool = $check;
+        $crate::Frozen::__compare(&$name, check)
     }};
-    ($thawed:expr, $fresh:expr, $type:ty) => {
-        (&$crate::__private::Probe::<$type>::NEW).compare($thawed, || $fresh)
-    };
+    ($name:ident, $type:ty) => {{
+        // The method of the reference is taken only where the one of the probe itself is not there.
+        #[allow(unused_imports)]
+        use $crate::__private::{CompareNot as _, ComparePartialEq as _};
+        (&$crate::__private::Probe::<$type>::NEW)
+            .compare($crate::Frozen::get(&$name), || $crate::Frozen::__fresh(&$name))
+    }};
 }
 
 /// Has an expression evaluated when the program is frozen, after the roots, so that the statics it uses come out warm:
@@ -270,18 +312,52 @@ macro_rules! __check {
 ///
 /// The value is dropped. A program that is only warmed needs no [`frozen!`](crate::frozen). Without an image, nothing
 /// happens.
+/// Any expression will do, or several statements. It may borrow from what it makes on the way:
+///
+/// ```
+/// static NAMES: std::sync::RwLock<Vec<String>> = std::sync::RwLock::new(Vec::new());
+///
+/// fastboot_rt::warm! { NAMES.read().unwrap().first() }
+/// fastboot_rt::warm! { let names = NAMES.read().unwrap(); names.iter().max(); }
+/// ```
 #[macro_export]
 macro_rules! warm {
-    ($($value:tt)*) => {
+    // What begins like this is a statement, and no expression.
+    (let $($rest:tt)*) => {
+        $crate::__warm! { let $($rest)* }
+    };
+    (# $($rest:tt)*) => {
+        $crate::__warm! { # $($rest)* }
+    };
+    ($value:expr $(,)?) => {
+        $crate::__warm! {
+            // Not a `let`, at whose end temporaries are dropped that the value may borrow from, and which takes no value
+            // without a size.
+            match $value {
+                _ => {}
+            }
+        }
+    };
+    ($($statements:tt)*) => {
+        $crate::__warm! { $($statements)* }
+    };
+}
+
+/// The record of something to warm.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __warm {
+    ($($statements:tt)*) => {
         const _: () = {
             #[cfg_attr(all(target_os = "linux", target_arch = "x86_64"), used)]
             #[cfg_attr(
                 all(target_os = "linux", target_arch = "x86_64"),
                 unsafe(link_section = "fastboot_roots2")
             )]
-            static RECORD: $crate::__private::RootRecord = $crate::__private::RootRecord::__warm(
+            static __FASTBOOT_RECORD: $crate::__private::RootRecord = $crate::__private::RootRecord::__warm(
                 || {
-                    let _ = { $($value)* };
+                    #[allow(unused_must_use, clippy::all)]
+                    let _: () = { $($statements)*; };
                 },
                 ::core::concat!("warm! in ", ::core::file!(), ":", ::core::line!()),
             );

@@ -5,7 +5,7 @@ use super::cache_folder::{self, Failure};
 use super::freezable::{Why, require_freezable};
 use super::installed::{FOREGROUND, Installed, VARIABLE};
 use crate::alloc;
-use crate::config::FreezeError;
+use crate::config::{FreezeError, FreezeErrorKind};
 use crate::os::environment;
 use crate::start::cache::{File, Home};
 use crate::start::path::Path;
@@ -19,24 +19,35 @@ use std::process::{Command, Stdio};
 
 impl From<Why> for FreezeError {
     fn from(why: Why) -> Self {
-        Self(why.to_string())
+        let kind = match why {
+            Why::NoCache => FreezeErrorKind::NotInstalled,
+            Why::PositionIndependent | Why::NotItself | Why::AdoptsOrphans => FreezeErrorKind::Unsupported,
+            Why::NotBuiltForIt => FreezeErrorKind::NotBuiltForIt,
+            Why::NoRoots => FreezeErrorKind::NoRoots,
+            Why::Busy => FreezeErrorKind::Busy,
+            Why::Cache(_) | Why::Start { .. } => FreezeErrorKind::System,
+            Why::Failed(_) => FreezeErrorKind::Failed,
+        };
+        Self::new(kind, why.to_string())
     }
 }
 
 /// See [`crate::freeze_now`].
 pub(crate) fn freeze_now() -> Result<PathBuf, FreezeError> {
-    let told = |text: &str| FreezeError(text.to_owned());
-    let installed = Installed::get().ok_or_else(|| told("the program has no `install!`"))?;
+    let refused = |text: &str| FreezeError::new(FreezeErrorKind::Refused, text);
+    let none = || FreezeError::new(FreezeErrorKind::NotInstalled, "the program has no `install!` with a cache");
+    let installed = Installed::get().ok_or_else(none)?;
     if environment::secure() {
-        return Err(told("the program has privileges that its user does not have"));
+        return Err(refused("the program has privileges that its user does not have"));
     }
     if alloc::is_freezing() {
-        return Err(told("this is a freeze run"));
+        return Err(refused("this is a freeze run"));
     }
     if std::env::var_os("FASTBOOT").is_some_and(|value| value == "off") {
-        return Err(told("FASTBOOT=off"));
+        return Err(refused("FASTBOOT=off"));
     }
-    let program = Program::find(installed.placeholder).map_err(|reason| FreezeError(reason.to_string()))?;
+    let program = Program::find(installed.placeholder)
+        .map_err(|reason| FreezeError::new(FreezeErrorKind::NotBuiltForIt, reason.to_string()))?;
     let cache = program.identity().ok_or(Why::NotBuiltForIt)?;
     let cache = installed.cache(cache).ok_or(Why::NoCache)?;
     require_freezable(&program)?;
@@ -52,7 +63,9 @@ pub(crate) fn freeze_now() -> Result<PathBuf, FreezeError> {
     note_start(&cache, &folder)?;
 
     let lock = lock.into_owned();
-    let cannot = |error: std::io::Error| FreezeError(format!("no process can be started: {error}"));
+    let cannot = |error: std::io::Error| {
+        FreezeError::new(FreezeErrorKind::System, format!("no process can be started: {error}"))
+    };
     let mut command = Command::new("/proc/self/exe");
     command
         .env(os(VARIABLE), os(FOREGROUND))
@@ -64,7 +77,7 @@ pub(crate) fn freeze_now() -> Result<PathBuf, FreezeError> {
     // What became of it is in the folder. If the program ignores SIGCHLD there is no status.
     let _ = command.spawn().map_err(cannot)?.wait();
     if let Some(failure) = Failure::read(&folder, failure) {
-        return Err(FreezeError(format!("it {}", failure.text())));
+        return Err(FreezeError::new(FreezeErrorKind::Failed, format!("it {}", failure.text())));
     }
     let mut path = Path::new();
     cache.path(&home, File::Snapshot, &mut path).map_err(Why::Cache)?;

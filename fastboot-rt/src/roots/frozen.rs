@@ -94,6 +94,20 @@ impl<T: Send + Sync + 'static> Frozen<T> {
         RootRecord::of::<T>(&root.value, evaluate, check, name)
     }
 
+    /// For [`frozen!`](crate::frozen) only: another value, evaluated anew.
+    #[doc(hidden)]
+    pub fn __fresh(this: &Self) -> T {
+        (this.evaluate)()
+    }
+
+    /// For [`frozen!`](crate::frozen) only: what `check` says of the value and a fresh one.
+    #[doc(hidden)]
+    pub fn __compare(this: &Self, check: fn(&T, &T) -> bool) -> Checked {
+        let value = Self::get(this);
+        // What the thawed value needs must be there already: evaluating a fresh one may put it there.
+        if check(value, value) && check(value, &Self::__fresh(this)) { Checked::Equal } else { Checked::Different }
+    }
+
     /// The value, evaluated first if it has to be.
     ///
     /// # Panics
