@@ -669,7 +669,7 @@ fn collections(table: &mut Table) {
     struct Doubled(BTreeMap<u8, u8>);
     impl Serialize for Doubled {
         fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-            s.collect_map(self.0.iter().chain(self.0.iter().map(|(k, _)| (k, &9))))
+            s.collect_map(self.0.iter().chain(self.0.keys().map(|k| (k, &9))))
         }
     }
     table.refused("a map that is saved with a key twice", "Doubled", "", || Doubled([(1, 2)].into()));
@@ -817,7 +817,8 @@ fn self_describing(table: &mut Table) {
 }
 
 fn whole() -> (Vec<&'static str>, Vec<Table>) {
-    let parts: [(&str, fn(&mut Table)); 8] = [
+    type Fill = fn(&mut Table);
+    let parts: [(&str, Fill); 8] = [
         ("Attributes of containers", container_attributes),
         ("Attributes of variants", variant_attributes),
         ("Attributes of fields", field_attributes),
