@@ -172,6 +172,17 @@ pub(crate) struct BuildFlags {
         help_heading = OWN
     )]
     pub(crate) train: Vec<Arguments>,
+    /// Run the finished program with these arguments, with its image and without, and deliver it only if it prints the same and
+    /// ends with the same status; may be given several times
+    #[arg(long, value_name = "ARGS", allow_hyphen_values = true, conflicts_with = "cold", help_heading = OWN)]
+    pub(crate) compare_run: Vec<Arguments>,
+    /// With --compare-run: standard error has to be the same, too
+    #[arg(long, conflicts_with = "cold", help_heading = OWN)]
+    pub(crate) compare_stderr: bool,
+    /// What the runs of --train and --compare-run read as their standard input; given several times, each of them is made with
+    /// each of these files
+    #[arg(long, value_name = "FILE", conflicts_with = "cold", help_heading = OWN)]
+    pub(crate) stdin: Vec<PathBuf>,
     /// Verify the finished binary (done anyway with --release)
     #[arg(long, conflicts_with = "no_verify", help_heading = OWN)]
     pub(crate) verify: bool,
@@ -286,6 +297,9 @@ pub(crate) struct FreezeHow {
     /// Let this root or carried static differ from run to run
     #[arg(long, value_name = "NAME", help_heading = OWN)]
     pub(crate) allow_nondeterminism: Vec<String>,
+    /// Let this root leave threads running, which the finished program does not have
+    #[arg(long, value_name = "NAME", help_heading = OWN)]
+    pub(crate) allow_threads: Vec<String>,
     /// Make a finding an error rather than a warning
     #[arg(long, value_name = "FINDING", value_enum, help_heading = OWN)]
     pub(crate) deny: Vec<Deny>,

@@ -1,10 +1,12 @@
 //! Options: what the user asked for, as every stage sees it.
 
+use anyhow::{Context, Result};
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -34,6 +36,10 @@ pub(crate) struct FreezeOptions {
     pub(crate) keep_threads: bool,
     /// What the program is called with to learn what it uses.
     pub(crate) train: Vec<Arguments>,
+    /// Files that it reads as its standard input then, one after the other; none for an empty one.
+    pub(crate) stdin: Vec<PathBuf>,
+    /// What the finished program is called with, with and without its image, to see that it does the same.
+    pub(crate) compare: Vec<CompareRun>,
     /// The objects that were used then: they are placed first, together.
     pub(crate) preferred: HashSet<Allocation>,
     /// Processor features that the roots may see, as [`fastboot_format::features`] numbers them.
@@ -52,6 +58,8 @@ pub(crate) struct FreezeOptions {
     pub(crate) allow_foreign: Vec<String>,
     /// Roots and carried statics that may differ from run to run.
     pub(crate) allow_nondeterminism: Vec<String>,
+    /// Roots that may leave threads running.
+    pub(crate) allow_threads: Vec<String>,
     /// The program that runs the binary, with its arguments; empty to run it directly.
     pub(crate) runner: Vec<OsString>,
     /// Working directory of the run.
@@ -69,6 +77,8 @@ impl Default for FreezeOptions {
             real_random: false,
             keep_threads: false,
             train: Vec::new(),
+            stdin: Vec::new(),
+            compare: Vec::new(),
             preferred: HashSet::new(),
             cpu: u64::MAX,
             verbatim: false,
@@ -78,6 +88,7 @@ impl Default for FreezeOptions {
             elsewhere: Vec::new(),
             allow_foreign: Vec::new(),
             allow_nondeterminism: Vec::new(),
+            allow_threads: Vec::new(),
             runner: Vec::new(),
             directory: None,
             environment: Vec::new(),
@@ -134,6 +145,39 @@ impl fmt::Display for Arguments {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
+}
+
+/// A run of the finished program, to be compared with one without an image.
+#[derive(Clone, Debug)]
+pub(crate) struct CompareRun {
+    pub(crate) arguments: Arguments,
+    /// The file that it reads as its standard input; none for an empty one.
+    pub(crate) stdin: Option<PathBuf>,
+    /// Whether standard error has to be the same, too.
+    pub(crate) errors: bool,
+}
+
+impl CompareRun {
+    /// Its standard input.
+    pub(crate) fn stdin(&self) -> Result<Stdio> {
+        stdin(self.stdin.as_deref())
+    }
+}
+
+impl fmt::Display for CompareRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.stdin {
+            Some(path) => write!(f, "`{} < {}`", self.arguments, path.display()),
+            None => write!(f, "`{}`", self.arguments),
+        }
+    }
+}
+
+/// The standard input of a program: this file, or an empty one.
+pub(crate) fn stdin(path: Option<&Path>) -> Result<Stdio> {
+    let Some(path) = path else { return Ok(Stdio::null()) };
+    let file = File::open(path).with_context(|| format!("cannot read {}, which `--stdin` names", path.display()))?;
+    Ok(Stdio::from(file))
 }
 
 /// Where in the file an image goes.

@@ -105,8 +105,10 @@ fn a_root_that_holds_a_running_thread() -> Result<()> {
     bad(
         "running_thread",
         &[],
-        &["running_thread::WORKER", "the address of a running thread", "keep it out of the root"],
-    )
+        &["root `running_thread::WORKER` left the thread", "--allow-threads running_thread::WORKER"],
+    )?;
+    let says = ["running_thread::WORKER", "the address of a running thread", "keep it out of the root"];
+    bad("running_thread", &["--allow-threads", "WORKER"], &says)
 }
 
 #[test]

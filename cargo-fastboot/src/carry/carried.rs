@@ -92,6 +92,12 @@ impl Statics {
         })
     }
 
+    /// The first word of the static with this name as a run left it, if it changed.
+    pub(crate) fn word_after(&self, capture: &Capture, name: &str) -> Option<u64> {
+        let found = self.found.iter().find(|found| found.name == name)?;
+        capture.static_word(found.address + capture.process.exe_base)
+    }
+
     /// Copies them, one behind the other.
     pub(crate) fn copy(&self, capture: &Capture, mut to: &mut [u8]) -> Result<()> {
         for bytes in self.carried_bytes(capture) {

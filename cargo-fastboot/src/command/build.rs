@@ -18,9 +18,11 @@ use crate::cargo::{self, ColdBuild, Messages, Platform};
 use crate::carry::decide;
 use crate::carry::known::Known;
 use crate::cli::{BuildFlags, FreezeFlags, FreezeHow, RunFlags, VerifyFlags};
+use crate::command::compare_run::{compare_runs as runs_to_compare, stdin_files};
 use crate::elf::binary::{Binary, Elf};
 use crate::elf::strip;
 use crate::embed;
+use crate::freeze::compare_runs;
 use crate::freeze::fresh::{Record, Store};
 use crate::freeze::pipeline::{Outcome, freeze};
 use crate::freeze::train::freeze_trained;
@@ -133,6 +135,8 @@ fn finish(
         environment: environment.clone(),
         train: flags.train.clone(),
         elsewhere: crates.to_vec(),
+        stdin: stdin_files(flags)?,
+        compare: runs_to_compare(choice.package, flags)?,
         ..freeze_options(&flags.how, platform.runner.clone())
     };
     options.choices.carry.extend(metadata_names(choice.package, "carry")?);
@@ -145,6 +149,7 @@ fn finish(
     }
     options.allow_foreign.extend(metadata_names(choice.package, "allow-foreign")?);
     options.allow_nondeterminism.extend(metadata_names(choice.package, "allow-nondeterminism")?);
+    options.allow_threads.extend(metadata_names(choice.package, "allow-threads")?);
     let record = finish_in_place(cold, &built, flags, &options, shell).with_context(|| {
         let path = shown(executable);
         format!(
@@ -220,6 +225,14 @@ fn finish_in_place(
         record.verified = true;
         store.keep(&record)?;
     }
+    let compared = compare_runs::key(options)?;
+    if compared.is_some() && record.compared != compared {
+        compare_runs::compare_runs(&store.finished, options, shell).inspect_err(|_| {
+            let _ = std::fs::remove_file(&store.finished);
+        })?;
+        record.compared = compared;
+        store.keep(&record)?;
+    }
     // Cargo's file is a hard link to one in `deps`, which must stay cold for the next build: another file replaces it.
     // It only gets there when it is known to be good.
     output::link(&store.finished, &built.executable)?;
@@ -280,6 +293,7 @@ fn freeze_options(how: &FreezeHow, runner: Vec<OsString>) -> FreezeOptions {
         deny: how.deny.clone(),
         allow_foreign: how.allow_foreign.clone(),
         allow_nondeterminism: how.allow_nondeterminism.clone(),
+        allow_threads: how.allow_threads.clone(),
         choices: Choices { carry: how.carry.clone(), skip: how.skip.clone() },
         runner,
         ..FreezeOptions::default()

@@ -1,6 +1,7 @@
 //! One file per command, where a command is more than a call.
 
 pub(crate) mod build;
+mod compare_run;
 pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod embed;

@@ -81,7 +81,8 @@ pub(crate) enum Origin {
 }
 
 impl Origin {
-    fn name(&self) -> Option<&str> {
+    /// Its name, if it has one.
+    pub(crate) fn name(&self) -> Option<&str> {
         match self {
             Self::Root(name) | Self::Static(name) => Some(name),
             Self::Remains => None,
@@ -338,23 +339,25 @@ pub(crate) struct Objects<'a> {
 impl<'a> Objects<'a> {
     /// The way to an object: its root, and the allocations down to it, without their makers.
     pub(crate) fn way_to(&self, placement: &Placement) -> String {
-        let way = self.tell(placement.offset - PAGE as u64, false);
+        let way = self.tell(placement.offset - PAGE as u64, false).unwrap_or_default();
         // How far into the object itself is of no interest: it is the beginning.
         way.strip_suffix(", +0x0").map_or(way.clone(), str::to_owned)
     }
 
     /// The way to a word at an offset in the image data, such as
     /// ``root `a::B`, +0x8 → 4096 bytes made by `a::f`, +0x40 → 32 bytes made by `a::g`, +0x0``.
-    pub(crate) fn way(&self, offset: u64) -> String {
+    ///
+    /// `None` where there is no object that was planned.
+    pub(crate) fn way(&self, offset: u64) -> Option<String> {
         self.tell(offset, true)
     }
 
-    fn tell(&self, offset: u64, with_makers: bool) -> String {
+    fn tell(&self, offset: u64, with_makers: bool) -> Option<String> {
         let Self { layout, kinship } = self;
         if let Some((name, range)) = layout.statics.iter().find(|(_, range)| range.contains(&offset)) {
-            return format!("the carried static `{name}`, +{:#x}", offset - range.start);
+            return Some(format!("the carried static `{name}`, +{:#x}", offset - range.start));
         }
-        let Some(object) = self.object_at(offset) else { return format!("offset {offset:#x} of the image data") };
+        let object = self.object_at(offset)?;
         // Objects from the end to the beginning, and how far into each.
         let mut steps = vec![(object, offset - layout.range(object).start)];
         let top = self.climb(object, |parent, child| {
@@ -385,7 +388,7 @@ impl<'a> Objects<'a> {
             text += &format!(" → {left_out} more");
         }
         text.extend(steps.iter().skip(behind).map(step));
-        text
+        Some(text)
     }
 
     /// Name of the root or static where the way to an offset in the image data begins.

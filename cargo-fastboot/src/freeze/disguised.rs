@@ -9,7 +9,7 @@
 //!   └──────────────────────────┘
 //! ```
 
-use super::stages::{Freezing, Frozen, way};
+use super::stages::{Freezing, Frozen};
 use crate::contents::objects::Objects;
 use crate::options::Allocation;
 use crate::plan::mark::Heap;
@@ -32,6 +32,8 @@ pub(super) struct Learned {
     pub(super) forms: BTreeSet<Form>,
     /// How often it was planned.
     pub(super) plans: usize,
+    /// Where the last plan did not fit, if it did not.
+    pub(super) unplanned: Option<String>,
 }
 
 impl Learned {
@@ -89,7 +91,7 @@ impl Freezing<'_> {
         objects: Option<&Objects<'_>>,
         is_allowed: impl Fn(u64) -> bool,
     ) -> Result<()> {
-        let way = |offset| way(objects, offset);
+        let way = |offset| frozen.way(objects, offset);
         let of_executable = proof.disguised.iter().find(|disguised| disguised.region == Region::Executable);
         if let Some(Disguised { offset, disguise, .. }) = of_executable {
             bail!(
@@ -105,7 +107,7 @@ impl Freezing<'_> {
         };
         let mut missing = proof.disguised.iter().filter(of_missing);
         let Some(Disguised { offset, disguise, .. }) = missing.next() else { return Ok(()) };
-        let name = objects.and_then(|objects| objects.origin(*offset)).unwrap_or("NAME");
+        let name = frozen.origin(objects, *offset).unwrap_or("NAME");
         let others = match missing.count() {
             0 => String::new(),
             count => format!("; {} such words in all", count + 1),

@@ -38,6 +38,9 @@ pub(crate) struct Record {
     pub(crate) image: u64,
     /// Whether it was verified.
     pub(crate) verified: bool,
+    /// What of its runs was compared, as [`compare_runs::key`](crate::freeze::compare_runs::key) has it.
+    #[serde(default)]
+    pub(crate) compared: Option<String>,
 }
 
 /// Everything besides the inputs that decides about a finished binary.
@@ -132,7 +135,7 @@ impl Store {
     pub(crate) fn describe(&self, image: &Image, inputs: Inputs) -> Result<Record> {
         let file = Contents::of(&self.finished).with_context(|| format!("cannot read {}", self.finished.display()))?;
         let (key, roots, image) = (self.key.clone(), image.root_count(), image.len());
-        Ok(Record { key, inputs, file, roots, image, verified: false })
+        Ok(Record { key, inputs, file, roots, image, verified: false, compared: None })
     }
 
     /// Keeps a record for the next build.
@@ -157,6 +160,9 @@ impl Key {
             real_random,
             keep_threads,
             train,
+            stdin,
+            // Decides whether it is delivered.
+            compare: _,
             // Comes of training.
             preferred: _,
             cpu,
@@ -168,13 +174,14 @@ impl Key {
             elsewhere: _,
             allow_foreign,
             allow_nondeterminism,
+            allow_threads,
             runner,
             directory,
             environment,
         } = options;
         let how = format!(
-            "{stripped} {place:?} {read_only} {home} {real_random} {keep_threads} {train:?} {verbatim} {trace} {choices:?} {deny:?} \
-             {allow_foreign:?} {allow_nondeterminism:?} {runner:?} {directory:?} {environment:?} {:x}",
+            "{stripped} {place:?} {read_only} {home} {real_random} {keep_threads} {train:?} {stdin:?} {verbatim} {trace} {choices:?} {deny:?} \
+             {allow_foreign:?} {allow_nondeterminism:?} {allow_threads:?} {runner:?} {directory:?} {environment:?} {:x}",
             processor::features() & cpu
         );
         Ok(Self {
@@ -227,7 +234,15 @@ mod tests {
     fn finished(store: &Store) -> Record {
         fs::write(&store.finished, "finished").unwrap();
         let file = Contents::of(&store.finished).unwrap();
-        Record { key: store.key.clone(), inputs: Inputs::default(), file, roots: 1, image: 4096, verified: false }
+        Record {
+            key: store.key.clone(),
+            inputs: Inputs::default(),
+            file,
+            roots: 1,
+            image: 4096,
+            verified: false,
+            compared: None,
+        }
     }
 
     #[test]

@@ -1,31 +1,44 @@
 //! Judge: what the runs and the proof found that is not as it should be, as a warning or as an error, each with the way from
 //! its root and with what to do about it.
 
-use super::stages::{Freezing, Frozen, way};
+use super::stages::{Freezing, Frozen};
 use crate::carry::known::Known;
 use crate::contents::objects::Objects;
+use crate::contents::report::Report;
 use crate::elf::binary::Elf;
 use crate::elf::names::means;
 use crate::options::{Deny, FreezeOptions};
 use crate::prove::compare::{Difference, Proof, Suspect};
 use crate::runs::capture::Capture;
 use crate::runs::inputs::Inputs;
+use crate::say::shell::megabytes;
 use anyhow::{Result, bail};
 use fastboot_format::protocol::Leftover;
 
+/// From how many bytes on that are in no use an image is looked at more closely: in a small one, pages and alignment weigh more
+/// than objects.
+const LEAST_LOST: u64 = 1 << 20;
+/// How much of an image should be objects in use.
+const LEAST_DENSITY: f64 = 0.9;
 /// How many findings of a kind are listed for those who asked with `-v`.
 const LISTED: usize = 10;
 
 impl Freezing<'_> {
     /// Refuses names in the user's lists that mean nothing in this program.
     pub(super) fn judge_names(&self, capture: &Capture) -> Result<()> {
-        let FreezeOptions { choices, elsewhere, allow_foreign, allow_nondeterminism, .. } = self.options;
-        let lists = [("allow-foreign", allow_foreign), ("allow-nondeterminism", allow_nondeterminism)];
+        let FreezeOptions { choices, elsewhere, allow_foreign, allow_nondeterminism, allow_threads, .. } = self.options;
+        let lists = [
+            ("allow-foreign", allow_foreign),
+            ("allow-nondeterminism", allow_nondeterminism),
+            ("allow-threads", allow_threads),
+        ];
         if choices.carry.is_empty() && choices.skip.is_empty() && lists.iter().all(|(_, entries)| entries.is_empty()) {
             return Ok(());
         }
         let known = Known::read(&Elf::parse(&self.binary.bytes)?, &self.binary.bytes, elsewhere)?;
-        let roots: Vec<&str> = capture.roots.iter().map(|root| root.name.as_str()).collect();
+        let mut roots: Vec<&str> = capture.roots.iter().map(|root| root.name.as_str()).collect();
+        // What is warmed leaves threads, too.
+        roots.extend(capture.left_behind.iter().map(|(root, ..)| root.as_str()));
         known.require_choices(choices, &roots)?;
         lists.iter().try_for_each(|(list, entries)| known.require_allowed(list, entries, &roots))
     }
@@ -37,12 +50,8 @@ impl Freezing<'_> {
                 Leftover::Descriptor => "close it, or open it where it is used",
                 Leftover::Mapping => "read the file instead, or map it where it is used",
                 Leftover::Child => "wait for it",
-                Leftover::Thread => {
-                    self.shell.warn(format_args!(
-                        "root `{root}` left the thread {what} running; it does not exist in the embedded program"
-                    ));
-                    continue;
-                }
+                // Judged when it is known what becomes of the roots.
+                Leftover::Thread => continue,
                 Leftover::Handlers => {
                     self.shell.warn(format_args!(
                         "root `{root}` installed signal handlers (mask now {what}); the embedded program has none of them"
@@ -54,6 +63,36 @@ impl Freezing<'_> {
             bail!("root `{root}` left {thing} {what} open, which does not exist in the embedded program; {remedy}");
         }
         Ok(())
+    }
+
+    /// Warns of an image that is far larger than what it is for, or was not made as planned.
+    pub(super) fn judge_density(&self, frozen: &Frozen, report: &Report) {
+        let length = frozen.data.len() as u64;
+        let lost = length.saturating_sub(report.live);
+        let is_sparse = lost > LEAST_LOST && (report.live as f64) < LEAST_DENSITY * length as f64;
+        // That an image is verbatim was said, and who lets threads run as they like knows.
+        if frozen.planned.is_none() || self.options.keep_threads {
+            return;
+        }
+        let sparse = || {
+            let overflow = frozen.overflow().map_or(0, |range| range.end - range.start);
+            let (lost, overflow) = (megabytes(lost), megabytes(overflow));
+            format!("{lost} of the image are in no use, {overflow} of it were allocated otherwise than planned")
+        };
+        let told = match (frozen.capture.strayed.as_slice(), is_sparse) {
+            ([], false) => return,
+            ([], true) => sparse(),
+            ([first, others @ ..], _) => {
+                let threads = match others.len() {
+                    0 => "a thread left its plan".to_owned(),
+                    others => format!("{} threads left their plans, the first", others + 1),
+                };
+                let lost = if is_sparse { format!("; {}", sparse()) } else { String::new() };
+                format!("{threads} in {first}{lost}")
+            }
+        };
+        self.shell
+            .warn(format_args!("{told}. Look for randomness, clocks and threads that take turns in the expressions"));
     }
 
     /// Warns of inputs that were not declared, or refuses them.
@@ -73,8 +112,8 @@ impl Freezing<'_> {
 
     /// Says what the proof found that is not as it should be, and refuses what cannot be right.
     pub(super) fn judge(&self, frozen: &Frozen, proof: &Proof, objects: Option<&Objects<'_>>) -> Result<()> {
-        let way = |offset| way(objects, offset);
-        let origin = |offset| objects.and_then(|objects| objects.origin(offset));
+        let way = |offset| frozen.way(objects, offset);
+        let origin = |offset| frozen.origin(objects, offset);
         let allowed = |names: &[String], offset: u64| {
             !names.is_empty() && origin(offset).is_some_and(|origin| names.iter().any(|name| means(name, origin)))
         };
@@ -84,10 +123,8 @@ impl Freezing<'_> {
         // Verbatim images and the overflow are full of garbage, which proves nothing.
         let placed = |offset: u64| frozen.is_planned(offset);
         // What a stack frame left behind lies in unused parts, but hardly at the very beginning of a root's value.
-        let is_value = |offset: u64| {
-            let address = frozen.capture.data_address() + offset;
-            frozen.capture.roots.iter().any(|root| root.value == address && root.size >= 8)
-        };
+        let values = frozen.values();
+        let is_value = |offset: u64| values.contains(&offset);
         let certain = |suspect: &&&Suspect| suspect.certain || is_value(suspect.offset);
         let certain = foreign.iter().find(|suspect| certain(suspect) && placed(suspect.offset));
         if self.shell.is_verbose() {

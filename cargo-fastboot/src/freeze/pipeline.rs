@@ -8,11 +8,11 @@
 //! If placing does not work out, one verbatim run takes the place of the first two.
 
 use super::disguised::Learned;
-use super::stages::{Examined, First, Freezing, Frozen, Placed, Planned, way};
+use super::stages::{Examined, First, Freezing, Frozen, Placed, Planned};
 use crate::carry::carried::Statics;
 use crate::contents::objects::{Objects, Origin};
 use crate::contents::report::{self, Facts, Report};
-use crate::elf::binary::Binary;
+use crate::elf::binary::{Binary, Elf};
 use crate::elf::strip;
 use crate::image::{self, Image, Paging, Parts};
 use crate::options::FreezeOptions;
@@ -20,7 +20,7 @@ use crate::plan::mark::{self, Heap, Seed};
 use crate::plan::placement::Plan;
 use crate::prove::compare::{self as prove, Difference, Known, Proof, Region, Run, Unclear};
 use crate::prove::disguise::Disguised;
-use crate::runs::capture::{Capture, Counts};
+use crate::runs::capture::{Capture, Counts, Root, Strayed};
 use crate::runs::inputs::Inputs;
 use crate::runs::memory::ImageData;
 use crate::runs::run::{self, Purpose, run, spare_memory};
@@ -86,7 +86,7 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
     };
     let places = statics.places();
     let objects = frozen.objects(&places);
-    let way = |offset| way(objects.as_ref(), offset);
+    let way = |offset| frozen.way(objects.as_ref(), offset);
     statics.check(references, &binary, &frozen.capture, way)?;
     freezing.judge(&frozen, &proof, objects.as_ref()).with_context(told)?;
     freezing.judge_inputs(&frozen.inputs)?;
@@ -114,6 +114,7 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
         overflow: frozen.overflow().map_or(0, |range| range.end - range.start),
         planned: frozen.planned.as_ref().map(|planned| planned.plan.len() as u64).zip(contents),
     });
+    freezing.judge_density(&frozen, &report);
     let relocatable = freezing.is_relocatable(&frozen, &proof, objects.as_ref());
     let parts = Parts {
         digests: pages.digests,
@@ -159,6 +160,33 @@ fn image_data(capture: &mut Capture, statics: &Statics) -> Result<ImageData> {
     data.grow((memory + statics.carried_len()).max(8))?;
     statics.copy(capture, &mut data[memory as usize..])?;
     Ok(data)
+}
+
+/// Why two runs of a position-independent binary cannot be compared: which root left more in one than in the other, and
+/// what tells the runs apart.
+fn differ_in_length(first: &Capture, second: &Capture) -> String {
+    let length = |capture: &Capture, end: u64| end.saturating_sub(capture.data_address());
+    let mut roots = first.roots.iter().zip(&second.roots);
+    let differs = |(one, other): &(&Root, &Root)| length(first, one.end) != length(second, other.end);
+    let root = roots.find(differs).map(|(root, _)| root);
+    let what = match (root, second.strayed.first().or(first.strayed.first())) {
+        (_, Some(strayed)) => format!(" in {strayed}"),
+        (Some(root), None) => format!(" in root `{}`", root.name),
+        (None, None) => String::new(),
+    };
+    // Run 2 has the addresses of run 1, and run 3 has others.
+    let cause = if first.strayed.is_empty() && !second.strayed.is_empty() {
+        "only the run at other addresses differs, so that sizes depend on addresses, as they may where a hash is seeded by \
+         one (ahash, foldhash), or on a clock"
+    } else {
+        "look for randomness, clocks or threads in the root's expression"
+    };
+    format!(
+        "two freeze runs of this position-independent binary came out differently{what}: {} bytes, then {} bytes. Which words \
+         are addresses can only be told when both runs allocate the same; {cause}; or build without --pie",
+        first.memory_len(),
+        second.memory_len()
+    )
 }
 
 impl Freezing<'_> {
@@ -216,16 +244,21 @@ impl Freezing<'_> {
             bail!("the roots' expressions did not allocate the same once more");
         }
         if !self.options.verbatim {
-            self.shell.warn(
-                "the roots' expressions do not allocate the same in every run, so the image is made verbatim, \
-                 with everything they ever allocated in it; look for randomness, clocks or threads",
-            );
+            let told = learned.unplanned.as_ref().map_or_else(String::new, |told| format!(" (first {told})"));
+            self.shell.warn(format_args!(
+                "the roots' expressions do not allocate the same in every run{told}, so the image is made verbatim, \
+                 with everything they ever allocated in it; look for randomness, clocks or threads"
+            ));
         }
         let mut capture = self.first(Purpose::Verbatim, "verbatim")?;
         let inputs = Inputs::of(&capture.inputs, self.options, &self.binary.path);
         let mut statics = Statics::find(self.binary, &capture, &self.options.choices)?;
         statics.lay_out(capture.memory_len());
         let data = image_data(&mut capture, &statics)?;
+        self.judge_threads(&capture, &statics, |address| {
+            let start = address.checked_sub(capture.data_address())?;
+            Some(u64::from_le_bytes(*data.get(start as usize..)?.first_chunk()?))
+        })?;
         Ok((Frozen { capture, inputs, data, planned: None, kinship: None }, statics, None))
     }
 
@@ -260,11 +293,15 @@ impl Freezing<'_> {
         let data = image_data(&mut capture, &statics)?;
         let image = capture.process.home..capture.data_address() + data.len() as u64;
         let (mut references, threads) = (0, capture.thread_keys());
-        mark::for_each_reference(&data, &capture.blocks, &image, |_, block| {
+        let mut first = None;
+        mark::for_each_reference(&data, &capture.blocks, &image, |at, block| {
             references += 1;
+            first.get_or_insert(at as u64);
             learned.also.extend(block.allocation(&threads));
         });
-        if references > 0 {
+        if let Some(first) = first {
+            let of_object = planned.origin(first).map(|name| format!("in `{name}`"));
+            learned.unplanned = capture.strayed.first().map(Strayed::to_string).or(of_object);
             self.shell
                 .verbose(format_args!("{references} words of the image data refer to what was not planned to live on"));
             return Ok(None);
@@ -294,6 +331,12 @@ impl Freezing<'_> {
         if !self.options.preferred.is_empty() {
             marked.prefer(|block| run.blocks[block as usize].is_one_of(&self.options.preferred, &threads));
         }
+        self.judge_threads(&run, &statics, |address| {
+            let block = heap.block_at(address).filter(|block| marked.seeds[*block as usize].is_none())?;
+            let start = address - run.blocks[block as usize].address;
+            let word = run.blocks[block as usize].contents(&bytes).get(start as usize..)?.first_chunk()?;
+            Some(u64::from_le_bytes(*word))
+        })?;
         let plan = Plan::new(&run.blocks, &marked, threads);
         let path = self.folder.join(format!("plan-{}.plan", learned.plans));
         plan.save(&run, &path).with_context(|| format!("cannot write {}", path.display()))?;
@@ -394,7 +437,7 @@ impl Freezing<'_> {
                  {MOST_PROOFS} others, so static pointers cannot be told from data. \
                  Look for randomness in the roots' expressions (a randomly seeded map that holds `&'static` \
                  references or functions), or build without --pie",
-                way(frozen.objects(&statics.places()).as_ref(), unclear.offset)
+                frozen.way(frozen.objects(&statics.places()).as_ref(), unclear.offset)
             );
         }
         Ok(Examined { proof, references, pages, contents })
@@ -429,6 +472,9 @@ impl Freezing<'_> {
 
     fn compare(&self, frozen: &Frozen, statics: &Statics, mut second: Capture) -> Result<Proof> {
         let data = image_data(&mut second, statics)?;
+        if self.binary.pie && data.len() != frozen.data.len() {
+            bail!(differ_in_length(&frozen.capture, &second));
+        }
         // Handles of threads that ended are garbage at most.
         let running = frozen.capture.left_behind.iter().any(|(_, kind, _)| *kind == Leftover::Thread);
         let threads =
@@ -438,6 +484,8 @@ impl Freezing<'_> {
             handles: &handles,
             c_blocks: &frozen.capture.c_blocks,
             thread_locals: &statics.own_thread_locals(&frozen.capture),
+            resolved: &self.resolved_functions(&frozen.capture)?,
+            values: &frozen.values(),
         };
         prove::compare(
             Run::new(&frozen.capture, &frozen.data, &known, 0),
@@ -446,22 +494,34 @@ impl Freezing<'_> {
         )
     }
 
+    /// The addresses of functions that the dynamic linker put into the executable's tables, ascending.
+    fn resolved_functions(&self, capture: &Capture) -> Result<Vec<u64>> {
+        if self.binary.pie {
+            return Ok(Vec::new());
+        }
+        let elf = Elf::parse(&self.binary.bytes)?;
+        let mut found: Vec<u64> =
+            elf.resolved_places(&self.binary.bytes)?.iter().filter_map(|place| capture.static_word(*place)).collect();
+        found.sort_unstable();
+        Ok(found)
+    }
+
     /// Whether the image can be used at another address: if every pointer in it is known to be one, and no object needs an
     /// alignment that another address may not have.
     fn is_relocatable(&self, frozen: &Frozen, proof: &Proof, objects: Option<&Objects<'_>>) -> bool {
         let alignment = frozen.capture.counts.largest_alignment;
         let why = match proof.unclear_in(Region::Image) {
             Some(Unclear { offset, .. }) => {
-                format!("a word (in {}) may be a pointer or not", way(objects, *offset))
+                format!("a word (in {}) may be a pointer or not", frozen.way(objects, *offset))
             }
             None if alignment > HOME_ALIGN => format!("something in it is aligned to {alignment} bytes"),
             None => match (proof.disguised.first(), proof.differences.first()) {
                 (Some(Disguised { offset, disguise, .. }), _) => {
-                    format!("a word (in {}) is an address in another form, {disguise}", way(objects, *offset))
+                    format!("a word (in {}) is an address in another form, {disguise}", frozen.way(objects, *offset))
                 }
                 (None, Some(Difference { offset, .. })) => format!(
                     "a word (in {}) differs from run to run, and may be an address in another form",
-                    way(objects, *offset)
+                    frozen.way(objects, *offset)
                 ),
                 (None, None) => return true,
             },

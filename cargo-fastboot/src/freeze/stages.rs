@@ -69,6 +69,16 @@ pub(super) struct Examined {
     pub(super) contents: Option<Contents>,
 }
 
+impl Planned {
+    /// The root or static from which marking met what lies at an offset in the image data.
+    pub(super) fn origin(&self, offset: u64) -> Option<&str> {
+        let placements = &self.plan.placements;
+        let behind = placements.partition_point(|placement| placement.offset <= offset + PAGE as u64);
+        let seed = placements.get(behind.checked_sub(1)?)?.seed as usize;
+        self.first.as_ref()?.origins.get(seed)?.name()
+    }
+}
+
 impl First {
     /// Finds out whose each object of some image data is.
     pub(super) fn relate(mut self, binary: &Binary, layout: Layout<'_>) -> Result<Kinship> {
@@ -82,6 +92,31 @@ impl Frozen {
     pub(super) fn overflow(&self) -> Option<Range<u64>> {
         let start = self.planned.as_ref()?.plan.end - PAGE as u64;
         Some(start..self.capture.memory_len().max(start))
+    }
+
+    /// The way to an offset in the image data; where nothing was planned, at least what was being evaluated when it was
+    /// allocated.
+    pub(super) fn way(&self, objects: Option<&Objects<'_>>, offset: u64) -> String {
+        if let Some(way) = objects.and_then(|objects| objects.way(offset)) {
+            return way;
+        }
+        match self.capture.allocated_for(offset).filter(|_| !self.is_planned(offset)) {
+            Some(root) => format!("what was allocated for root `{root}`, at offset {offset:#x} of the image data"),
+            None => format!("what is no root's, at offset {offset:#x} of the image data"),
+        }
+    }
+
+    /// Where in the image data the roots' values are.
+    pub(super) fn values(&self) -> Vec<u64> {
+        let start = self.capture.data_address();
+        let values = self.capture.roots.iter().filter(|root| root.size >= 8);
+        values.filter_map(|root| root.value.checked_sub(start)).collect()
+    }
+
+    /// The root or static that an offset in the image data belongs to, by its name.
+    pub(super) fn origin<'a>(&'a self, objects: Option<&Objects<'a>>, offset: u64) -> Option<&'a str> {
+        let known = objects.and_then(|objects| objects.origin(offset));
+        known.or_else(|| self.capture.allocated_for(offset).filter(|_| !self.is_planned(offset)))
     }
 
     /// Whether an offset in the image data is that of something that was planned.
@@ -99,9 +134,4 @@ impl Frozen {
     pub(super) fn objects<'a>(&'a self, statics: &'a [(String, Range<u64>)]) -> Option<Objects<'a>> {
         Some(Objects { layout: self.layout(statics)?, kinship: self.kinship.as_ref()? })
     }
-}
-
-/// The way to an offset in the image data, as far as anyone knows.
-pub(super) fn way(objects: Option<&Objects<'_>>, offset: u64) -> String {
-    objects.map_or_else(|| format!("offset {offset:#x} of the image data"), |objects| objects.way(offset))
 }

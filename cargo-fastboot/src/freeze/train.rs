@@ -9,7 +9,7 @@ use crate::embed;
 use crate::freeze::pipeline::{Outcome, freeze, working_folder};
 use crate::freeze::verify;
 use crate::image::Image;
-use crate::options::{Allocation, Arguments, FreezeOptions, Place};
+use crate::options::{self, Allocation, Arguments, FreezeOptions, Place};
 use crate::plan::placement::Plan;
 use crate::say::shell::{Shell, grouped, megabytes};
 use anyhow::{Context, Result, bail};
@@ -36,6 +36,10 @@ pub(crate) fn freeze_trained(cold: &Path, place: Place, options: &FreezeOptions,
         .with_context(|| format!("cannot train {}; leave out --train", cold.display()))?;
     let preferred = used(plan, &pages, untrained.image.len(), shell);
     if preferred.is_empty() {
+        shell.warn(
+            "the training runs used nothing of the image, so there is nothing to put in front: call the program so that it \
+             does what it is made for",
+        );
         return Ok(untrained);
     }
     // There is a good image already, so that this one need not be.
@@ -58,9 +62,16 @@ fn train(
     let program = folder.path().join(cold.file_stem().unwrap_or_default());
     embed::embed_into(Binary::read(cold)?, image, place, &program)?;
     let mut pages = HashSet::new();
+    let inputs: Vec<Option<&Path>> = match options.stdin.as_slice() {
+        [] => vec![None],
+        files => files.iter().map(|file| Some(file.as_path())).collect(),
+    };
     for arguments in &options.train {
-        shell.status("Training", format_args!("`{arguments}`"));
-        pages.extend(train_once(&program, arguments, image, options, shell)?);
+        for stdin in &inputs {
+            let from = stdin.map_or_else(String::new, |path| format!(" < {}", path.display()));
+            shell.status("Training", format_args!("`{arguments}{from}`"));
+            pages.extend(train_once(&program, arguments, *stdin, image, options, shell)?);
+        }
     }
     Ok(pages)
 }
@@ -68,6 +79,7 @@ fn train(
 fn train_once(
     program: &Path,
     arguments: &Arguments,
+    stdin: Option<&Path>,
     image: &Image,
     options: &FreezeOptions,
     shell: &Shell,
@@ -76,7 +88,7 @@ fn train_once(
     let mut command = options.command(program);
     command.args(&arguments.words).env(TRAIN_VARIABLE, report.path());
     // What it complains about is of interest.
-    command.stdin(Stdio::null()).stdout(Stdio::null());
+    command.stdin(options::stdin(stdin)?).stdout(Stdio::null());
     let status = verify::wait(&mut command, "Training", options, program, shell)?;
     let report = std::fs::read(&report).with_context(|| format!("cannot read {}", report.path().display()))?;
     let pages = image.len().div_ceil(PAGE as u64) as usize;

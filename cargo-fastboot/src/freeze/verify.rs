@@ -6,10 +6,11 @@
 use crate::elf::binary::Binary;
 use crate::image::Image;
 use crate::options::FreezeOptions;
+use crate::runs::run::ending;
 use crate::say::shell::Shell;
 use anyhow::{Context, Result, bail};
 use fastboot_format::protocol::CHECK_VARIABLE;
-use fastboot_format::protocol::verdict::Verdict;
+use fastboot_format::protocol::verdict::{Stage, Verdict};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Instant;
@@ -24,14 +25,19 @@ struct Report {
 }
 
 impl Report {
-    fn parse(text: &str) -> Self {
+    /// What a report says; `ending` is how the program ended that wrote it.
+    fn parse(text: &str, ending: &str) -> Self {
         let mut report = Self::default();
-        let mut current = None;
+        let (mut current, mut stage) = (None, None);
         let mut complete = false;
         for verdict in text.lines().filter_map(Verdict::parse) {
             match verdict {
                 Verdict::Begin(root) => {
-                    current = Some(root);
+                    (current, stage) = (Some(root), None);
+                    continue;
+                }
+                Verdict::Stage(reached) => {
+                    stage = Some(reached);
                     continue;
                 }
                 Verdict::Equal(root) => report.equal.push(root.to_owned()),
@@ -40,10 +46,16 @@ impl Report {
                     "root `{root}` is not equal to a fresh one. If it is not meant to be (a clock, a random number, a \
                      counter in a static), say how to compare it: `static NAME: T = .., check = |thawed, fresh| ..;`"
                 )),
-                Verdict::Panicked { root, message } => report.failures.push(format!(
-                    "root `{root}`: evaluating it again or comparing it panicked: {message}. An expression that can only \
-                     be evaluated once, because it sets a static that is carried, cannot be verified: --no-verify"
-                )),
+                Verdict::Panicked { root, message } => {
+                    let remedy = match stage {
+                        Some(Stage::Evaluating) => {
+                            ". An expression that can only be evaluated once, because it sets a static that is carried, \
+                             cannot be verified: --no-verify"
+                        }
+                        _ => "",
+                    };
+                    report.failures.push(format!("root `{root}`: a panic {}: {message}{remedy}", during(stage)));
+                }
                 Verdict::Cold(reason) => report.failures.push(format!("it starts cold: {reason}")),
                 Verdict::End => complete = true,
             }
@@ -51,11 +63,37 @@ impl Report {
         }
         if !complete && report.failures.is_empty() {
             report.failures.push(match current {
-                Some(root) => format!("root `{root}`: the program died while it was checked"),
-                None => "the program ended without a report: is `fastboot_rt::install!();` in it?".to_owned(),
+                Some(root) => {
+                    let hint = match stage {
+                        Some(Stage::Evaluating) => {
+                            "an expression that can only be evaluated once cannot be verified: --no-verify"
+                        }
+                        _ => {
+                            "what it holds may not be right in another process: look for values of C libraries, threads, or \
+                             addresses in another form"
+                        }
+                    };
+                    format!("root `{root}`: the program {ending} {}; {hint}", during(stage))
+                }
+                None if text.is_empty() => {
+                    format!("the program {ending} without a report: is `fastboot_rt::install!();` in it?")
+                }
+                None => format!("the program {ending} after all of its roots were looked at"),
             });
         }
         report
+    }
+
+    /// What was done, in a word, and to how many roots.
+    fn summary(&self) -> (&'static str, String) {
+        let roots = |count: usize| format!("{count} root{}", if count == 1 { "" } else { "s" });
+        const REMEDY: &str = "no PartialEq: add check = ..";
+        match (self.equal.len(), self.not_comparable.len()) {
+            (0, 0) => ("Thawed", "no roots to compare".to_owned()),
+            (equal, 0) => ("Verified", format!("{} equal", roots(equal))),
+            (0, thawed) => ("Thawed", format!("{}, none compared ({REMEDY})", roots(thawed))),
+            (equal, thawed) => ("Verified", format!("{} equal, {thawed} thawed only ({REMEDY})", roots(equal))),
+        }
     }
 }
 
@@ -86,22 +124,23 @@ pub(crate) fn verify(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
     let report = folder.path().join("report");
     let mut command = options.command(&path);
     command.env(CHECK_VARIABLE, &report).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    wait(&mut command, "Verifying", options, &path, shell).with_context(told)?;
+    let status = wait(&mut command, "Verifying", options, &path, shell).with_context(told)?;
     let text = std::fs::read_to_string(&report).unwrap_or_default();
-    let report = Report::parse(&text);
+    let report = Report::parse(&text, &ending(status));
     if !report.failures.is_empty() {
         bail!("{}: {}", told(), report.failures.join("; "));
     }
     for root in &report.not_comparable {
         shell.verbose(format_args!("root {root}: no PartialEq and no check, only thawed"));
     }
-    let compared = report.equal.len();
-    let not = match report.not_comparable.len() {
-        0 => String::new(),
-        count => format!(", {count} not comparable"),
-    };
-    shell.status("Verified", format_args!("{compared} root{} equal{not}", if compared == 1 { "" } else { "s" }));
+    let (verb, told) = report.summary();
+    shell.status(verb, told);
     Ok(())
+}
+
+/// What the program was doing with a root.
+fn during(stage: Option<Stage>) -> &'static str {
+    stage.map_or("before it was compared", Stage::describe)
 }
 
 /// Runs the embedded binary at `path` to its end; `verb` says what for.
@@ -140,20 +179,41 @@ mod tests {
 
     #[test]
     fn a_complete_report_passes() {
-        let report = Report::parse("begin a::B\nequal a::B\nbegin a::C\nnot-comparable a::C\nend\n");
+        let text = "begin a::B\nstage itself\nequal a::B\nbegin a::C\nnot-comparable a::C\nend\n";
+        let report = Report::parse(text, "ended");
         assert_eq!((report.equal.len(), report.not_comparable.len(), report.failures.len()), (1, 1, 0));
+    }
+
+    #[test]
+    fn nothing_compared_is_not_verified() {
+        let summary = |equal: usize, thawed: usize| {
+            let names = |count| vec![String::new(); count];
+            let (verb, text) =
+                Report { equal: names(equal), not_comparable: names(thawed), failures: Vec::new() }.summary();
+            format!("{verb} {text}")
+        };
+        assert_eq!(summary(2, 0), "Verified 2 roots equal");
+        assert_eq!(summary(2, 1), "Verified 2 roots equal, 1 thawed only (no PartialEq: add check = ..)");
+        assert_eq!(summary(0, 1), "Thawed 1 root, none compared (no PartialEq: add check = ..)");
+        assert_eq!(summary(0, 0), "Thawed no roots to compare");
     }
 
     #[test]
     fn whatever_is_wrong_is_a_failure() {
         for (text, expected) in [
             ("begin X\ndifferent X\nend\n", "`X` is not equal"),
-            ("begin X\npanicked X set twice\nend\n", "panicked: set twice"),
-            ("begin X\n", "`X`: the program died"),
+            (
+                "begin X\nstage evaluating\npanicked X set twice\nend\n",
+                "evaluated again: set twice. An expression that",
+            ),
+            ("begin X\nstage comparing\npanicked X no such key\nend\n", "compared with a fresh one: no such key"),
+            ("begin X\n", "`X`: the program was ended by SIGSEGV before it was compared"),
+            ("begin X\nstage itself\n", "was ended by SIGSEGV while the thawed value was compared with itself"),
+            ("begin X\nstage itself\nequal X\n", "after all of its roots"),
             ("cold image truncated\n", "image truncated"),
             ("", "without a report"),
         ] {
-            let report = Report::parse(text);
+            let report = Report::parse(text, "was ended by SIGSEGV");
             assert!(report.failures.join(" ").contains(expected), "{text:?}: {report:?}");
         }
     }

@@ -7,8 +7,9 @@
 //! - the same in both: data, whatever it looks like;
 //! - differs by the distance between the two images, and lies in the image: a pointer into the image;
 //! - differs by the distance between the two executables, and lies in the executable: a static pointer;
-//! - differs by the distance between two scratch heaps or stacks: the address of something that is gone, a *dead word*;
-//!   so is an address of which some bytes were overwritten;
+//! - differs by the distance between two scratch heaps or stacks, or is an address in one of them in both runs: the address of
+//!   something that is gone, a *dead word*; so is an address of which some bytes were overwritten, and one of the main
+//!   thread's stack;
 //! - lies in the executable, and only its upper half moved with it: a static pointer, or rather garbage, of which the
 //!   second run has overwritten the lower half;
 //! - lies in the same shared library at the same place, in C's heap, in a thread-local: a *suspect*; but among dead words
@@ -102,6 +103,11 @@ pub(crate) struct Known<'a> {
     pub(crate) c_blocks: &'a [CBlock],
     /// Addresses and names of thread-locals of the user's own.
     pub(crate) thread_locals: &'a [(Range<u64>, String)],
+    /// Addresses of functions that the executable got from the dynamic linker, ascending: calls leave them in registers and stack
+    /// frames. None in a position-independent binary, where a value may have such an address too.
+    pub(crate) resolved: &'a [u64],
+    /// Where in the image data the roots' values are: nothing is left there by anyone.
+    pub(crate) values: &'a [u64],
 }
 
 impl Known<'_> {
@@ -196,15 +202,17 @@ impl<'a> Run<'a> {
         if at >= self.objects {
             return false;
         }
-        let gone = |address: u64| {
-            [Region::Stack, Region::Scratch].into_iter().any(|region| {
-                // Thread-locals begin where the stack ends.
-                let (start, end) = self.regions[region as usize];
-                (start..end).contains(&address)
-            })
-        };
         let near = (at.saturating_sub(REMAINS)..=at + REMAINS).step_by(WORD);
-        near.filter_map(|near| self.word(near)).any(|word| gone(word & ADDRESS))
+        near.filter_map(|near| self.word(near)).any(|word| self.is_gone(word & ADDRESS))
+    }
+
+    /// Whether an address is one of the stack, or of temporaries.
+    fn is_gone(&self, address: u64) -> bool {
+        [Region::Stack, Region::Scratch].into_iter().any(|region| {
+            // Thread-locals begin where the stack ends.
+            let (start, end) = self.regions[region as usize];
+            (start..end).contains(&address)
+        })
     }
 
     fn mapping(&self, address: u64) -> Option<&'a Mapping> {
@@ -378,7 +386,9 @@ fn explain(at: usize, first: Run<'_>, second: Run<'_>, pie: bool, libraries: &mu
     // The word itself first: as a rule it is the one.
     let starts = std::iter::once(at).chain(window.filter(|start| *start != at));
     let mut words = starts.filter_map(|start| first.word(start).zip(second.word(start)));
-    if words.any(|(a, b)| slides.into_iter().any(|slide| is_overwritten(a, b, slide))) {
+    // No object of the image is there: references to live temporaries were looked for.
+    let is_gone = |(a, b): (u64, u64)| first.is_gone(a & ADDRESS) && second.is_gone(b & ADDRESS);
+    if words.any(|(a, b)| is_gone((a, b)) || slides.into_iter().any(|slide| is_overwritten(a, b, slide))) {
         proof.dead += 1;
         return;
     }
@@ -394,6 +404,8 @@ enum Foreign {
     Named(String),
     /// Whatever is there.
     Other(String),
+    /// What calls leave behind, and values hardly have.
+    Left(String),
 }
 
 impl Foreign {
@@ -403,11 +415,15 @@ impl Foreign {
         let (what, certain) = match self {
             Self::Held(what) => (what, true),
             Self::Named(what) => (what, !remains),
+            Self::Left(_) if at < first.objects && !first.known.values.contains(&(at as u64)) => {
+                proof.dead += 1;
+                return;
+            }
             Self::Other(_) if remains => {
                 proof.dead += 1;
                 return;
             }
-            Self::Other(what) => (what, false),
+            Self::Other(what) | Self::Left(what) => (what, false),
         };
         proof.suspects.push(Suspect { offset: at as u64, what, certain });
     }
@@ -427,12 +443,13 @@ fn foreign(
     }
     let offset = here.offset + (a - here.range.start);
     match here.name.as_str() {
-        name if name.starts_with("[stack") => None,
+        name if name.starts_with("[stack") => Some(Foreign::Left("the main thread's stack or environment".to_owned())),
         "" | "[heap]" => Some(Foreign::Other("memory of the C library".to_owned())),
         // Libraries move as a whole.
         _ if offset != there.offset + (b - there.range.start) => None,
         name => Some(match libraries.symbol_at(here, a) {
             Some(symbol) => Foreign::Named(format!("`{symbol}` in {name}")),
+            None if known.resolved.binary_search(&a).is_ok() => Foreign::Left(format!("code in {name}")),
             None if here.executable => Foreign::Other(format!("code in {name}")),
             None => Foreign::Other(name.to_owned()),
         }),

@@ -49,6 +49,26 @@ pub(crate) struct Capture {
     pub(crate) maps: Vec<Mapping>,
     /// How the plan fitted, and what came to lie in the image.
     pub(crate) counts: Counts,
+    /// Where threads left the plan.
+    pub(crate) strayed: Vec<Strayed>,
+}
+
+/// The first allocation of a thread that did not fit its plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Strayed {
+    /// The root that was being evaluated.
+    pub(crate) root: String,
+    /// Which of the thread's allocations it was.
+    pub(crate) index: u64,
+    /// What it asked for, in bytes.
+    pub(crate) size: u64,
+}
+
+impl std::fmt::Display for Strayed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { root, index, size } = self;
+        write!(f, "root `{root}`, whose allocation number {} ({size} bytes) was another one before", index + 1)
+    }
 }
 
 /// What a run counted.
@@ -206,6 +226,8 @@ pub(crate) struct Root {
     /// The addresses of the static that was declared.
     pub(crate) place: Range<u64>,
     pub(crate) nanoseconds: u64,
+    /// Where the memory of the image ended when it was evaluated; 0 in a plan run.
+    pub(crate) end: u64,
     pub(crate) name: String,
     pub(crate) type_name: String,
 }
@@ -257,6 +279,7 @@ impl Capture {
             outputs: Vec::new(),
             maps: Vec::new(),
             counts: Counts::default(),
+            strayed: Vec::new(),
         };
         let mut failure = Failure::Unfinished;
         match capture.read_records(from, most, folder, &mut failure) {
@@ -354,6 +377,7 @@ impl Capture {
                 align: fields.number()?,
                 place: fields.number()?..fields.number()?,
                 nanoseconds: fields.number()?,
+                end: fields.number()?,
                 name: fields.string()?,
                 type_name: fields.string()?,
             }),
@@ -430,6 +454,11 @@ impl Capture {
                 fields.string()?;
                 self.outputs.push(OsStr::from_bytes(fields.bytes()?).to_owned());
             }
+            Tag::Strayed => {
+                let root = fields.string()?;
+                let (_thread, index) = (fields.number()?, fields.number()?);
+                self.strayed.push(Strayed { root, index, size: fields.number()? });
+            }
             Tag::Panic => {
                 *failure =
                     Failure::Panic { root: fields.string()?, message: fields.string()?, location: fields.string()? };
@@ -447,6 +476,23 @@ impl Capture {
     /// Whether roots are declared in this crate: its code is the user's, more likely than not.
     pub(crate) fn declares_roots(&self, crate_name: Option<&str>) -> bool {
         self.roots.iter().any(|root| root.name.split("::").next() == crate_name)
+    }
+
+    /// The word at an address in a writable segment of the executable, as the run left it.
+    pub(crate) fn static_word(&self, address: u64) -> Option<u64> {
+        let word = self.statics.iter().find_map(|dump| {
+            let start = usize::try_from(address.checked_sub(dump.address)?).ok()?;
+            dump.after.get(start..)?.first_chunk()
+        });
+        Some(u64::from_le_bytes(*word?))
+    }
+
+    /// The root that was being evaluated when what lies at an offset in the image data was allocated, unless the plan says where
+    /// that belongs.
+    pub(crate) fn allocated_for(&self, offset: u64) -> Option<&str> {
+        let address = self.data_address() + offset;
+        let root = self.roots.iter().find(|root| address < root.end).filter(|_| offset < self.memory_len)?;
+        Some(&root.name)
     }
 
     /// What the blocks hold: one behind the other, each padded to eight bytes. Unless it is in a file, it is taken out until it

@@ -247,11 +247,7 @@ fn read_status(file: &File) -> Option<Status> {
 fn explain(failure: &Failure, exit: ExitStatus, status: Option<Status>) -> anyhow::Error {
     let phase = status.as_ref().map_or(Phase::Starting, |status| status.phase);
     let current = status.map(|status| status.root).unwrap_or_default();
-    let ending = match (exit.signal(), exit.code()) {
-        (Some(libc_signal), _) => format!("was ended by {}", signal_name(libc_signal)),
-        (None, Some(code)) => format!("ended with exit status {code}"),
-        (None, None) => "ended".to_owned(),
-    };
+    let ending = ending(exit);
     match failure {
         Failure::Refused { reason } => anyhow!("{reason}"),
         Failure::OutOfMemory { root, asked, limit } => anyhow!(
@@ -285,6 +281,15 @@ fn explain(failure: &Failure, exit: ExitStatus, status: Option<Status>) -> anyho
                 anyhow!("the capture could not be written: the program {ending}; is there space left on the disk?")
             }
         },
+    }
+}
+
+/// How a program ended, as a sentence about it goes on.
+pub(crate) fn ending(exit: ExitStatus) -> String {
+    match (exit.signal(), exit.code()) {
+        (Some(signal), _) => format!("was ended by {}", signal_name(signal)),
+        (None, Some(code)) => format!("ended with exit status {code}"),
+        (None, None) => "ended".to_owned(),
     }
 }
 

@@ -7,7 +7,7 @@ pub(crate) mod resident;
 
 use crate::os::{environment, processes, threads};
 use crate::roots;
-use crate::roots::checked::Checked;
+use crate::roots::checked::{self, Checked};
 use core::ffi::{CStr, c_void};
 use fastboot_format::protocol::STACK_TOP;
 use fastboot_format::protocol::verdict::Verdict;
@@ -50,6 +50,7 @@ fn say(verdict: Verdict<'_>) {
 }
 
 extern "C" fn check_thread(_: *mut c_void) -> *mut c_void {
+    checked::on_stage(|stage| say(Verdict::Stage(stage)));
     for record in roots::all() {
         let root = record.name();
         say(Verdict::Begin(root));

@@ -401,7 +401,7 @@ fn judge(report: &str) -> Result<(), String> {
         };
         match verdict {
             Verdict::Begin(root) => current = root,
-            Verdict::Equal(_) | Verdict::NotComparable(_) => {}
+            Verdict::Stage(_) | Verdict::Equal(_) | Verdict::NotComparable(_) => {}
             Verdict::Different(root) => return Err(format!("root `{root}`, thawed, is not equal to a fresh one")),
             Verdict::Panicked { root, message } => {
                 return Err(format!("the check of root `{root}` panicked: {message}"));

@@ -22,6 +22,8 @@ pub(crate) struct Settings {
 pub(crate) struct Evaluated<'a> {
     /// Nanoseconds that each expression took.
     pub(crate) times: &'a [u64],
+    /// Where the image's memory ended after each; 0 in a plan run, which has none.
+    pub(crate) ends: &'a [usize],
     /// What the statics held before, and after.
     pub(crate) before: &'a Copies,
     pub(crate) after: &'a Copies,

@@ -4,7 +4,7 @@
 //! second, the first child of its second... `cargo fastboot` links with `--wrap=pthread_create`, so that every thread
 //! that Rust code creates passes through here. A thread that came about otherwise has no plan.
 
-use super::{placements, random, trace};
+use super::{placements, random, tell, trace};
 use crate::alloc;
 use crate::os::memory;
 use core::alloc::Layout;
@@ -221,6 +221,7 @@ pub(crate) fn next(layout: Layout) -> Planned {
     if *entry as u32 != fingerprint(layout) {
         thread.diverged.store(true, Ordering::Relaxed);
         DIVERGENCES.fetch_add(1, Ordering::Relaxed);
+        tell::write_strayed(thread.key, index, layout);
         return Planned::No(number);
     }
     match (*entry >> 32) as u32 {

@@ -219,7 +219,8 @@ extern "C" fn freeze_thread(_: *mut c_void) -> *mut c_void {
     THREAD.store(threads::thread_id(), Ordering::Release);
     let Some((settings, keep)) = RUN.get() else { processes::exit(FAILED) };
     // None of what is allocated here can be in an image: the allocator does not freeze yet, or no longer.
-    let mut times = Vec::with_capacity(roots::all().chain(roots::warm_ups()).count());
+    let count = roots::all().chain(roots::warm_ups()).count();
+    let (mut times, mut ends) = (Vec::with_capacity(count), Vec::with_capacity(count));
     if let Err(errno) = identity::begin(settings.planning, settings.tracing) {
         listener().refused(&format!("cannot count allocations: {}", io::Error::from_raw_os_error(errno)));
         processes::exit(FAILED);
@@ -242,6 +243,7 @@ extern "C" fn freeze_thread(_: *mut c_void) -> *mut c_void {
             processes::exit(FAILED);
         }
         times.push(time::now() - began);
+        ends.push(if settings.planning { 0 } else { arena::end() });
         alloc::exempt(|| traces.look(record, &old_blocks));
     }
     alloc::end_freezing();
@@ -250,7 +252,8 @@ extern "C" fn freeze_thread(_: *mut c_void) -> *mut c_void {
     traces.c_blocks.retain(|(_, block)| still.binary_search(block).is_ok());
     tell::set_current(None);
     let Traces { c_blocks, left_behind, .. } = &traces;
-    let evaluated = Evaluated { times: &times, before: &before, after: &after, c_blocks, left_behind: *left_behind };
+    let evaluated =
+        Evaluated { times: &times, ends: &ends, before: &before, after: &after, c_blocks, left_behind: *left_behind };
     processes::exit(if keep(settings, &evaluated) { 0 } else { FAILED })
 }
 

@@ -6,6 +6,7 @@
 use crate::os::{memory, threads};
 use crate::roots;
 use crate::roots::record::RootRecord;
+use core::alloc::Layout;
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use fastboot_format::protocol::{
     CAPTURE_FILE, InputKind, Leftover, Phase, STATUS_BYTES, STATUS_DONE, STATUS_FILE, STATUS_LEN, STATUS_NAME,
@@ -210,6 +211,14 @@ pub(crate) fn write_input(kind: InputKind, declared: bool, name: &[u8]) {
 /// Records a file that is written to. Does not allocate.
 pub(crate) fn write_output(path: &[u8]) {
     write_name(Tag::Output, &[], path);
+}
+
+/// Records that the thread with this key left its plan at this one of its allocations. Does not allocate.
+#[cold]
+pub(crate) fn write_strayed(thread: u64, index: u64, layout: Layout) {
+    let root = current_name();
+    let numbers = [thread, index, layout.size() as u64, layout.align() as u64].map(u64::to_le_bytes);
+    write_record(Tag::Strayed, &[&(root.len() as u32).to_le_bytes(), root.as_bytes(), numbers.as_flattened()]);
 }
 
 /// Writes a record of the root that is being evaluated, numbers and a name. Does not allocate.

@@ -1,6 +1,8 @@
 //! Checked: how a thawed value is compared with a fresh one.
 
 use core::marker::PhantomData;
+use fastboot_format::protocol::verdict::Stage;
+use std::sync::OnceLock;
 
 /// What a check found. See [`frozen!`](crate::frozen).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +14,34 @@ pub enum Checked {
     Different,
     /// There is nothing to compare with: the type has no `PartialEq` and the root no `check`.
     NotComparable,
+}
+
+/// Compares a thawed value with itself and then with a fresh one: what the thawed value needs must be there already, for
+/// evaluating a fresh one may put it there.
+pub(crate) fn compare_with<T>(thawed: &T, fresh: impl FnOnce() -> T, is_equal: impl Fn(&T, &T) -> bool) -> Checked {
+    reached(Stage::Itself);
+    if !is_equal(thawed, thawed) {
+        return Checked::Different;
+    }
+    reached(Stage::Evaluating);
+    let fresh = fresh();
+    reached(Stage::Comparing);
+    if is_equal(thawed, &fresh) { Checked::Equal } else { Checked::Different }
+}
+
+/// Who wants to know how far the comparison of a root has come.
+static ON_STAGE: OnceLock<fn(Stage)> = OnceLock::new();
+
+/// Has `listen` told how far the comparison of each root has come.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub(crate) fn on_stage(listen: fn(Stage)) {
+    let _ = ON_STAGE.set(listen);
+}
+
+fn reached(stage: Stage) {
+    if let Some(listen) = ON_STAGE.get() {
+        listen(stage);
+    }
 }
 
 /// Chooses how values of a type are compared, without asking anything of the type.
@@ -33,14 +63,9 @@ pub trait ComparePartialEq<T> {
 
 impl<T: PartialEq> ComparePartialEq<T> for Probe<T> {
     fn compare(&self, thawed: &T, fresh: impl FnOnce() -> T) -> Checked {
-        // What the thawed value needs must be there already: evaluating a fresh one may put it there.
-        if !T::eq(thawed, thawed) {
-            return Checked::Different;
-        }
-        let fresh = fresh();
         // Both ways: a map looks up in the other one what it holds itself, and the lookups that matter are those in the
         // thawed value.
-        if T::eq(thawed, &fresh) && T::eq(&fresh, thawed) { Checked::Equal } else { Checked::Different }
+        compare_with(thawed, fresh, |one, other| T::eq(one, other) && T::eq(other, one))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Frozen: the static that stands for a root, and how its value came to be.
 
-use super::checked::Checked;
+use super::checked::{Checked, compare_with};
 use super::evaluate::evaluate;
 use super::record::{RootRecord, STATIC_LEN};
 use core::fmt;
@@ -103,9 +103,7 @@ impl<T: Send + Sync + 'static> Frozen<T> {
     /// For [`frozen!`](crate::frozen) only: what `check` says of the value and a fresh one.
     #[doc(hidden)]
     pub fn __compare(this: &Self, check: fn(&T, &T) -> bool) -> Checked {
-        let value = Self::get(this);
-        // What the thawed value needs must be there already: evaluating a fresh one may put it there.
-        if check(value, value) && check(value, &Self::__fresh(this)) { Checked::Equal } else { Checked::Different }
+        compare_with(Self::get(this), || Self::__fresh(this), check)
     }
 
     /// The value, evaluated first if it has to be.

@@ -73,6 +73,7 @@ impl Model {
             align: 8,
             place: 0..0,
             nanoseconds: 0,
+            end: 0,
             name: name.to_owned(),
             type_name: String::new(),
         });
@@ -102,7 +103,7 @@ impl Model {
 
     /// The way to an offset in the image data.
     fn way(&self, offset: u64) -> String {
-        Objects { layout: self.layout(), kinship: &self.kinship() }.way(offset)
+        Objects { layout: self.layout(), kinship: &self.kinship() }.way(offset).unwrap_or_else(|| "nothing".to_owned())
     }
 
     fn origin(&self, offset: u64) -> Option<String> {
@@ -130,7 +131,7 @@ fn ways_of_statics_and_of_what_is_no_object() {
     let model = Model::new(&[24, 13, 24], 8).root("a::B", 0).carried("s::SEED", &[2]);
     assert_eq!(model.way(model.statics[0].1.start), "the carried static `s::SEED`, +0x0");
     assert_eq!(model.way(model.start(2) + 16), "the carried static `s::SEED`, +0x0 → 24 bytes, +0x10");
-    assert_eq!(model.way(model.start(1) + 13), "offset 0x25 of the image data", "between two objects");
+    assert_eq!(model.way(model.start(1) + 13), "nothing", "between two objects");
     let origins = [model.statics[0].1.start, model.start(2), model.start(1), model.start(1) + 13];
     let origins = origins.map(|offset| model.origin(offset).unwrap_or_default());
     assert_eq!(origins, ["s::SEED", "s::SEED", "a::B", ""]);

@@ -8,7 +8,7 @@ const FIRST: u64 = 0x5555_5555_4000;
 const SECOND: u64 = 0x5632_1234_5000;
 const IMAGE: [u64; 2] = [0x5500_0000_1000, 0x5500_0000_1000 + fastboot_format::protocol::HOME_SHIFT];
 
-const NOTHING: Known<'static> = Known { handles: &[], c_blocks: &[], thread_locals: &[] };
+const NOTHING: Known<'static> = Known { handles: &[], c_blocks: &[], thread_locals: &[], resolved: &[], values: &[] };
 
 fn run(data: &[u8], place: usize, executable: u64) -> Run<'_> {
     let regions = [
@@ -115,6 +115,7 @@ fn what_is_known_to_be_there_is_certain() {
         handles: &[0x7000_0000, STACK_TOP[0] - STACKS_LEN + 64],
         c_blocks: &[block],
         thread_locals: &[(STACK_TOP[0] - 64..STACK_TOP[0] - 32, "a::LOCAL".to_owned())],
+        ..NOTHING
     };
     let heap = |start| Mapping { range: start..start + 0x2000_0000, executable: false, offset: 0, name: String::new() };
     let (here, there) = ([heap(0x6000_0000)], [heap(0x9000_0000)]);
@@ -164,6 +165,46 @@ fn text_that_looks_like_an_address_is_data() {
     let text = u64::from_le_bytes(*b"GAUUUU\0\0");
     assert!((FIRST..FIRST + 0x10_0000).contains(&text), "the example is a valid PIE address");
     assert_eq!(pie(&words(&[text, IMAGE[0]]), &words(&[text, IMAGE[0]])).unwrap(), Proof::default());
+}
+
+#[test]
+fn addresses_of_what_is_gone_in_both_runs_are_dead() {
+    let heaps =
+        |place: usize| [SCRATCH[place] + 0x1230 * (1 + place as u64), STACK_TOP[place] - 8192 - 48 * place as u64];
+    for (a, b) in heaps(0).into_iter().flat_map(|a| heaps(1).map(|b| (a, b))) {
+        for shift in 0..8 {
+            let data = |word: u64| [vec![0; shift], words(&[word, 2])].concat();
+            let (a, b) = (data(a), data(b));
+            let proof = compare(run(&a, 0, FIRST), run(&b, 1, FIRST), false).unwrap();
+            assert_eq!((proof.differences.len(), proof.dead > 0), (0, true), "{shift}: {a:x?} {b:x?}");
+        }
+    }
+    assert_eq!(disguise(SCRATCH[0] + 8, 77).differences.len(), 1, "in one run alone");
+}
+
+#[test]
+fn what_calls_leave_behind_is_dead_but_not_in_a_roots_value() {
+    let map = |name: &str, start: u64, executable: bool| Mapping {
+        range: start..start + 0x10_0000,
+        executable,
+        offset: 0,
+        name: name.to_owned(),
+    };
+    let here = [map("/no/such/libc.so.6", 0x7f00_0000_0000, true), map("[stack]", 0x7ffc_0000_0000, false)];
+    let there = [map("/no/such/libc.so.6", 0x7f55_5550_0000, true), map("[stack]", 0x7ffd_5550_0000, false)];
+    let a = words(&[0x7ffc_0000_1238, 0, 0, 0, 0, 0x7f00_0000_4560, 0, 0, 0, 0, 0x7f00_0000_7890]);
+    let b = words(&[0x7ffd_5550_2238, 0, 0, 0, 0, 0x7f55_5550_4560, 0, 0, 0, 0, 0x7f55_5550_7890]);
+    let of = |known: &Known<'_>, objects: usize| {
+        let first = Run { maps: &here, known, objects, ..run(&a, 0, FIRST) };
+        let proof = compare(first, Run { maps: &there, ..run(&b, 1, FIRST) }, false).unwrap();
+        assert_eq!(proof.differences, []);
+        (proof.dead, proof.suspects.iter().map(|suspect| suspect.offset).collect::<Vec<_>>())
+    };
+    let known = Known { resolved: &[0x7f00_0000_4560], ..NOTHING };
+    assert_eq!(of(&known, a.len()), (2, vec![80]), "code that nobody resolved is a suspect");
+    assert_eq!(of(&NOTHING, a.len()), (1, vec![40, 80]));
+    assert_eq!(of(&Known { values: &[0, 40], ..known }, a.len()), (0, vec![0, 40, 80]), "a value of a root");
+    assert_eq!(of(&known, 0), (0, vec![0, 40, 80]), "in statics");
 }
 
 /// What became of a word that is one of these in the two runs.

@@ -16,7 +16,7 @@ pub enum Tag {
     /// it waited for child processes, else 0, `u64` bytes that the live blocks of the scratch heap do not exceed.
     Process = 1,
     /// `u64` value address, `u64` size, `u64` alignment, `u64` first address of the root's static, `u64` its end, `u64`
-    /// nanoseconds it took, name, type name.
+    /// nanoseconds it took, `u64` where the image's memory ended when it was evaluated (0 in a plan run), name, type name.
     Root = 2,
     /// `u64` address, then the bytes that stood there.
     Memory = 3,
@@ -64,6 +64,9 @@ pub enum Tag {
     Input = 18,
     /// A file that the expressions opened to write to: the root, the file's absolute path.
     Output = 21,
+    /// A thread left its plan: the root that was being evaluated, `u64` key of the thread, `u64` which of its allocations did not
+    /// fit, `u64` size and `u64` alignment that it asked for.
+    Strayed = 22,
 }
 
 /// A kind of thing that a root can leave open in the system.
@@ -122,7 +125,7 @@ impl InputKind {
 impl Tag {
     /// The tag with this number.
     pub fn from_number(number: u32) -> Option<Self> {
-        const ALL: [Tag; 21] = [
+        const ALL: [Tag; 22] = [
             Tag::Process,
             Tag::Root,
             Tag::Memory,
@@ -144,6 +147,7 @@ impl Tag {
             Tag::Traces,
             Tag::TraceWords,
             Tag::Output,
+            Tag::Strayed,
         ];
         ALL.into_iter().find(|tag| *tag as u32 == number)
     }

@@ -2,11 +2,38 @@
 
 use core::fmt;
 
+/// What is being done with a root: if the program dies, it died of that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The thawed value is being compared with itself.
+    Itself,
+    /// The root's expression is being evaluated again.
+    Evaluating,
+    /// The two values are being compared.
+    Comparing,
+}
+
+impl Stage {
+    const ALL: [(Self, &'static str); 3] =
+        [(Self::Itself, "itself"), (Self::Evaluating, "evaluating"), (Self::Comparing, "comparing")];
+
+    /// For people: what the program was doing.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Itself => "while the thawed value was compared with itself",
+            Self::Evaluating => "while its expression was evaluated again",
+            Self::Comparing => "while the thawed value was compared with a fresh one",
+        }
+    }
+}
+
 /// A line of a report. Names and messages hold no line breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict<'a> {
     /// The root with this name is being evaluated again and compared.
     Begin(&'a str),
+    /// The root of the line before has come to this.
+    Stage(Stage),
     /// It is equal to what was thawed.
     Equal(&'a str),
     /// It is not.
@@ -30,6 +57,10 @@ impl fmt::Display for Verdict<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Begin(root) => write!(f, "begin {root}"),
+            Self::Stage(stage) => {
+                let name = Stage::ALL.into_iter().find(|(known, _)| known == stage).map_or("", |(_, name)| name);
+                write!(f, "stage {name}")
+            }
             Self::Equal(root) => write!(f, "equal {root}"),
             Self::Different(root) => write!(f, "different {root}"),
             Self::NotComparable(root) => write!(f, "not-comparable {root}"),
@@ -46,6 +77,7 @@ impl<'a> Verdict<'a> {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         Some(match word {
             "begin" => Self::Begin(rest),
+            "stage" => Self::Stage(Stage::ALL.into_iter().find(|(_, name)| *name == rest)?.0),
             "equal" => Self::Equal(rest),
             "different" => Self::Different(rest),
             "not-comparable" => Self::NotComparable(rest),
@@ -69,6 +101,9 @@ mod tests {
         let root = "a::ROOT";
         for verdict in [
             Verdict::Begin(root),
+            Verdict::Stage(Stage::Itself),
+            Verdict::Stage(Stage::Evaluating),
+            Verdict::Stage(Stage::Comparing),
             Verdict::Equal(root),
             Verdict::Different(root),
             Verdict::NotComparable(root),

@@ -16,7 +16,7 @@ use fastboot_format::protocol::Tag;
 pub(crate) fn write_capture(settings: &Settings, evaluated: &Evaluated<'_>) -> bool {
     tell::all_evaluated(evaluated.times.len());
     let written = write_process(settings.home)
-        && write_roots(evaluated.times)
+        && write_roots(evaluated)
         && write_statics(evaluated)
         && write_allocations(settings, evaluated.left_behind)
         && write_record(Tag::End, &[]);
@@ -45,10 +45,10 @@ fn write_process(home: usize) -> bool {
     )
 }
 
-/// The roots, and how long each took.
-fn write_roots(times: &[u64]) -> bool {
+/// The roots, how long each took, and how much memory there was then.
+fn write_roots(&Evaluated { times, ends, .. }: &Evaluated<'_>) -> bool {
     let mut written = true;
-    for (record, time) in roots::all().zip(times) {
+    for ((record, time), end) in roots::all().zip(times).zip(ends) {
         let place = record.place();
         written &= write_record(
             Tag::Root,
@@ -59,6 +59,7 @@ fn write_roots(times: &[u64]) -> bool {
                 &word(place.start as u64),
                 &word(place.end as u64),
                 &word(*time),
+                &word(*end as u64),
                 &string(record.name()),
                 &string(record.type_name()),
             ],
