@@ -5,6 +5,10 @@ use fastboot_tests::programs::{TargetFolder, programs};
 use fastboot_tests::runs::{self, Run};
 use std::fs;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+/// One test at a time: what was compared last decides what a fresh build does.
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// Builds the program; it must succeed or not, and say all of this. Returns what it said, and where the program is.
 fn build(options: &[&str], succeeds: bool, says: &[&str]) -> Result<(String, PathBuf)> {
@@ -22,6 +26,7 @@ fn build(options: &[&str], succeeds: bool, says: &[&str]) -> Result<(String, Pat
 
 #[test]
 fn runs_of_the_metadata_and_of_flags_are_compared() -> Result<()> {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let queries = programs().join("compared/queries.txt");
     let listed = ["Comparing `answer 7`", "Comparing `lines < ", "queries.txt`"];
     build(&["--refreeze"], true, &listed)?;
@@ -35,6 +40,7 @@ fn runs_of_the_metadata_and_of_flags_are_compared() -> Result<()> {
 
 #[test]
 fn a_program_that_does_something_else_is_not_delivered() -> Result<()> {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let says = ["called with `source` the program does something else with its image", "line 2 of standard output"];
     let (said, path) = build(&["--compare-run", "source"], false, &says)?;
     ensure!(said.contains("`evaluated` without") || said.contains("`unevaluated` without"), "{said}");
@@ -53,6 +59,7 @@ fn a_program_that_does_something_else_is_not_delivered() -> Result<()> {
 
 #[test]
 fn training_reads_standard_input() -> Result<()> {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir()?;
     let queries = folder.path().join("queries");
     fs::write(&queries, "5000\n5001\n")?;
