@@ -1,6 +1,7 @@
 //! ASLR: starts a program with its addresses random or not.
 //!
-//! A freeze run that does not find it as it shall be executes itself once more, which takes time.
+//! A freeze run needs it off (the third one, on). A run that was started the other way would have to execute itself again,
+//! which takes time.
 
 /// Runs `body`, in which this thread starts programs, with their addresses random or not; `None` if it does not matter.
 pub fn with_randomization<R>(on: Option<bool>, body: impl FnOnce() -> R) -> R {

@@ -50,7 +50,7 @@ struct Placement {
 
 /// Embeds `image` into the binary at `from`, cold or embedded before, and puts the result in place of `out`.
 pub(crate) fn embed(from: &Path, image: &mut Image, place: Place, out: &Path) -> Result<()> {
-    // Of a file of its own.
+    // fs-verity is promised of the snapshot's own file, and not of the executable that the image goes into.
     image.change_flags(0, FLAG_VERITY);
     embed_into(Binary::read(from)?, image, place, out)
 }

@@ -248,7 +248,7 @@ impl Image {
         self.header.flags & FLAG_READ_ONLY != 0
     }
 
-    /// Whether it is none, but the tables of a cold binary.
+    /// Whether this is the section of a cold binary: tables alone, and no image data yet.
     pub(crate) fn is_cold(&self) -> bool {
         self.header.flags & FLAG_COLD != 0
     }

@@ -230,9 +230,10 @@ pub(crate) fn next(layout: Layout) -> Planned {
     }
 }
 
-/// Places for threads: each has a stack of its own and a part of the scratch heap. Which thread gets which follows from its
-/// key. None is ever given out again, because nobody knows when the last word about a thread is spoken; threads that come
-/// too late live without.
+/// Which places are taken. A place is a stack and a part of the scratch heap for one thread. Which one a thread gets follows
+/// from its key: the freeze thread's first child, for example, gets the first place in every run. A place is never given to
+/// a second thread, because its parts may still be in use after the first one has ended. A thread that finds all of them
+/// taken has the stack that the C library gives it.
 static TAKEN: [AtomicBool; THREAD_STACKS] = [const { AtomicBool::new(false) }; THREAD_STACKS];
 /// First address of the places.
 static PLACES: AtomicUsize = AtomicUsize::new(0);
