@@ -30,7 +30,7 @@ impl Choice<'_> {
 
 /// What the command does with the binaries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
+pub(crate) enum Verb {
     /// Any number of them.
     Build,
     /// Exactly one, and `default-run` decides when there are several.
@@ -41,14 +41,14 @@ pub(crate) enum Purpose {
 pub(crate) fn select<'m>(
     metadata: &'m Metadata,
     flags: &BuildFlags,
-    purpose: Purpose,
+    verb: Verb,
     shell: &Shell,
 ) -> Result<Vec<Choice<'m>>> {
     let packages = packages(metadata, flags)?;
     let choices = if flags.targets.any() {
         named_targets(&packages, flags)?
     } else {
-        default_targets(metadata, &packages, flags, purpose, shell)?
+        default_targets(metadata, &packages, flags, verb, shell)?
     };
     if let Some(choice) = choices.iter().find(|choice| !depends_on_runtime(metadata, choice.package)) {
         bail!(
@@ -71,7 +71,7 @@ pub(crate) fn select<'m>(
             );
         }
     }
-    if purpose == Purpose::Run && choices.len() > 1 {
+    if verb == Verb::Run && choices.len() > 1 {
         bail!("`run` can run only one of {}; name it with `--bin NAME`", names(&choices));
     }
     Ok(choices)
@@ -185,7 +185,7 @@ fn default_targets<'m>(
     metadata: &Metadata,
     packages: &[&'m Package],
     flags: &BuildFlags,
-    purpose: Purpose,
+    verb: Verb,
     shell: &Shell,
 ) -> Result<Vec<Choice<'m>>> {
     let mut choices = Vec::new();
@@ -212,7 +212,7 @@ fn default_targets<'m>(
             choices = freezable;
         }
     }
-    if purpose == Purpose::Run {
+    if verb == Verb::Run {
         let mut defaults =
             choices.iter().filter(|choice| choice.package.default_run.as_ref() == Some(&choice.target.name));
         if let (Some(only), None) = (defaults.next(), defaults.next()) {
@@ -222,7 +222,7 @@ fn default_targets<'m>(
     for package in packages {
         let of_package: Vec<_> = choices.iter().filter(|choice| choice.package.id == package.id).copied().collect();
         if of_package.len() > 1 {
-            let all = if purpose == Purpose::Build { ", or all with `--bins`" } else { ", or set `default-run`" };
+            let all = if verb == Verb::Build { ", or all with `--bins`" } else { ", or set `default-run`" };
             bail!(
                 "package `{}` has several binaries: {}; name one with `--bin NAME`{all}",
                 package.name,

@@ -13,7 +13,7 @@ use fastboot_format::image::FLAG_VERITY;
 
 use super::kept::{create_folder, keep_cold};
 use crate::cargo::lock::BuildLock;
-use crate::cargo::select::{Choice, Purpose, select};
+use crate::cargo::select::{Choice, Verb, select};
 use crate::cargo::{self, ColdBuild, Messages, Platform};
 use crate::carry::decide;
 use crate::carry::known::Known;
@@ -48,12 +48,12 @@ struct Programs {
 
 /// `cargo fastboot build`.
 pub(crate) fn build(flags: &BuildFlags, shell: &Shell) -> Result<()> {
-    build_all(flags, Purpose::Build, shell).map(drop)
+    build_all(flags, Verb::Build, shell).map(drop)
 }
 
 /// `cargo fastboot run`: returns only if it cannot.
 pub(crate) fn run(flags: &RunFlags, shell: &Shell) -> Result<Infallible> {
-    let programs = build_all(&flags.build, Purpose::Run, shell)?;
+    let programs = build_all(&flags.build, Verb::Run, shell)?;
     let program = programs.finished.first().context("no binary was built; name one with `--bin NAME`")?;
     let mut words = program.runner.iter().map(OsString::as_os_str).chain([program.executable.as_os_str()]);
     let first = words.next().unwrap_or(program.executable.as_os_str());
@@ -84,13 +84,13 @@ pub(crate) fn verify_alone(flags: &VerifyFlags, shell: &Shell) -> Result<()> {
 }
 
 /// Builds everything that was selected, then freezes and embeds each: all compile errors come before the first freeze.
-fn build_all(flags: &BuildFlags, purpose: Purpose, shell: &Shell) -> Result<Programs> {
+fn build_all(flags: &BuildFlags, verb: Verb, shell: &Shell) -> Result<Programs> {
     let platform = Platform::load(flags.compilation.target.as_deref())?;
     if flags.manifest.config.iter().any(|entry| entry.contains(".runner")) {
         shell.warn("a runner given with `--config` is not used for freezing; set it in .cargo/config.toml instead");
     }
     let metadata = cargo::metadata(flags)?;
-    let choices = select(&metadata, flags, purpose, shell)?;
+    let choices = select(&metadata, flags, verb, shell)?;
     let folder = target_folder(&metadata, flags)?.join("fastboot");
     create_folder(&folder)?;
     let script = write_script(&folder)?;

@@ -5,7 +5,7 @@
 //! - bash: cargo's knows its own subcommands only. A function that stands in front of it takes the lines that are ours.
 //! - fish: completions of one command add up. One more for `cargo` asks for those of `cargo-fastboot`.
 
-use crate::cli::{Cli, CompletionShell as Shell};
+use crate::cli::{Cli, CompletionShell};
 use anyhow::{Context, Result};
 use clap::CommandFactory;
 use std::io::Write;
@@ -15,12 +15,12 @@ const BASH: &str = include_str!("../../templates/completions.bash");
 const FISH: &str = include_str!("../../templates/completions.fish");
 
 /// Prints the script for `shell`.
-pub(crate) fn print(shell: Shell) -> Result<()> {
+pub(crate) fn print(shell: CompletionShell) -> Result<()> {
     let (generator, name, addition) = match shell {
         // In bash, clap_complete 4.6 finds no subcommand of a command that has a hyphen in its name.
-        Shell::Bash => (clap_complete::Shell::Bash, "cargo_fastboot", BASH),
-        Shell::Fish => (clap_complete::Shell::Fish, "cargo-fastboot", FISH),
-        Shell::Zsh => (clap_complete::Shell::Zsh, "cargo-fastboot", ""),
+        CompletionShell::Bash => (clap_complete::Shell::Bash, "cargo_fastboot", BASH),
+        CompletionShell::Fish => (clap_complete::Shell::Fish, "cargo-fastboot", FISH),
+        CompletionShell::Zsh => (clap_complete::Shell::Zsh, "cargo-fastboot", ""),
     };
     let mut script = Vec::new();
     clap_complete::generate(generator, &mut Cli::command().name(name), name, &mut script);

@@ -212,11 +212,11 @@ mod tests {
         let mut found = BTreeSet::new();
         names(&serde_json::to_value(full()).expect("a report is JSON"), "", &mut found);
         // What the text before the table and the rows of the fields around them say.
-        let told = ["objects", "bytes", "function", "way"];
+        let explained = ["objects", "bytes", "function", "way"];
         let by_itself = |path: &&String| {
             let (parent, name) = path.rsplit_once('.').unwrap_or(("", path));
             let part_of_shared = name == "functions" && ["contents.shared", "contents.statics"].contains(&parent);
-            !(part_of_shared || parent.starts_with("contents") && told.contains(&name))
+            !(part_of_shared || parent.starts_with("contents") && explained.contains(&name))
         };
         let found: BTreeSet<&str> = found.iter().filter(by_itself).map(String::as_str).collect();
         assert_eq!(found, documented);

@@ -18,67 +18,12 @@ pub(crate) fn has_symbols(bytes: &[u8]) -> Result<bool> {
 
 /// The binary without its symbol table and without debug information.
 pub(crate) fn strip(bytes: &[u8]) -> Result<Vec<u8>> {
-    let parsed = Elf::parse(bytes)?;
-    let name = |section: &SectionHeader64<LE>| parsed.sections.section_name(LE, section).unwrap_or_default();
-    let names_index = parsed.header.e_shstrndx.get(LE).0;
-    let symbols = parsed.sections.iter().find(|section| section.sh_type(LE) == elf::SHT_SYMTAB);
-    let strings_index = symbols.map_or(0, |section| section.sh_link(LE));
-    let is_alloc = |section: &SectionHeader64<LE>| section.sh_flags(LE).0 & elf::SHF_ALLOC.0 != 0;
-
-    let mut kept: Vec<(usize, &SectionHeader64<LE>)> = Vec::new();
-    for (index, section) in parsed.sections.iter().enumerate() {
-        let symbols = [elf::SHT_SYMTAB, elf::SHT_SYMTAB_SHNDX].contains(&section.sh_type(LE));
-        let debug = name(section).starts_with(b".debug_") || name(section).starts_with(b".zdebug_");
-        let goes = symbols || debug || index == strings_index as usize || index == usize::from(names_index);
-        if index == 0 || is_alloc(section) || !goes {
-            // Symbols that are loaded refer to sections by index.
-            ensure!(!is_alloc(section) || kept.len() == index, "a loaded section stands behind one that goes");
-            kept.push((index, section));
-        }
-    }
-
-    let segments = parsed.segments.iter().map(|segment| segment.p_offset(LE) + segment.p_filesz(LE));
-    let sections = kept.iter().filter(|(_, section)| is_alloc(section) && section.sh_type(LE) != elf::SHT_NOBITS);
-    let sections = sections.map(|(_, section)| section.sh_offset(LE) + section.sh_size(LE));
-    let headers = [parsed.program_header_range().end as u64];
-    let end = segments.chain(sections).chain(headers).max().unwrap_or(0);
-    let Some(loaded) = bytes.get(..usize::try_from(end)?) else { bail!("truncated: a section ends behind the file") };
+    let elf = Elf::parse(bytes)?;
+    let kept = kept_sections(&elf)?;
+    let loaded = usize::try_from(loaded_end(&elf, &kept))?;
+    let Some(loaded) = bytes.get(..loaded) else { bail!("truncated: a section ends behind the file") };
     let mut out = loaded.to_vec();
-
-    let moved = |old: u32| kept.iter().position(|(index, _)| *index == old as usize).unwrap_or(0) as u32;
-    let mut names = vec![0u8];
-    let mut table = Vec::new();
-    for (index, section) in &kept {
-        let mut header = **section;
-        if *index != 0 {
-            header.sh_name = U32::new(LE, names.len() as u32);
-            names.extend_from_slice(name(section));
-            names.push(0);
-        }
-        header.sh_link = U32::new(LE, moved(section.sh_link(LE)));
-        if section.sh_flags(LE).0 & elf::SHF_INFO_LINK.0 != 0 {
-            header.sh_info = U32::new(LE, moved(section.sh_info(LE)));
-        }
-        if *index != 0 && !is_alloc(section) && section.sh_type(LE) != elf::SHT_NOBITS {
-            out.resize(out.len().next_multiple_of(section.sh_addralign(LE).clamp(1, 4096) as usize), 0);
-            let start = usize::try_from(section.sh_offset(LE))?;
-            let Some(content) = bytes.get(start..start.saturating_add(section.sh_size(LE) as usize)) else {
-                bail!("truncated: a section ends behind the file")
-            };
-            header.sh_offset = U64::new(LE, out.len() as u64);
-            out.extend_from_slice(content);
-        }
-        table.push(header);
-    }
-    let mut shstrtab = SectionHeader64::<LE> {
-        sh_name: U32::new(LE, names.len() as u32),
-        ..*parsed.sections.section(object::SectionIndex(usize::from(names_index)))?
-    };
-    names.extend_from_slice(b".shstrtab\0");
-    shstrtab.sh_offset = U64::new(LE, out.len() as u64);
-    shstrtab.sh_size = U64::new(LE, names.len() as u64);
-    table.push(shstrtab);
-    out.extend_from_slice(&names);
+    let table = write_sections(&elf, &kept, bytes, &mut out)?;
     out.resize(out.len().next_multiple_of(8), 0);
     let table_offset = out.len() as u64;
     out.extend_from_slice(pod::bytes_of_slice(&table));
@@ -88,6 +33,100 @@ pub(crate) fn strip(bytes: &[u8]) -> Result<Vec<u8>> {
     header.e_shnum = U16::new(LE, u16::try_from(table.len())?);
     header.e_shstrndx = U16::new(LE, elf::SymbolSection(u16::try_from(table.len() - 1)?));
     Ok(out)
+}
+
+/// A section that stays, with its index.
+type Kept<'a> = (usize, &'a SectionHeader64<LE>);
+
+fn name<'a>(elf: &Elf<'a>, section: &'a SectionHeader64<LE>) -> &'a [u8] {
+    elf.sections.section_name(LE, section).unwrap_or_default()
+}
+
+fn is_loaded(section: &SectionHeader64<LE>) -> bool {
+    section.sh_flags(LE).0 & elf::SHF_ALLOC.0 != 0
+}
+
+/// All sections but symbols, debug information, and what holds the names of symbols and of sections.
+fn kept_sections<'a>(elf: &Elf<'a>) -> Result<Vec<Kept<'a>>> {
+    let symbols = elf.sections.iter().find(|section| section.sh_type(LE) == elf::SHT_SYMTAB);
+    let names = [symbols.map_or(0, |section| section.sh_link(LE) as usize), section_names(elf)];
+    let mut kept: Vec<Kept<'a>> = Vec::new();
+    for (index, section) in elf.sections.iter().enumerate() {
+        let symbols = [elf::SHT_SYMTAB, elf::SHT_SYMTAB_SHNDX].contains(&section.sh_type(LE));
+        let debug = name(elf, section).starts_with(b".debug_") || name(elf, section).starts_with(b".zdebug_");
+        let goes = symbols || debug || names.contains(&index);
+        if index == 0 || is_loaded(section) || !goes {
+            // Symbols that are loaded refer to sections by index.
+            ensure!(!is_loaded(section) || kept.len() == index, "a loaded section stands behind one that goes");
+            kept.push((index, section));
+        }
+    }
+    Ok(kept)
+}
+
+/// Index of the section with the sections' names.
+fn section_names(elf: &Elf<'_>) -> usize {
+    usize::from(elf.header.e_shstrndx.get(LE).0)
+}
+
+/// Where in the file what is loaded ends.
+fn loaded_end(elf: &Elf<'_>, kept: &[Kept<'_>]) -> u64 {
+    let segments = elf.segments.iter().map(|segment| segment.p_offset(LE) + segment.p_filesz(LE));
+    let sections = kept.iter().filter(|(_, section)| is_loaded(section) && section.sh_type(LE) != elf::SHT_NOBITS);
+    let sections = sections.map(|(_, section)| section.sh_offset(LE) + section.sh_size(LE));
+    let headers = [elf.program_header_range().end as u64];
+    segments.chain(sections).chain(headers).max().unwrap_or(0)
+}
+
+/// Appends to `out` what the sections hold that are kept and not loaded, and their names. Returns the headers of all that
+/// are kept, the last one being that of the names.
+fn write_sections(
+    elf: &Elf<'_>,
+    kept: &[Kept<'_>],
+    bytes: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<Vec<SectionHeader64<LE>>> {
+    let moved = |old: u32| kept.iter().position(|(index, _)| *index == old as usize).unwrap_or(0) as u32;
+    let mut names = vec![0u8];
+    let mut table = Vec::new();
+    for (index, section) in kept {
+        let mut header = **section;
+        if *index != 0 {
+            header.sh_name = U32::new(LE, names.len() as u32);
+            names.extend_from_slice(name(elf, section));
+            names.push(0);
+        }
+        header.sh_link = U32::new(LE, moved(section.sh_link(LE)));
+        if section.sh_flags(LE).0 & elf::SHF_INFO_LINK.0 != 0 {
+            header.sh_info = U32::new(LE, moved(section.sh_info(LE)));
+        }
+        if *index != 0 && !is_loaded(section) && section.sh_type(LE) != elf::SHT_NOBITS {
+            header.sh_offset = U64::new(LE, append_aligned(section, bytes, out)?);
+        }
+        table.push(header);
+    }
+    let mut header = SectionHeader64::<LE> {
+        sh_name: U32::new(LE, names.len() as u32),
+        ..*elf.sections.section(object::SectionIndex(section_names(elf)))?
+    };
+    names.extend_from_slice(b".shstrtab\0");
+    header.sh_offset = U64::new(LE, out.len() as u64);
+    header.sh_size = U64::new(LE, names.len() as u64);
+    table.push(header);
+    out.extend_from_slice(&names);
+    Ok(table)
+}
+
+/// Appends what a section holds, aligned as it asks for. Returns where it is.
+fn append_aligned(section: &SectionHeader64<LE>, bytes: &[u8], out: &mut Vec<u8>) -> Result<u64> {
+    out.resize(out.len().next_multiple_of(section.sh_addralign(LE).clamp(1, 4096) as usize), 0);
+    let start = usize::try_from(section.sh_offset(LE))?;
+    let Some(content) = bytes.get(start..start.saturating_add(section.sh_size(LE) as usize)) else {
+        bail!("truncated: a section ends behind the file")
+    };
+    let offset = out.len() as u64;
+    out.extend_from_slice(content);
+    Ok(offset)
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ use std::path::Path;
 
 /// Where the image goes, in the file and in memory.
 #[derive(Clone, Copy, Debug)]
-struct Placement {
+struct Position {
     /// `sh_offset` and `p_offset`.
     offset: u64,
     /// `sh_addr`, `p_vaddr` and `p_paddr`.
@@ -83,14 +83,14 @@ fn into_section(mut binary: Binary, image: &Image, out: &Path) -> Result<()> {
         );
     };
     let before = without_image(&mut binary)?;
-    let placement = place(&binary, image);
-    let patched = patch(&binary, segment, image, &placement)?;
+    let position = place(&binary, image);
+    let patched = patch(&binary, segment, image, &position)?;
     output::replace(out, Some(&binary.path), |file| {
         file.write_all(&patched)?;
-        file.seek(SeekFrom::Start(placement.offset))?;
+        file.seek(SeekFrom::Start(position.offset))?;
         // A single large write: see above.
         file.write_all(image.bytes())?;
-        verify(file, &before, &binary, segment, image, &placement)
+        verify(file, &before, &binary, segment, image, &position)
             .context("the embedded binary does not read back as written")
     })
 }
@@ -104,11 +104,11 @@ fn without_image(binary: &mut Binary) -> Result<Vec<u8>> {
     Ok(binary.bytes.clone())
 }
 
-fn place(binary: &Binary, image: &Image) -> Placement {
+fn place(binary: &Binary, image: &Image) -> Position {
     let (end, size) = (binary.bytes.len() as u64, image.len());
     if image.is_cold() {
         let (offset, address) = (end.next_multiple_of(PAGE as u64), binary.section.address);
-        return Placement { offset, address, size, align: PAGE as u64, writable: true };
+        return Position { offset, address, size, align: PAGE as u64, writable: true };
     }
     let offset = end.next_multiple_of(HOME_ALIGN);
     // The pages from the first static pointer to the last are made writable at start, and read-only again.
@@ -116,14 +116,14 @@ fn place(binary: &Binary, image: &Image) -> Placement {
     if binary.pie {
         // Loaded where the executable is and moved at start: only the file offset agrees with the home address.
         // A larger p_align would cost bits of the executable's own address randomisation.
-        Placement { offset, address: binary.section.address, size, align: PAGE as u64, writable }
+        Position { offset, address: binary.section.address, size, align: PAGE as u64, writable }
     } else {
-        Placement { offset, address: image.header().home, size, align: HOME_ALIGN, writable }
+        Position { offset, address: image.header().home, size, align: HOME_ALIGN, writable }
     }
 }
 
 /// The file up to the image, with the headers and symbols of the section changed, and the copy of its beginning.
-fn patch(binary: &Binary, segment: usize, image: &Image, to: &Placement) -> Result<Vec<u8>> {
+fn patch(binary: &Binary, segment: usize, image: &Image, to: &Position) -> Result<Vec<u8>> {
     let elf = Elf::parse(&binary.bytes)?;
     let section = binary.section;
     let segment_at = elf.program_header_range().start + segment * size_of::<ProgramHeader64<LE>>();
@@ -171,7 +171,7 @@ fn at<T: pod::Pod>(bytes: &mut [u8], offset: usize) -> Result<&mut T> {
 }
 
 /// Reads the written file with another parser and compares it with what was to be written.
-fn verify(file: &File, before: &[u8], binary: &Binary, segment: usize, image: &Image, to: &Placement) -> Result<()> {
+fn verify(file: &File, before: &[u8], binary: &Binary, segment: usize, image: &Image, to: &Position) -> Result<()> {
     let length = usize::try_from(to.offset)?;
     let mut front = vec![0; length];
     file.read_exact_at(&mut front, 0)?;

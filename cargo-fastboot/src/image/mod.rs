@@ -201,10 +201,10 @@ impl Image {
 
     /// Reads a snapshot.
     pub(crate) fn load(path: &Path) -> Result<Self> {
-        let told = || format!("cannot use the snapshot {}", path.display());
-        let mut file = File::open(path).with_context(told)?;
-        let length = file.metadata().with_context(told)?.len();
-        Self::read_from(&mut file, length).with_context(told)
+        let unusable = || format!("cannot use the snapshot {}", path.display());
+        let mut file = File::open(path).with_context(unusable)?;
+        let length = file.metadata().with_context(unusable)?.len();
+        Self::read_from(&mut file, length).with_context(unusable)
     }
 
     /// Copies an image out of bytes that hold nothing else, such as a section.

@@ -130,7 +130,23 @@ fn print(out: &mut impl Write, found: &Found<'_>) -> std::io::Result<()> {
     } else {
         writeln!(out, "  compression   none")?;
     }
-    for block in summary.blocks.iter().take(LISTED) {
+    print_blocks(out, &summary.blocks)?;
+    match damage.as_deref() {
+        None => Ok(()),
+        Some([]) if summary.checksums => {
+            writeln!(out, "  verified      {} blocks, all whole", summary.blocks.len())
+        }
+        Some([]) => writeln!(
+            out,
+            "  verified      the headers of {} blocks are right; there are no checksums to compare",
+            summary.blocks.len()
+        ),
+        Some(all) => all.iter().try_for_each(|damage| writeln!(out, "  damage        {damage}")),
+    }
+}
+
+fn print_blocks(out: &mut impl Write, blocks: &[BlockSummary]) -> std::io::Result<()> {
+    for block in blocks.iter().take(LISTED) {
         write!(
             out,
             "  block         {}: {}, {} bytes at offset {}",
@@ -144,19 +160,8 @@ fn print(out: &mut impl Write, found: &Found<'_>) -> std::io::Result<()> {
             packed => writeln!(out, ", {} of {} bytes", packed.name(), block.raw)?,
         }
     }
-    if let more @ 1.. = summary.blocks.len().saturating_sub(LISTED) {
+    if let more @ 1.. = blocks.len().saturating_sub(LISTED) {
         writeln!(out, "                and {more} more; --json lists them all")?;
     }
-    match damage.as_deref() {
-        None => Ok(()),
-        Some([]) if summary.checksums => {
-            writeln!(out, "  verified      {} blocks, all whole", summary.blocks.len())
-        }
-        Some([]) => writeln!(
-            out,
-            "  verified      the headers of {} blocks are right; there are no checksums to compare",
-            summary.blocks.len()
-        ),
-        Some(all) => all.iter().try_for_each(|damage| writeln!(out, "  damage        {damage}")),
-    }
+    Ok(())
 }

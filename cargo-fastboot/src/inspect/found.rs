@@ -1,7 +1,7 @@
 //! What a file holds. Field by field what `inspect --json` prints.
 
 use crate::contents::objects::Size;
-use crate::contents::report::{Made, Part, Report};
+use crate::contents::report::{self, Made, Part, Report};
 use crate::elf::binary::{Binary, hex};
 use crate::image::Image;
 use crate::say::shell::grouped;
@@ -22,7 +22,7 @@ pub(crate) struct Found {
     pub(crate) place: Option<&'static str>,
     #[serde(flatten)]
     pub(crate) binary: Option<Executable>,
-    pub(crate) image: Option<Facts>,
+    pub(crate) image: Option<ImageFacts>,
 }
 
 /// What an ELF file says of itself.
@@ -34,17 +34,17 @@ pub(crate) struct Executable {
     pub(crate) section: Section,
     pub(crate) footer: Option<Footer>,
     /// The statics in the tables of a cold binary.
-    pub(crate) statics: Option<Statics>,
+    pub(crate) statics: Option<KnownStatics>,
 }
 
 /// What a cold binary knows of its statics, for a freeze of its own.
 #[derive(Debug, Serialize)]
-pub(crate) struct Statics {
+pub(crate) struct KnownStatics {
     pub(crate) known: usize,
     pub(crate) may_be_carried: usize,
 }
 
-impl Statics {
+impl KnownStatics {
     /// Reads the section of a cold binary, if it has tables.
     fn read(binary: &Binary) -> Result<Option<Self>> {
         if binary.is_embedded() || matches!(HeaderPage::decode(binary.section_bytes()), Err(FormatError::Cold)) {
@@ -77,7 +77,7 @@ pub(crate) struct Footer {
 
 /// What there is to know of an image. What its report would say is missing if it has none.
 #[derive(Debug, Serialize)]
-pub(crate) struct Facts {
+pub(crate) struct ImageFacts {
     pub(crate) version: u16,
     pub(crate) flags: Vec<&'static str>,
     pub(crate) home: String,
@@ -183,7 +183,13 @@ impl Found {
         let file = path.display().to_string();
         if bytes.starts_with(&MAGIC) {
             let image = Image::from_bytes(&bytes).with_context(unusable)?;
-            return Ok(Self { file, kind: "snapshot", place: None, binary: None, image: Some(Facts::of(&image)?) });
+            return Ok(Self {
+                file,
+                kind: "snapshot",
+                place: None,
+                binary: None,
+                image: Some(ImageFacts::of(&image)?),
+            });
         }
         if !bytes.starts_with(b"\x7fELF") {
             bail!("{} is neither an ELF executable, nor a fastboot snapshot, nor a deferred file", path.display());
@@ -201,7 +207,7 @@ impl Found {
             kind: if image.is_some() { "embedded" } else { "cold" },
             place: image.as_ref().map(|(place, _)| *place),
             binary: Some(Executable::of(&binary).with_context(unusable)?),
-            image: image.as_ref().map(|(_, image)| Facts::of(image)).transpose()?,
+            image: image.as_ref().map(|(_, image)| ImageFacts::of(image)).transpose()?,
         })
     }
 }
@@ -231,47 +237,21 @@ impl Executable {
                 align: section.align,
             },
             footer: binary.footer.map(|footer| Footer { offset: footer.offset, length: footer.length }),
-            statics: Statics::read(binary)?,
+            statics: KnownStatics::read(binary)?,
         })
     }
 }
 
-impl Facts {
+impl ImageFacts {
     fn of(image: &Image) -> Result<Self> {
         let header = image.header();
         let report = image.report::<Report>()?;
         let fit = report.as_ref().and_then(|report| report.plan);
         let contents = report.as_ref().and_then(|report| report.contents.as_ref());
-        let names = contents.and_then(|contents| contents.functions.as_deref());
-        let owned = |part: &Part| Owned::of(part, names.unwrap_or_default());
-        let mut roots = Vec::new();
-        for index in 0..image.root_count() as usize {
-            let (root, name, type_name) = image.root(index)?;
-            let part = contents.and_then(|contents| contents.roots.get(index));
-            roots.push(Root {
-                name: name.to_owned(),
-                type_name: type_name.to_owned(),
-                size: root.size,
-                align: root.align,
-                address: format!("{:#x}", root.value),
-                own: part.map(owned),
-                shares: part.and_then(|part| part.shares),
-            });
-        }
-        let relocated = |kind| Ok::<_, anyhow::Error>(relocations(image.table(kind)?, header).count() as u64);
-        let mut tables = Vec::new();
-        for table in image.tables() {
-            let entries = match table.kind {
-                TableKind::StaticPointers | TableKind::ImagePointers => Some(relocated(table.kind)?),
-                kind => (kind.entry_len() > 1).then(|| table.length / kind.entry_len() as u64),
-            };
-            tables.push(Table { name: table.kind.name(), offset: table.offset, length: table.length, entries });
-        }
         let decisions = image.carry_report()?.into_iter();
-        let flags = FLAGS.into_iter();
         Ok(Self {
             version: fastboot_format::image::VERSION,
-            flags: flags.filter(|(flag, _)| header.flags & flag != 0).map(|(_, name)| name).collect(),
+            flags: FLAGS.into_iter().filter(|(flag, _)| header.flags & flag != 0).map(|(_, name)| name).collect(),
             home: format!("{:#x}", header.home),
             length: header.length,
             data_offset: header.data_offset,
@@ -284,34 +264,16 @@ impl Facts {
             overflowed: fit.map(|fit| fit.overflowed),
             strayed: fit.map(|fit| fit.strayed),
             pointers: report.as_ref().map(|report| report.pointers),
-            static_pointers: relocated(TableKind::StaticPointers)?,
+            static_pointers: Table::relocated(image, TableKind::StaticPointers)?,
             page_size: header.page_size,
             exe_base: format!("{:#x}", header.exe_base),
             identity: hex(&header.identity),
             cpu_features: fastboot_format::features::names(header.cpu).collect(),
-            tables,
-            contents: contents.map(|contents| {
-                let objects = contents.roots.iter().chain([&contents.shared, &contents.statics]);
-                let known = objects.map(|part| part.size.bytes).sum::<u64>() + contents.carried + contents.overflow;
-                Contents {
-                    shared: owned(&contents.shared),
-                    statics: owned(&contents.statics),
-                    carried: contents.carried,
-                    overflow: contents.overflow,
-                    gaps: header.data_length.saturating_sub(known),
-                    traced: names.is_some(),
-                    largest: contents
-                        .largest
-                        .iter()
-                        .map(|large| Large {
-                            bytes: large.bytes,
-                            function: large.function.and_then(|function| names?.get(function).cloned()),
-                            way: large.way.clone(),
-                        })
-                        .collect(),
-                }
-            }),
-            roots,
+            tables: image.tables().map(|table| Table::of(image, table)).collect::<Result<_>>()?,
+            roots: (0..image.root_count() as usize)
+                .map(|index| Root::of(image, index, contents))
+                .collect::<Result<_>>()?,
+            contents: contents.map(|contents| Contents::of(contents, header.data_length)),
             statics: decisions
                 .map(|(name, decision)| Static { name: name.to_owned(), decision: decision.to_owned() })
                 .collect(),
@@ -354,7 +316,36 @@ impl Facts {
     }
 }
 
+impl Table {
+    fn of(image: &Image, table: &format::Table) -> Result<Self> {
+        let entries = match table.kind {
+            kind @ (TableKind::StaticPointers | TableKind::ImagePointers) => Some(Self::relocated(image, kind)?),
+            kind => (kind.entry_len() > 1).then(|| table.length / kind.entry_len() as u64),
+        };
+        Ok(Self { name: table.kind.name(), offset: table.offset, length: table.length, entries })
+    }
+
+    /// How many words a table of pointers is for.
+    fn relocated(image: &Image, kind: TableKind) -> Result<u64> {
+        Ok(relocations(image.table(kind)?, image.header()).count() as u64)
+    }
+}
+
 impl Root {
+    fn of(image: &Image, index: usize, contents: Option<&report::Contents>) -> Result<Self> {
+        let (root, name, type_name) = image.root(index)?;
+        let part = contents.and_then(|contents| contents.roots.get(index).map(|part| (part, contents)));
+        Ok(Self {
+            name: name.to_owned(),
+            type_name: type_name.to_owned(),
+            size: root.size,
+            align: root.align,
+            address: format!("{:#x}", root.value),
+            own: part.map(|(part, contents)| Owned::of(part, contents)),
+            shares: part.and_then(|(part, _)| part.shares),
+        })
+    }
+
     /// The objects that nobody else reaches.
     pub(crate) fn own_size(&self) -> Size {
         self.own.as_ref().map(|own| own.size).unwrap_or_default()
@@ -370,6 +361,25 @@ pub(crate) struct Other<'a> {
 }
 
 impl Contents {
+    fn of(contents: &report::Contents, data_length: u64) -> Self {
+        let objects = contents.roots.iter().chain([&contents.shared, &contents.statics]);
+        let known = objects.map(|part| part.size.bytes).sum::<u64>() + contents.carried + contents.overflow;
+        let largest = contents.largest.iter().map(|large| Large {
+            bytes: large.bytes,
+            function: function_name(contents, large.function),
+            way: large.way.clone(),
+        });
+        Self {
+            shared: Owned::of(&contents.shared, contents),
+            statics: Owned::of(&contents.statics, contents),
+            carried: contents.carried,
+            overflow: contents.overflow,
+            gaps: data_length.saturating_sub(known),
+            traced: contents.functions.is_some(),
+            largest: largest.collect(),
+        }
+    }
+
     /// All that there is of it.
     pub(crate) fn others(&self) -> impl Iterator<Item = Other<'_>> {
         let (shared, statics) = (&self.shared, &self.statics);
@@ -387,11 +397,15 @@ impl Contents {
 }
 
 impl Owned {
-    fn of(part: &Part, names: &[String]) -> Self {
-        let name = |made: &Made| made.function.and_then(|function| names.get(function).cloned());
-        let functions = part.functions.iter().map(|made| Function { name: name(made), size: made.size });
-        Self { size: part.size, functions: functions.collect() }
+    fn of(part: &Part, contents: &report::Contents) -> Self {
+        let named = |made: &Made| Function { name: function_name(contents, made.function), size: made.size };
+        Self { size: part.size, functions: part.functions.iter().map(named).collect() }
     }
+}
+
+/// The name of a function that the report knows by its number, if it was traced.
+fn function_name(contents: &report::Contents, number: Option<usize>) -> Option<String> {
+    contents.functions.as_ref()?.get(number?).cloned()
 }
 
 /// A type's name as one would write it, with everything imported: `Vec<String>` for

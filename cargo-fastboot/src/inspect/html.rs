@@ -1,20 +1,20 @@
 //! What was found, as a page for a browser: one file that needs no other.
 
 use super::escape::Escaped;
-use super::found::{Contents, Facts, Found, without_paths};
+use super::found::{Contents, Found, ImageFacts, without_paths};
 use super::map;
 use crate::say::shell::{grouped, megabytes};
 use std::fmt::{self, Display, Write};
 
 /// The whole page.
-pub(crate) fn page(found: &Found, image: &Facts) -> String {
+pub(crate) fn page(found: &Found, image: &ImageFacts) -> String {
     let mut page = String::new();
     // Writing to a string cannot fail.
     let _ = write_page(&mut page, found, image);
     page
 }
 
-fn write_page(page: &mut String, found: &Found, image: &Facts) -> fmt::Result {
+fn write_page(page: &mut String, found: &Found, image: &ImageFacts) -> fmt::Result {
     let file = Escaped(&found.file);
     write!(
         page,
@@ -52,7 +52,7 @@ fn card(page: &mut String, figure: impl Display, what: impl Display) -> fmt::Res
     writeln!(page, "<div class=\"card\"><b>{figure}</b><span>{what}</span></div>")
 }
 
-fn write_cards(page: &mut String, image: &Facts) -> fmt::Result {
+fn write_cards(page: &mut String, image: &ImageFacts) -> fmt::Result {
     writeln!(page, "<div class=\"cards\">")?;
     card(page, megabytes(image.length), format_args!("image, at <code>{}</code>", image.home))?;
     if let (Some(density), Some(live)) = (image.density, image.live) {
@@ -70,7 +70,7 @@ fn write_cards(page: &mut String, image: &Facts) -> fmt::Result {
     writeln!(page, "</div>")
 }
 
-fn write_roots(page: &mut String, image: &Facts, contents: &Contents) -> fmt::Result {
+fn write_roots(page: &mut String, image: &ImageFacts, contents: &Contents) -> fmt::Result {
     writeln!(
         page,
         "<h2>Roots</h2>\n<div class=\"wide\"><table>\n<thead><tr><th class=\"number\">its own</th>\
@@ -128,8 +128,8 @@ fn write_largest(page: &mut String, contents: &Contents) -> fmt::Result {
     writeln!(page, "</tbody></table></div>")
 }
 
-fn write_statics(page: &mut String, image: &Facts) -> fmt::Result {
-    writeln!(page, "<h2>Statics that changed while freezing</h2>")?;
+fn write_statics(page: &mut String, image: &ImageFacts) -> fmt::Result {
+    writeln!(page, "<h2>KnownStatics that changed while freezing</h2>")?;
     if image.statics.is_empty() {
         return writeln!(page, "<p class=\"quiet\">None.</p>");
     }
@@ -141,7 +141,7 @@ fn write_statics(page: &mut String, image: &Facts) -> fmt::Result {
     writeln!(page, "</tbody></table></div>")
 }
 
-fn write_technical(page: &mut String, image: &Facts) -> fmt::Result {
+fn write_technical(page: &mut String, image: &ImageFacts) -> fmt::Result {
     writeln!(
         page,
         "<h2>Processor features that it needs</h2>\n<p class=\"features\">{}</p>\n<h2>Tables</h2>\n\

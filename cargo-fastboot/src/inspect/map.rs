@@ -5,7 +5,7 @@
 //! under the pointer.
 
 use super::escape::Escaped;
-use super::found::{Contents, Facts, Function};
+use super::found::{Contents, Function, ImageFacts};
 use super::treemap::{self, Rectangle};
 use crate::say::shell::{grouped, megabytes};
 use std::cmp::Reverse;
@@ -47,7 +47,7 @@ struct Part {
 }
 
 /// Writes the map and its legend.
-pub(super) fn write(page: &mut String, image: &Facts, contents: &Contents) -> Result {
+pub(super) fn write(page: &mut String, image: &ImageFacts, contents: &Contents) -> Result {
     let blocks = blocks(image, contents);
     let sizes: Vec<u64> = blocks.iter().map(|block| block.bytes).collect();
     let total = sizes.iter().sum();
@@ -81,7 +81,7 @@ pub(super) fn write(page: &mut String, image: &Facts, contents: &Contents) -> Re
 }
 
 /// The blocks of the map, the largest first, but at the end one for all that are too small.
-fn blocks(image: &Facts, contents: &Contents) -> Vec<Block> {
+fn blocks(image: &ImageFacts, contents: &Contents) -> Vec<Block> {
     let of_roots = image.roots_by_size().into_iter().zip(HUES.into_iter().cycle()).map(|(root, hue)| {
         let shares = match root.shares {
             Some(size) if size.objects > 0 => format!("\nshares {} with others", megabytes(size.bytes)),

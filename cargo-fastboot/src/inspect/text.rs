@@ -1,6 +1,6 @@
 //! What was found, for people at a terminal.
 
-use super::found::{Facts, Found, Statics, without_paths};
+use super::found::{Found, ImageFacts, KnownStatics, without_paths};
 use crate::contents::objects::Size;
 use crate::say::shell::{grouped, megabytes};
 use std::io::{Result, Write};
@@ -33,7 +33,7 @@ pub(crate) fn print(out: &mut impl Write, found: &Found) -> Result<()> {
         if let Some(footer) = &binary.footer {
             line(out, "footer", format_args!("{} bytes at file offset {:#x}", footer.length, footer.offset))?;
         }
-        if let Some(Statics { known, may_be_carried }) = &binary.statics {
+        if let Some(KnownStatics { known, may_be_carried }) = &binary.statics {
             line(out, "first run", format_args!("knows {known} statics, {may_be_carried} of them may be carried"))?;
         }
     }
@@ -47,7 +47,7 @@ fn line(out: &mut impl Write, label: &str, text: impl std::fmt::Display) -> Resu
     writeln!(out, "  {label:<0$}{text}", LABEL - 2)
 }
 
-fn print_image(out: &mut impl Write, image: &Facts) -> Result<()> {
+fn print_image(out: &mut impl Write, image: &ImageFacts) -> Result<()> {
     let flags: String = image.flags.iter().map(|flag| format!(", {flag}")).collect();
     let length = megabytes(image.length);
     line(out, "image", format_args!("{length} at {}, format version {}{flags}", image.home, image.version))?;
@@ -96,7 +96,7 @@ fn wrapped(out: &mut impl Write, label: &str, words: &[&str]) -> Result<()> {
 }
 
 /// The roots and what is no root's own, the largest first.
-fn print_owners(out: &mut impl Write, image: &Facts) -> Result<()> {
+fn print_owners(out: &mut impl Write, image: &ImageFacts) -> Result<()> {
     let Some(contents) = &image.contents else {
         writeln!(out, "\n  roots, without their sizes, which are only known of planned images")?;
         for root in &image.roots {
@@ -123,7 +123,7 @@ fn print_owners(out: &mut impl Write, image: &Facts) -> Result<()> {
     Ok(())
 }
 
-fn print_largest(out: &mut impl Write, image: &Facts) -> Result<()> {
+fn print_largest(out: &mut impl Write, image: &ImageFacts) -> Result<()> {
     let Some(contents) = image.contents.as_ref().filter(|contents| !contents.largest.is_empty()) else { return Ok(()) };
     let hint = if contents.traced { "" } else { " (freeze with --trace to see which functions made them)" };
     writeln!(out, "\n  largest objects{hint}")?;

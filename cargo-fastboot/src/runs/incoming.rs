@@ -29,9 +29,9 @@ impl Incoming {
     /// At this path there will be a capture, and nothing else. A run on another machine (`far`) has no FIFO in common with this
     /// one, though it may have the file system.
     pub(crate) fn open(path: &Path, far: bool) -> Result<Self> {
-        let told = || format!("cannot prepare {}", path.display());
+        let cannot_prepare = || format!("cannot prepare {}", path.display());
         match std::fs::remove_file(path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).with_context(told),
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).with_context(cannot_prepare),
             _ => {}
         }
         let fifo = if far { None } else { fifo(path).ok() };

@@ -7,3 +7,4 @@ pub(crate) mod inputs;
 pub(crate) mod memory;
 pub(crate) mod processor;
 pub(crate) mod run;
+pub(crate) mod spare;

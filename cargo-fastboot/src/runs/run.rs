@@ -4,11 +4,12 @@ use crate::elf::binary::Binary;
 use crate::options::FreezeOptions;
 use crate::runs::capture::{Capture, Failure};
 use crate::runs::incoming::Incoming;
+use crate::runs::spare::spare_memory;
 use crate::say::shell::{Shell, megabytes};
 use anyhow::{Context, Result, anyhow, bail};
 use fastboot_format::protocol::{
     AGAIN, CAPTURE_FILE, FREEZE_VARIABLE, HOME_SHIFT, Mode, PLAN_FILE, Phase, REQUEST_FILE, Request, SCRATCH,
-    STACK_TOP, STATUS_FILE, STATUS_LEN, Status, TUNABLES_VARIABLE, available_memory, tunables,
+    STACK_TOP, STATUS_FILE, STATUS_LEN, Status, TUNABLES_VARIABLE, tunables,
 };
 use fastboot_kernel::with_randomization;
 use std::fs::File;
@@ -311,11 +312,4 @@ fn signal_name(signal: i32) -> String {
         _ => return format!("signal {signal}"),
     };
     name.to_owned()
-}
-
-/// Nine tenths of the memory that is available, in bytes: of the machine's, or of the control group's if that is less.
-pub(crate) fn spare_memory() -> u64 {
-    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
-    let available = available_memory(&read("/proc/meminfo"), &read("/sys/fs/cgroup/memory.max"));
-    available.unwrap_or(4 << 30) / 10 * 9
 }

@@ -19,13 +19,13 @@ pub(crate) fn replace_finished(
     write: impl FnOnce(&mut File) -> Result<()>,
     finish: impl FnOnce(&Path) -> Result<()>,
 ) -> Result<()> {
-    let told = || format!("cannot write {}", path.display());
+    let cannot_write = || format!("cannot write {}", path.display());
     let folder = folder_of(path)?;
     let mode = std::fs::metadata(mode_of.unwrap_or(path)).ok().map(|meta| meta.permissions());
     let mut temporary = temporary()
         .tempfile_in(folder)
         .with_context(|| format!("cannot write into the folder {}", folder.display()))?;
-    write(temporary.as_file_mut()).with_context(told)?;
+    write(temporary.as_file_mut()).with_context(cannot_write)?;
     let mode = match mode {
         Some(mode) => mode,
         None => {
@@ -34,10 +34,10 @@ pub(crate) fn replace_finished(
             std::fs::Permissions::from_mode(0o644)
         }
     };
-    temporary.as_file().set_permissions(mode).with_context(told)?;
+    temporary.as_file().set_permissions(mode).with_context(cannot_write)?;
     let temporary = temporary.into_temp_path();
-    finish(&temporary).with_context(told)?;
-    put(temporary, path).with_context(told)
+    finish(&temporary).with_context(cannot_write)?;
+    put(temporary, path).with_context(cannot_write)
 }
 
 /// Puts a file in place of another one, or of none. Large ones are exchanged, and the old one is removed: when a file is
@@ -60,7 +60,7 @@ const LARGE: u64 = 1 << 20;
 /// none, it becomes a copy.
 pub(crate) fn link(original: &Path, path: &Path) -> Result<()> {
     use std::os::unix::fs::MetadataExt;
-    let told = || format!("cannot write {}", path.display());
+    let cannot_write = || format!("cannot write {}", path.display());
     let file = |path: &Path| std::fs::metadata(path).map(|meta| (meta.dev(), meta.ino()));
     let kept = file(original).with_context(|| format!("cannot read {}", original.display()))?;
     // Renaming one link to a file over another does nothing, and would leave the temporary one.
@@ -69,7 +69,9 @@ pub(crate) fn link(original: &Path, path: &Path) -> Result<()> {
     }
     let linked = temporary().make_in(folder_of(path)?, |link| std::fs::hard_link(original, link));
     match linked {
-        Ok(temporary) => temporary.into_temp_path().persist(path).map_err(|error| error.error).with_context(told),
+        Ok(temporary) => {
+            temporary.into_temp_path().persist(path).map_err(|error| error.error).with_context(cannot_write)
+        }
         Err(_) => copy(original, path),
     }
 }
