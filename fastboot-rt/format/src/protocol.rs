@@ -12,6 +12,7 @@
 
 mod addresses;
 mod block;
+mod memory;
 mod names;
 mod plan;
 mod record;
@@ -24,9 +25,10 @@ pub use addresses::{
     is_well_apart,
 };
 pub use block::{BLOCK_LEN, COLD_MARK, HELD, may_lead_somewhere};
+pub use memory::{available_memory, memory_limit_files};
 pub use names::{
     AGAIN, CAPTURE_FILE, CHECK_VARIABLE, FREEZE_VARIABLE, MALLOC_TUNABLES, PLAN_FILE, REQUEST_FILE, RUNTIME_VERSION,
-    STATUS_FILE, TRAIN_VARIABLE, TUNABLES_VARIABLE, available_memory, tunables,
+    STATUS_FILE, TRAIN_VARIABLE, TUNABLES_VARIABLE, tunables,
 };
 pub use plan::{
     PLAN_ENTRY_LEN, PLAN_HEADER_LEN, PLAN_MAGIC, PLAN_PAGE_LEN, PLAN_PLACEMENT_LEN, PLAN_THREAD_LEN, PlanHeader,

@@ -30,7 +30,7 @@ use core::ptr;
 use fastboot_format::image::write::{self, DATA_OFFSET, NamedRoot};
 use fastboot_format::image::{self as format, Carried, DEFAULT_HOME, FLAG_VERBATIM, Header, Rule, TableKind};
 use fastboot_format::protocol::verdict::Verdict;
-use fastboot_format::protocol::{CHECK_VARIABLE, Leftover, Mode, Request, available_memory};
+use fastboot_format::protocol::{CHECK_VARIABLE, Leftover, Mode, Request, available_memory, memory_limit_files};
 use fastboot_format::statics::{Dump, is_code, references, words};
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -415,8 +415,11 @@ fn judge(report: &str) -> Result<(), String> {
 
 /// How many bytes the roots may take: half of what is available to the machine, to the control group, or as address space.
 fn spare_memory() -> u64 {
-    let read = |path| fs::read_to_string(path).unwrap_or_default();
-    let available = available_memory(&read("/proc/meminfo"), &read("/sys/fs/cgroup/memory.max"));
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let available = available_memory(
+        &read("/proc/meminfo"),
+        memory_limit_files(&read("/proc/self/cgroup")).iter().map(|path| read(path)),
+    );
     available.unwrap_or(1 << 30).min(processes::address_space()) / 2
 }
 

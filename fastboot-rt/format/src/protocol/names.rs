@@ -37,25 +37,3 @@ pub const AGAIN: i32 = 75;
 pub fn tunables(users: Option<&str>) -> String {
     users.map_or_else(|| MALLOC_TUNABLES.to_owned(), |users| format!("{users}:{MALLOC_TUNABLES}"))
 }
-
-/// How many bytes of memory are available, by what `/proc/meminfo` and the control group's `memory.max` say; `None` when
-/// neither says anything.
-pub fn available_memory(meminfo: &str, group: &str) -> Option<u64> {
-    let kilobytes = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.trim().strip_suffix(" kB"));
-    let machine = kilobytes.and_then(|digits| digits.trim().parse::<u64>().ok());
-    [machine.map(|kilobytes| kilobytes.saturating_mul(1024)), group.trim().parse().ok()].into_iter().flatten().min()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_least_memory_that_anyone_has_is_what_there_is() {
-        let meminfo = "MemTotal:       16 kB\nMemAvailable:    8 kB\nBuffers:         1 kB\n";
-        assert_eq!(available_memory(meminfo, "max\n"), Some(8192));
-        assert_eq!(available_memory(meminfo, "4096\n"), Some(4096));
-        assert_eq!(available_memory("", "4096\n"), Some(4096));
-        assert_eq!(available_memory("", ""), None);
-    }
-}
