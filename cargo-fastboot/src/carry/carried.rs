@@ -5,7 +5,7 @@ use super::decide::{self, Decision, Static};
 use super::thread_local::{ThreadLocal, ThreadLocals};
 use crate::elf::binary::{Binary, Elf};
 use crate::options::Choices;
-use crate::prove::compare::Proof;
+use crate::prove::proof::Proof;
 use crate::runs::capture::Capture;
 use anyhow::{Context, Result, bail};
 use fastboot_format::image::{Carried, PAGE};

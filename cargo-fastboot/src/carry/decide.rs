@@ -161,7 +161,8 @@ fn make_whole(statics: &mut [Static]) {
     for one in statics {
         one.constructed |= one.part_of.as_ref().is_some_and(|symbol| constructed.contains(symbol));
         if one.constructed && one.chosen {
-            one.changed = vec![one.address..one.address + one.size];
+            one.changed.clear();
+            one.changed.push(one.address..one.address + one.size);
         }
     }
 }

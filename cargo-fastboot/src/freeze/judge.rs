@@ -8,7 +8,7 @@ use crate::contents::report::Report;
 use crate::elf::binary::Elf;
 use crate::elf::names::means;
 use crate::options::{Deny, FreezeOptions};
-use crate::prove::compare::{Difference, Proof, Suspect};
+use crate::prove::proof::{Difference, Proof, Suspect};
 use crate::runs::capture::Capture;
 use crate::runs::inputs::Inputs;
 use crate::say::shell::megabytes;

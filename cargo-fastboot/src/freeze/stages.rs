@@ -8,7 +8,7 @@ use crate::elf::binary::Binary;
 use crate::image::Pages;
 use crate::options::FreezeOptions;
 use crate::plan::placement::Plan;
-use crate::prove::compare::Proof;
+use crate::prove::proof::Proof;
 use crate::runs::capture::Capture;
 use crate::runs::inputs::Inputs;
 use crate::runs::memory::ImageData;

@@ -12,7 +12,7 @@
 //! ```
 //! What is shifted or rotated can be followed: an address comes of the word alone. What is XORed with something cannot.
 
-use crate::prove::compare::{ADDRESS, Region, Run, WORD};
+use crate::prove::regions::{ADDRESS, REGIONS, Region, Run, WORD};
 use crate::runs::forms::Form;
 use std::fmt;
 
@@ -93,8 +93,6 @@ fn moved(a: u64, b: u64, first: Run<'_>, distances: &[u64; 5], aligned: bool) ->
     })
 }
 
-/// The regions whose addresses are looked for.
-const REGIONS: [Region; 5] = [Region::Image, Region::Executable, Region::Scratch, Region::ThreadLocals, Region::Stack];
 /// The regions that objects lie in.
 const HEAPS: [Region; 2] = [Region::Scratch, Region::Image];
 

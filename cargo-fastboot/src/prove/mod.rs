@@ -2,3 +2,7 @@
 
 pub(crate) mod compare;
 pub(crate) mod disguise;
+pub(crate) mod foreign;
+mod overwritten;
+pub(crate) mod proof;
+pub(crate) mod regions;

@@ -143,7 +143,9 @@ fn look(tokens: TokenStream, module: &Module, folder: &str, found: &mut Found) {
             TokenTree::Ident(word) if *word == "use" && !is_part_of_path(&tokens, at) => {
                 let end = tokens[at..].iter().position(|token| is(token, ';')).map_or(tokens.len(), |end| at + end);
                 let mut paths = Vec::new();
-                use_tree(&tokens[at + 1..end], &[], &mut paths);
+                if !tokens[at + 1..end].iter().any(|token| is(token, '$')) {
+                    use_tree(&tokens[at + 1..end], &[], &mut paths);
+                }
                 found.paths.extend(paths.into_iter().map(|path| (module.clone(), path)));
                 at = end;
             }
@@ -315,7 +317,7 @@ mod tests {
     #[test]
     fn tests_and_what_users_see_are_left_out() {
         let a = "#[cfg(test)]\n#[rustfmt::skip]\nmod tests { use crate::b::X; }\n#[test]\nfn t() { crate::b::f(); }\n\
-                 #[cfg(test)]\nmod other;\nmacro_rules! m { () => { $crate::b::f() } }";
+                 #[cfg(test)]\nmod other;\nmacro_rules! m { () => { use $crate::b::{X, Y}; $crate::b::f() } }";
         assert_eq!(uses(&[("main.rs", "mod a; mod b;"), ("a.rs", a), ("b.rs", "// crate::a::x\n")]), []);
     }
 

@@ -2,7 +2,11 @@
 
 use super::*;
 use crate::prove::disguise::Disguise;
+use crate::prove::foreign::Known;
+use crate::prove::proof::{Difference, Suspect};
+use crate::runs::capture::{CBlock, Mapping};
 use crate::runs::forms::Form;
+use fastboot_format::protocol::{SCRATCH, SCRATCH_LEN, STACK_TOP, STACKS_LEN};
 
 const FIRST: u64 = 0x5555_5555_4000;
 const SECOND: u64 = 0x5632_1234_5000;

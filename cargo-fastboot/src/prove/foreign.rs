@@ -1,0 +1,114 @@
+//! Foreign: what an address outside of image and executable is the address of.
+
+use crate::runs::capture::{CBlock, Mapping};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+
+/// What an address is the address of.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Foreign {
+    /// Something that is known to be in use, and whose only purpose is to be referred to.
+    Held(String),
+    /// Something that has a name.
+    Named(String),
+    /// Whatever is there.
+    Other(String),
+    /// What calls leave behind, and values hardly have.
+    Left(String),
+}
+
+/// Things outside of the image of which a run is known to have an address, and which garbage is not likely to have.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Known<'a> {
+    /// `pthread_t` of threads that were still running.
+    pub(crate) handles: &'a [u64],
+    /// Blocks that C code allocated.
+    pub(crate) c_blocks: &'a [CBlock],
+    /// Addresses and names of thread-locals of the user's own.
+    pub(crate) thread_locals: &'a [(Range<u64>, String)],
+    /// Addresses of functions that the executable got from the dynamic linker, ascending: calls leave them in registers and stack
+    /// frames. None in a position-independent binary, where a value may have such an address too.
+    pub(crate) resolved: &'a [u64],
+    /// Where in the image data the roots' values are: nothing is left there by anyone.
+    pub(crate) values: &'a [u64],
+}
+
+impl Known<'_> {
+    /// What this address means.
+    pub(super) fn at(&self, address: u64) -> Option<Foreign> {
+        if self.handles.contains(&address) {
+            return Some(Foreign::Held("a running thread, that is, its handle".to_owned()));
+        }
+        if let Some((_, name)) = self.thread_locals.iter().find(|(range, _)| range.contains(&address)) {
+            return Some(Foreign::Named(format!("the thread-local `{name}`")));
+        }
+        let block =
+            self.c_blocks.iter().find(|block| (block.address..block.address + block.size).contains(&address))?;
+        // C code keeps the first address of a block.
+        Some(match address == block.address {
+            true => Foreign::Held(block.to_string()),
+            false => Foreign::Named(format!("a place in {block}")),
+        })
+    }
+}
+
+impl fmt::Display for CBlock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes that C code allocated with `malloc` while `{}` was evaluated", self.size, self.root)
+    }
+}
+
+/// What two addresses in mappings of the same name mean.
+pub(super) fn foreign(
+    here: &Mapping,
+    a: u64,
+    there: &Mapping,
+    b: u64,
+    known: &Known<'_>,
+    libraries: &mut Libraries,
+) -> Option<Foreign> {
+    if let Some(what) = known.at(a) {
+        return Some(what);
+    }
+    let offset = here.offset + (a - here.range.start);
+    match here.name.as_str() {
+        name if name.starts_with("[stack") => Some(Foreign::Left("the main thread's stack or environment".to_owned())),
+        "" | "[heap]" => Some(Foreign::Other("memory of the C library".to_owned())),
+        // Libraries move as a whole.
+        _ if offset != there.offset + (b - there.range.start) => None,
+        name => Some(match libraries.symbol_at(here, a) {
+            Some(symbol) => Foreign::Named(format!("`{symbol}` in {name}")),
+            None if known.resolved.binary_search(&a).is_ok() => Foreign::Left(format!("code in {name}")),
+            None if here.executable => Foreign::Other(format!("code in {name}")),
+            None => Foreign::Other(name.to_owned()),
+        }),
+    }
+}
+
+/// The shared libraries that were looked into, each read once.
+#[derive(Default)]
+pub(super) struct Libraries(BTreeMap<String, Vec<u8>>);
+
+impl Libraries {
+    /// The symbol that a shared library has at exactly this address.
+    fn symbol_at(&mut self, mapping: &Mapping, address: u64) -> Option<String> {
+        use object::read::elf::{FileHeader as _, ProgramHeader as _, Sym as _};
+        use object::{LittleEndian as LE, elf};
+        let read = || std::fs::read(&mapping.name).unwrap_or_default();
+        let bytes = self.0.entry(mapping.name.clone()).or_insert_with(read).as_slice();
+        let header = elf::FileHeader64::<LE>::parse(bytes).ok()?;
+        let offset = mapping.offset + (address - mapping.range.start);
+        let segments = header.program_headers(LE, bytes).ok()?;
+        // Mappings begin at page boundaries, segments do not: the offset may lie in the page before.
+        let segment = segments.iter().find(|segment| {
+            let start = segment.p_offset(LE) & !0xfff;
+            segment.p_type(LE) == elf::PT_LOAD && (start..segment.p_offset(LE) + segment.p_filesz(LE)).contains(&offset)
+        })?;
+        let value = offset.wrapping_sub(segment.p_offset(LE)).wrapping_add(segment.p_vaddr(LE));
+        let sections = header.sections(LE, bytes).ok()?;
+        let symbols = sections.symbols(LE, bytes, elf::SHT_DYNSYM).ok()?;
+        let symbol = symbols.iter().find(|symbol| symbol.st_value(LE) == value && value != 0)?;
+        Some(String::from_utf8_lossy(symbol.name(LE, symbols.strings()).ok()?).into_owned())
+    }
+}

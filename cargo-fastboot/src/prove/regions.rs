@@ -1,0 +1,105 @@
+//! Regions: what of a run's memory moves as a whole, and where it was.
+
+use crate::prove::foreign::Known;
+use crate::runs::capture::{Capture, Mapping};
+use fastboot_format::image::HOME_WINDOW;
+use fastboot_format::protocol::{SCRATCH, SCRATCH_LEN, STACK_TOP, STACKS_LEN};
+
+/// What an address may lie in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Region {
+    Image,
+    Executable,
+    Scratch,
+    Stack,
+    ThreadLocals,
+}
+
+/// In the order in which they are tried.
+pub(super) const REGIONS: [Region; 5] =
+    [Region::Image, Region::Executable, Region::Scratch, Region::ThreadLocals, Region::Stack];
+/// Bytes of a word.
+pub(super) const WORD: usize = 8;
+/// How far from a word what belongs to the same stack frame is looked for, in bytes.
+const REMAINS: usize = 4 * WORD;
+/// The bits of a word that an address has: above them may be a tag, which moves with the address.
+pub(super) const ADDRESS: u64 = (1 << 48) - 1;
+
+/// One of the two runs: its memory and where things were.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run<'a> {
+    pub(super) data: &'a [u8],
+    /// How many bytes of the data are objects; behind them are carried statics.
+    pub(super) objects: usize,
+    /// First address and end of each [`Region`].
+    pub(super) regions: [(u64, u64); 5],
+    pub(super) maps: &'a [Mapping],
+    pub(super) known: &'a Known<'a>,
+}
+
+impl<'a> Run<'a> {
+    /// The run that left this capture, whose image data is `data`; `place` is 0 for the usual addresses, 1 for the others.
+    pub(crate) fn new(capture: &'a Capture, data: &'a [u8], known: &'a Known<'a>, place: usize) -> Self {
+        let process = &capture.process;
+        let image = capture.data_address();
+        Self {
+            data,
+            objects: capture.memory_len() as usize,
+            regions: [
+                (image, image + data.len() as u64),
+                (process.exe_base, process.exe_end),
+                (SCRATCH[place], SCRATCH[place] + SCRATCH_LEN),
+                (STACK_TOP[place] - STACKS_LEN, process.thread_locals),
+                (process.thread_locals, STACK_TOP[place]),
+            ],
+            maps: &capture.maps,
+            known,
+        }
+    }
+
+    pub(super) fn word(&self, at: usize) -> Option<u64> {
+        Some(u64::from_le_bytes(*self.data.get(at..)?.first_chunk()?))
+    }
+
+    /// Inside the region, or one past its end.
+    pub(super) fn contains(&self, region: Region, address: u64) -> bool {
+        let (start, end) = self.regions[region as usize];
+        start <= address && address <= end
+    }
+
+    /// Inside of what freezing reserved, where nobody else has memory: two addresses there that did not move with it tell
+    /// of two objects, or are no addresses.
+    pub(super) fn is_known(&self, address: u64) -> bool {
+        HOME_WINDOW.contains(&address) && !self.contains(Region::ThreadLocals, address)
+    }
+
+    /// Whether the word is among what a stack frame left in an object: beside it there are addresses of the stack, or of
+    /// temporaries.
+    pub(super) fn is_among_remains(&self, at: usize) -> bool {
+        if at >= self.objects {
+            return false;
+        }
+        let near = (at.saturating_sub(REMAINS)..=at + REMAINS).step_by(WORD);
+        near.filter_map(|near| self.word(near)).any(|word| self.is_gone(word & ADDRESS))
+    }
+
+    /// Whether an address is one of the stack, or of temporaries.
+    pub(super) fn is_gone(&self, address: u64) -> bool {
+        [Region::Stack, Region::Scratch].into_iter().any(|region| {
+            // Thread-locals begin where the stack ends.
+            let (start, end) = self.regions[region as usize];
+            (start..end).contains(&address)
+        })
+    }
+
+    pub(super) fn mapping(&self, address: u64) -> Option<&'a Mapping> {
+        // The kernel lists them in the order of their addresses.
+        let index = self.maps.partition_point(|mapping| mapping.range.end <= address);
+        self.maps.get(index).filter(|mapping| mapping.range.contains(&address))
+    }
+}
+
+/// How far each region was moved from the first run to the second.
+pub(super) fn distances(first: Run<'_>, second: Run<'_>) -> [u64; 5] {
+    std::array::from_fn(|region| second.regions[region].0.wrapping_sub(first.regions[region].0))
+}
