@@ -1,16 +1,20 @@
 //! The command line: cargo's own flags under cargo's own names, and a few of fastboot's.
 
+mod cargo_flags;
+mod values;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anstream::ColorChoice;
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use fastboot_format::image::FLAG_READ_ONLY;
+
+pub(crate) use cargo_flags::{CompilationFlags, ManifestFlags, OutputFlags, TargetFlags};
+use values::{parse_bytes, parse_cpu, parse_seconds};
 
 use crate::image::Image;
 use crate::options::{Arguments, Deny, Place};
-use crate::say::shell::Verbosity;
 
 /// The heading that fastboot's own flags stand under in help texts.
 const OWN: &str = "Fastboot Options";
@@ -308,130 +312,6 @@ pub(crate) struct FreezeHow {
     pub(crate) real_random: bool,
 }
 
-/// Which binaries.
-#[derive(Debug, Args)]
-pub(crate) struct TargetFlags {
-    /// Build only the specified binary
-    #[arg(long, value_name = "NAME")]
-    pub(crate) bin: Vec<String>,
-    /// Build all binaries
-    #[arg(long)]
-    pub(crate) bins: bool,
-    /// Build only the specified example
-    #[arg(long, value_name = "NAME")]
-    pub(crate) example: Vec<String>,
-    /// Build all examples
-    #[arg(long)]
-    pub(crate) examples: bool,
-}
-
-impl CompilationFlags {
-    /// The folder of the profile, as cargo calls it.
-    pub(crate) fn profile_folder(&self) -> &str {
-        match self.profile.as_deref() {
-            Some("dev" | "test") => "debug",
-            Some("bench") => "release",
-            Some(name) => name,
-            None if self.release => "release",
-            None => "debug",
-        }
-    }
-}
-
-/// How cargo builds.
-#[derive(Debug, Args)]
-pub(crate) struct CompilationFlags {
-    /// Build in release mode, with optimizations
-    #[arg(short, long, conflicts_with = "profile")]
-    pub(crate) release: bool,
-    /// Build with the specified profile
-    #[arg(long, value_name = "PROFILE-NAME")]
-    pub(crate) profile: Option<String>,
-    /// Number of parallel jobs, defaults to # of CPUs
-    #[arg(short, long, value_name = "N", allow_hyphen_values = true)]
-    pub(crate) jobs: Option<String>,
-    /// Do not abort the build as soon as there is an error
-    #[arg(long)]
-    pub(crate) keep_going: bool,
-    /// Target triple to build for
-    #[arg(long, value_name = "TRIPLE")]
-    pub(crate) target: Option<String>,
-    /// Folder for all generated artifacts
-    #[arg(long, value_name = "DIRECTORY")]
-    pub(crate) target_dir: Option<PathBuf>,
-    /// Output a build timing report at the end of the build
-    #[arg(long)]
-    pub(crate) timings: bool,
-}
-
-/// Where the manifest is, and what cargo may do with it.
-#[derive(Debug, Args)]
-pub(crate) struct ManifestFlags {
-    /// Path to Cargo.toml
-    #[arg(long, value_name = "PATH")]
-    pub(crate) manifest_path: Option<PathBuf>,
-    /// Ignore `rust-version` specification in packages
-    #[arg(long)]
-    pub(crate) ignore_rust_version: bool,
-    /// Assert that `Cargo.lock` will remain unchanged
-    #[arg(long)]
-    pub(crate) locked: bool,
-    /// Run without accessing the network
-    #[arg(long)]
-    pub(crate) offline: bool,
-    /// Equivalent to specifying both --locked and --offline
-    #[arg(long)]
-    pub(crate) frozen: bool,
-    /// Override a cargo configuration value
-    #[arg(long, value_name = "KEY=VALUE|PATH")]
-    pub(crate) config: Vec<String>,
-    /// Unstable (nightly-only) flags to cargo
-    #[arg(short = 'Z', value_name = "FLAG")]
-    pub(crate) unstable: Vec<String>,
-}
-
-/// How much is said.
-#[derive(Debug, Args)]
-pub(crate) struct OutputFlags {
-    /// Use verbose output (-vv very verbose)
-    #[arg(short, long, action = ArgAction::Count)]
-    pub(crate) verbose: u8,
-    /// Say nothing but warnings and errors
-    #[arg(short, long, conflicts_with = "verbose")]
-    pub(crate) quiet: bool,
-    /// Coloring: auto, always, never
-    #[arg(long, value_name = "WHEN", value_parser = parse_color)]
-    pub(crate) color: Option<ColorChoice>,
-}
-
-impl OutputFlags {
-    /// How much is said; cargo's variables count when there is no flag.
-    pub(crate) fn verbosity(&self) -> Verbosity {
-        let wanted = |name| std::env::var(name).is_ok_and(|value| value == "true");
-        match (self.quiet, self.verbose) {
-            (true, _) => Verbosity::Quiet,
-            (false, 1..) => Verbosity::Verbose,
-            (false, 0) if wanted("CARGO_TERM_QUIET") => Verbosity::Quiet,
-            (false, 0) if wanted("CARGO_TERM_VERBOSE") => Verbosity::Verbose,
-            (false, 0) => Verbosity::Normal,
-        }
-    }
-
-    /// Whether in colour; cargo's variable counts when there is no flag.
-    pub(crate) fn color(&self) -> ColorChoice {
-        self.color.or_else(|| parse_color(&std::env::var("CARGO_TERM_COLOR").ok()?).ok()).unwrap_or(ColorChoice::Auto)
-    }
-
-    /// The value of cargo's own `--color` that says the same as the flag.
-    pub(crate) fn color_name(&self) -> Option<&'static str> {
-        Some(match self.color? {
-            ColorChoice::Always | ColorChoice::AlwaysAnsi => "always",
-            ColorChoice::Never => "never",
-            ColorChoice::Auto => "auto",
-        })
-    }
-}
-
 /// Flags of `freeze`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -568,45 +448,6 @@ pub(crate) struct ManFlags {
     pub(crate) output: OutputFlags,
 }
 
-fn parse_cpu(text: &str) -> Result<u64, String> {
-    fastboot_format::features::level(text).ok_or_else(|| "give x86-64-v2, x86-64-v3, x86-64-v4, or native".to_owned())
-}
-
-fn parse_seconds(text: &str) -> Result<Duration, String> {
-    match text.parse::<f64>().map(Duration::try_from_secs_f64) {
-        Ok(Ok(duration)) if !duration.is_zero() => Ok(duration),
-        _ => Err("give a number of seconds greater than zero, such as 90".to_owned()),
-    }
-}
-
-fn parse_bytes(text: &str) -> Result<u64, String> {
-    let upper = text.trim().to_ascii_uppercase();
-    let number = upper.strip_suffix('B').unwrap_or(&upper);
-    let number = number.strip_suffix('I').unwrap_or(number);
-    let (digits, shift) = match number.char_indices().last() {
-        Some((at, 'K')) => (&number[..at], 10),
-        Some((at, 'M')) => (&number[..at], 20),
-        Some((at, 'G')) => (&number[..at], 30),
-        Some((at, 'T')) => (&number[..at], 40),
-        _ => (number, 0),
-    };
-    digits
-        .parse::<u64>()
-        .ok()
-        .and_then(|count| count.checked_mul(1 << shift))
-        .filter(|bytes| *bytes > 0)
-        .ok_or_else(|| "give a number of bytes greater than zero, such as 512M or 8G".to_owned())
-}
-
-fn parse_color(text: &str) -> Result<ColorChoice, String> {
-    match text {
-        "auto" => Ok(ColorChoice::Auto),
-        "always" => Ok(ColorChoice::Always),
-        "never" => Ok(ColorChoice::Never),
-        _ => Err("give auto, always, or never".to_owned()),
-    }
-}
-
 /// The shells whose `cargo fastboot` can be completed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum CompletionShell {
@@ -618,6 +459,7 @@ pub(crate) enum CompletionShell {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::say::shell::Verbosity;
     use clap::CommandFactory;
 
     fn parse(line: &str) -> Cli {
@@ -649,15 +491,5 @@ mod tests {
         let Command::Freeze(freeze) = parse("cargo-fastboot freeze --binary b -o s.snap -v").command else { panic!() };
         assert_eq!(freeze.output_path, PathBuf::from("s.snap"));
         assert_eq!(freeze.output.verbosity(), Verbosity::Verbose);
-    }
-
-    #[test]
-    fn sizes_take_suffixes() {
-        assert_eq!(parse_bytes("8G"), Ok(8 << 30));
-        assert_eq!(parse_bytes("512MiB"), Ok(512 << 20));
-        assert_eq!(parse_bytes("12"), Ok(12));
-        for wrong in ["", "0", "G", "1.5G", "-1", "99999999999T"] {
-            assert!(parse_bytes(wrong).is_err(), "{wrong}");
-        }
     }
 }
