@@ -97,7 +97,7 @@ fn difference(before: &Node, after: &Node) -> Option<String> {
         let inside = step(before, after);
         let Some((label, one, other)) = inside else {
             let path = if path.is_empty() { "the value" } else { path.trim_start_matches('.') };
-            return Some(format!("{path} is saved as {} and comes back as {}", before.shown, after.shown));
+            return Some(format!("{path} is saved as {} and comes back as {}", before.shown(), after.shown()));
         };
         match label {
             Label::Field(name) => path = format!("{path}.{name}"),
@@ -110,19 +110,20 @@ fn difference(before: &Node, after: &Node) -> Option<String> {
 
 /// Into the first part that is not found on the other side, if both sides have as many parts and look alike.
 fn step<'a>(before: &'a Node, after: &'a Node) -> Option<(Label, &'a Node, &'a Node)> {
-    if before.inside.len() != after.inside.len() || before.shown != after.shown {
+    if before.inside().len() != after.inside().len() || before.shown() != after.shown() {
         return None;
     }
     let missing = |nodes: &'a [(Label, Node)], others: &'a [(Label, Node)]| {
         let others: std::collections::HashSet<u64> = others.iter().map(|(_, node)| node.digest).collect();
         nodes.iter().find(|(_, node)| !others.contains(&node.digest)).map(|(label, node)| (*label, node))
     };
-    let mut pairs = before.inside.iter().zip(&after.inside).filter(|((_, one), (_, other))| one.digest != other.digest);
+    let mut pairs =
+        before.inside().iter().zip(after.inside()).filter(|((_, one), (_, other))| one.digest != other.digest);
     let first = pairs.next().map(|((label, one), (_, other))| (*label, one, other));
     if let Some((Label::Field(_), ..)) = first {
         return first;
     }
-    match (missing(&before.inside, &after.inside), missing(&after.inside, &before.inside)) {
+    match (missing(before.inside(), after.inside()), missing(after.inside(), before.inside())) {
         (Some((label, one)), Some((_, other))) => Some((label, one, other)),
         _ => first,
     }

@@ -18,12 +18,12 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// The digest of a value.
 pub(crate) fn of<T: Serialize + ?Sized>(value: &T) -> Result<u64> {
-    Ok(value.serialize(Digester { outline: false, shapes: None })?.digest)
+    Ok(value.serialize(Digester { shapes: None })?.digest)
 }
 
 /// The digests of a value and of everything in it; what types it has goes to `shapes`.
 pub(crate) fn outline<T: Serialize + ?Sized>(value: &T, shapes: &Shapes) -> Result<Node> {
-    value.serialize(Digester { outline: true, shapes: Some(shapes) })
+    value.serialize(Digester { shapes: Some(shapes) })
 }
 
 /// Adds the digest of one more element to that of a list.
@@ -39,9 +39,26 @@ pub(crate) fn list(sum: u64, count: u64) -> u64 {
 /// A value, and what it consists of if that was asked for.
 pub(crate) struct Node {
     pub(crate) digest: u64,
-    /// What a person sees of it, with an outline.
-    pub(crate) shown: String,
-    pub(crate) inside: Vec<(Label, Node)>,
+    outline: Option<Box<Outline>>,
+}
+
+#[derive(Default)]
+struct Outline {
+    /// What a person sees of the value.
+    shown: String,
+    inside: Vec<(Label, Node)>,
+}
+
+impl Node {
+    /// What a person sees of it.
+    pub(crate) fn shown(&self) -> &str {
+        self.outline.as_ref().map_or("", |outline| &outline.shown)
+    }
+
+    /// What it consists of.
+    pub(crate) fn inside(&self) -> &[(Label, Node)] {
+        self.outline.as_ref().map_or(&[], |outline| &outline.inside)
+    }
 }
 
 /// Where a value is in the one around it.
@@ -81,7 +98,7 @@ fn pair(a: u64, b: u64) -> u64 {
 
 #[derive(Clone, Copy)]
 struct Digester<'a> {
-    outline: bool,
+    /// Given if an outline is asked for.
     shapes: Option<&'a Shapes>,
 }
 
@@ -99,8 +116,8 @@ impl fmt::Display for Shown<'_> {
 
 impl<'a> Digester<'a> {
     fn leaf(self, tag: Tag, digest: u64, shown: impl fmt::Display) -> Result<Node> {
-        let shown = if self.outline { shown.to_string() } else { String::new() };
-        Ok(Node { digest: pair(tag as u64, digest), shown, inside: Vec::new() })
+        let outline = self.shapes.map(|_| Box::new(Outline { shown: shown.to_string(), inside: Vec::new() }));
+        Ok(Node { digest: pair(tag as u64, digest), outline })
     }
 
     fn number(self, n: i128, shown: impl fmt::Display) -> Result<Node> {
@@ -110,8 +127,8 @@ impl<'a> Digester<'a> {
     /// A value with a word before it.
     fn before(self, tag: Tag, word: u64, shown: impl fmt::Display, value: Node) -> Result<Node> {
         let mut node = self.leaf(tag, pair(word, value.digest), shown)?;
-        if self.outline {
-            node.inside.push((Label::Any, value));
+        if let Some(outline) = &mut node.outline {
+            outline.inside.push((Label::Any, value));
         }
         Ok(node)
     }
@@ -126,8 +143,7 @@ impl<'a> Digester<'a> {
             digest: 0,
             count: 0,
             key: 0,
-            fields: Vec::new(),
-            inside: Vec::new(),
+            outline: self.shapes.map(|_| Box::default()),
         }
     }
 
@@ -293,8 +309,7 @@ struct Several<'a> {
     count: u64,
     /// The digest of a map's key until its value comes.
     key: u64,
-    fields: Vec<&'static str>,
-    inside: Vec<(Label, Node)>,
+    outline: Option<Box<Outline>>,
 }
 
 impl Several<'_> {
@@ -307,11 +322,8 @@ impl Several<'_> {
             Label::Element(_) => pair(self.digest, node.digest),
         };
         self.count += 1;
-        if self.digester.outline {
-            if let Label::Field(name) = label {
-                self.fields.push(name);
-            }
-            self.inside.push((label, node));
+        if let Some(outline) = &mut self.outline {
+            outline.inside.push((label, node));
         }
         Ok(())
     }
@@ -321,21 +333,24 @@ impl Several<'_> {
     }
 
     fn finish(self) -> Result<Node> {
-        let Several { digester, tag, of, name, start, digest, count, fields, inside, .. } = self;
-        if let (Some(shapes), false) = (digester.shapes, fields.is_empty()) {
-            shapes.fields(of, name, fields);
-        }
+        let Several { digester, tag, of, name, start, digest, count, mut outline, .. } = self;
         let digest = match tag {
             Tag::List => list(digest, count),
             _ => pair(tag as u64 ^ start, pair(digest, count)),
         };
-        let shown = match (digester.outline, of, name) {
-            (false, ..) => String::new(),
-            (true, "", _) => format!("{count} elements"),
-            (true, of, "") => format!("a `{of}`"),
-            (true, of, name) => format!("variant `{of}::{name}`"),
-        };
-        Ok(Node { digest, shown, inside })
+        if let (Some(outline), Some(shapes)) = (&mut outline, digester.shapes) {
+            let field = |part: &(Label, Node)| if let Label::Field(name) = part.0 { Some(name) } else { None };
+            let fields: Vec<&str> = outline.inside.iter().filter_map(field).collect();
+            if !fields.is_empty() {
+                shapes.fields(of, name, fields);
+            }
+            outline.shown = match (of, name) {
+                ("", _) => format!("{count} elements"),
+                (of, "") => format!("a `{of}`"),
+                (of, name) => format!("variant `{of}::{name}`"),
+            };
+        }
+        Ok(Node { digest, outline })
     }
 }
 

@@ -136,8 +136,8 @@ impl SaveOptions {
     ///
     /// serde's `Serialize` and `Deserialize` of a type can disagree: one leaves a field out that the other expects, one
     /// counts a variant that the other does not. Without this you learn of it when you load, or never. With it a save
-    /// takes the time of a load in addition, and the memory of the strict data and of one part at a time. Values are
-    /// compared by what `Serialize` says of them: what serde is told to skip may be lost.
+    /// takes the time of about one and a half loads in addition, and memory for the strict data and for one part at a time.
+    /// Values are compared by what `Serialize` says of them: what serde is told to skip may be lost.
     pub fn read_back(mut self, yes: bool) -> Self {
         self.read_back = yes;
         self
