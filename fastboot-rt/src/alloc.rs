@@ -182,7 +182,7 @@ std::thread_local! {
     static EXEMPT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether what this thread allocates now is none of the program's doing.
+/// Whether this thread allocates for the runtime at the moment, and not for an expression of the program.
 pub(crate) fn is_exempt() -> bool {
     EXEMPT.get()
 }

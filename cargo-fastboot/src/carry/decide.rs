@@ -1,4 +1,4 @@
-//! Statics: which statics of the executable changed while the roots were evaluated, whose they are, and which of them
+//! Decide: which statics of the executable changed while the roots were evaluated, whose they are, and which of them
 //! travel in the image.
 //!
 //! ```text
@@ -303,8 +303,8 @@ impl Facts<'_> {
         self.dumps.iter().find_map(|dump| dump.bytes(&self.span.range))
     }
 
-    /// One word, the address of code before and after, such as memchr's `FN`. A word that LLVM split off a larger
-    /// static is none: it would be missed.
+    /// One word, the address of code before and after, such as memchr's `FN`. A word that LLVM split off a larger static
+    /// does not count: what belongs with it would be left behind.
     fn is_dispatch_cache(&self) -> bool {
         let whole = matches!(self.span.owner, Owner::Symbol(symbol) if !is_part(symbol));
         whole && self.bytes().is_some_and(|(before, after)| is_code(before, self.code) && is_code(after, self.code))

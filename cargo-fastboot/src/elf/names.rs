@@ -1,4 +1,4 @@
-//! Name: what a symbol says about the static it stands for.
+//! Names: what a symbol says about the static it stands for.
 //!
 //! The crate that owns a static is the one whose source has it. Both manglings begin with its path, except inside of
 //! `impl` blocks. The v0 mangling then names the module of the block first; the legacy one does not, so the crate is

@@ -1,4 +1,4 @@
-//! Span: what may own a byte of a dump, and which of them does.
+//! Spans: what may own a byte of a dump, and which of them does.
 
 use super::names::{Name, is_part, rust_symbol};
 use crate::elf::binary::Elf;

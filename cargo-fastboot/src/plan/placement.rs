@@ -1,4 +1,4 @@
-//! Plan: gives every object that is alive after a plan run its final address.
+//! Placement: gives every object that is alive after a plan run its final address.
 //!
 //! Objects lie back to back in the order in which marking meets them (in a position-independent binary those with static
 //! pointers first), packed to their alignment, each with the size it

@@ -1,4 +1,4 @@
-//! Prove: what every word of an image is.
+//! Compare: what every word of an image is.
 //!
 //! Two place runs have the same layout, but everything in them is somewhere else: the image, the scratch heap and the
 //! stack because the tool says so, the executable (if it is a PIE) and the libraries because the kernel does. So the two

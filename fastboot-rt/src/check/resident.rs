@@ -1,4 +1,4 @@
-//! Training: tells the tool which pages of the image a run of the program touches.
+//! Resident: tells the tool which pages of the image a run of the program touches.
 //!
 //! The kernel knows which pages are mapped (proc_pid_pagemap(5)). At the first touch of one it maps its neighbours in
 //! the page cache too, but none beyond the mapping. So the image is taken apart into mappings of a page each, and what

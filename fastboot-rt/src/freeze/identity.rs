@@ -27,7 +27,8 @@ pub(crate) struct Number {
     pub(crate) index: u64,
 }
 
-/// [`Number::thread`] of blocks of threads that nobody knows.
+/// [`Number::thread`] of blocks of unknown threads: those that were not started through the wrapped `pthread_create`, such
+/// as a shared library's.
 pub(crate) const UNKNOWN: u32 = u32::MAX;
 /// [`Number::thread`] of blocks that have a place in the image but had to leave it; the index is the placement's.
 pub(crate) const PLACED: u32 = u32::MAX - 1;
@@ -296,7 +297,7 @@ pub(crate) enum Current {
     First,
     /// One that has this place.
     InPlace(usize),
-    /// One that has none, or that nobody knows.
+    /// One that has none, or that is unknown.
     Other,
 }
 
@@ -311,14 +312,14 @@ pub(crate) fn current() -> Current {
     }
 }
 
-/// The state of the current thread's generator of random bytes; `None` for a thread that nobody knows.
+/// The state of the current thread's generator of random bytes; `None` for an unknown thread.
 pub(crate) fn random_state() -> Option<&'static AtomicU64> {
     // SAFETY: null, or the address of a thread that is never freed.
     unsafe { CURRENT.get().as_ref() }.map(|thread| &thread.random)
 }
 
-/// Makes a thread known that the current one is about to start. `None` if this is no freeze run, if nobody knows the current
-/// thread, and if there are too many.
+/// Makes a thread known that the current one is about to start. `None` outside of a freeze run, if the current thread is
+/// itself unknown, and if there are too many.
 pub(crate) fn new_child() -> Option<*mut Thread> {
     // SAFETY: null, or the address of a thread that is never freed.
     let parent = unsafe { CURRENT.get().as_ref() }.filter(|_| alloc::is_freezing())?;

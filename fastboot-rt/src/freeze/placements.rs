@@ -1,4 +1,4 @@
-//! Plan: what the tool made of a plan run, mapped into a place run.
+//! Placements: what the tool made of a plan run, mapped into a place run.
 //!
 //! ```text
 //! header │ threads: key, first entry, count │ entries: fingerprint and placement │ placements: offset, reserved bytes │ pages
@@ -75,7 +75,7 @@ fn array<T>(of: &(AtomicPtr<T>, AtomicUsize)) -> &'static [T] {
     unsafe { core::slice::from_raw_parts(start, count) }
 }
 
-/// The plan for a thread; empty when there is none. Bits 0 to 31 of an entry are the fingerprint, the others the
+/// The plan for a thread; empty if the plan does not have that thread. Bits 0 to 31 of an entry are the fingerprint, the others the
 /// placement's number plus one, or 0.
 pub(crate) fn of_thread(key: u64) -> &'static [u64] {
     let plan = array(&THREADS).iter().find(|thread| thread.key == key);

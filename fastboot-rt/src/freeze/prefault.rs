@@ -1,4 +1,4 @@
-//! Ahead: the main thread of a plan run, which has nothing else to do, makes memory ready before it is needed.
+//! Prefault: the main thread of a plan run, which has nothing else to do, makes memory ready before it is needed.
 //!
 //! To get new memory from the kernel is dear: it has to be cleared, and in a virtual machine the host may have to be asked
 //! for it. The freeze thread would spend a third of its time on that.

@@ -1,4 +1,4 @@
-//! Mask: a freeze run that sees fewer processor features than there are, so that its image is good for older processors.
+//! CPUID mask: a freeze run that sees fewer processor features than there are, so that its image is good for older processors.
 //!
 //! Linux can have the instruction `cpuid` fault on processors that know how (arch_prctl(2), `ARCH_SET_CPUID`). The fault is
 //! a SIGSEGV, whose handler executes the instruction in the program's place and leaves features out of the answer.

@@ -109,7 +109,7 @@ impl Program {
         Ok(program)
     }
 
-    /// A program that says nothing of itself.
+    /// A program without the section `fastboot`.
     #[cfg(test)]
     pub(crate) fn without_section(exe_base: usize) -> Self {
         Self { exe_base, segment: None, header: None }

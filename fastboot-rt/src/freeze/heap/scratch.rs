@@ -86,7 +86,7 @@ struct Heap {
     free: [*mut SlotHeader; CLASSES],
     /// Bytes in free slots.
     idle: usize,
-    /// Bytes in live slots of this part that [`LIVE`] does not know of yet; or too many that it knows of.
+    /// What has to be added to [`LIVE`] to count the live slots of this part: bytes allocated since, minus bytes freed.
     drift: isize,
 }
 
@@ -94,7 +94,7 @@ struct Heap {
 const DRIFT: isize = 256 << 10;
 
 /// The parts: [`PARTS_LEN`] of them, or null before [`reserve`]. The first is the freeze thread's alone, which so needs no lock;
-/// the second is everybody's; the others are *lanes*, one for each place that [`crate::number`] has for a thread.
+/// the second is everybody's; the others are *lanes*, one for each place that [`crate::freeze::identity`] has for a thread.
 ///
 /// Which of two threads allocates first is a matter of chance, but it does not decide about the addresses in their lanes.
 /// Addresses of what is gone remain in images as garbage, and garbage that looks alive keeps objects.
@@ -195,7 +195,7 @@ impl Heap {
     fn count(&mut self, bytes: isize) {
         self.drift += bytes;
         if self.drift.abs() > DRIFT {
-            // Less than nothing, if another part knows of what was freed here.
+            // Negative, if what was freed here was allocated in another part, which has not added it yet.
             let before = LIVE.fetch_add(self.drift, Ordering::Relaxed);
             let bytes = |live: isize| live.max(0).unsigned_abs();
             tell::progress(bytes(before), bytes(before + self.drift));

@@ -1,4 +1,4 @@
-//! Left behind: what a root's expression left open in the system, and an image cannot hold.
+//! Leftovers: what a root's expression left open in the system, and an image cannot hold.
 //!
 //! What the process has open is compared before and after each root. What this module allocates is exempt from the
 //! freeze, so nothing of it is in an image.

@@ -14,12 +14,12 @@ use core::arch::naked_asm;
 use core::ffi::{CStr, c_char, c_long, c_uint, c_void};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// State of the generator of threads that nobody knows. Any state is a good one.
+/// State of the generator of unknown threads (`freeze::identity`). Any state is a good one.
 static STATE: AtomicU64 = AtomicU64::new(0);
 /// Whether this is a freeze run.
 static FREEZE_RUN: AtomicBool = AtomicBool::new(false);
 
-/// From now on this is a freeze run. `seed`: what the random bytes of threads that nobody knows follow from.
+/// From now on this is a freeze run. `seed`: what the random bytes of unknown threads follow from.
 pub(crate) fn begin(seed: Option<u64>) {
     STATE.store(seed.unwrap_or(0), Ordering::Relaxed);
     FREEZE_RUN.store(true, Ordering::Relaxed);
