@@ -19,6 +19,8 @@ pub(crate) enum Deny {
     Foreign,
     /// Files and environment variables that were read without being declared.
     Undeclared,
+    /// Values that would be others in the user's own process.
+    World,
 }
 
 /// How a binary is frozen.
@@ -60,6 +62,8 @@ pub(crate) struct FreezeOptions {
     pub(crate) allow_nondeterminism: Vec<String>,
     /// Roots that may leave threads running.
     pub(crate) allow_threads: Vec<String>,
+    /// Roots and carried statics that may depend on the process that froze, its environment, its machine.
+    pub(crate) allow_world: Vec<String>,
     /// The program that runs the binary, with its arguments; empty to run it directly.
     pub(crate) runner: Vec<OsString>,
     /// Working directory of the run.
@@ -89,6 +93,7 @@ impl Default for FreezeOptions {
             allow_foreign: Vec::new(),
             allow_nondeterminism: Vec::new(),
             allow_threads: Vec::new(),
+            allow_world: Vec::new(),
             runner: Vec::new(),
             directory: None,
             environment: Vec::new(),

@@ -75,6 +75,16 @@ impl Statics {
         self.ranges.iter().map(|(_, range, _)| (range.end - range.start).next_multiple_of(8)).sum()
     }
 
+    /// Copies them to where they are in the image data.
+    pub(crate) fn copy_into(&self, capture: &Capture, data: &mut [u8]) {
+        for (_, range, offset) in &self.ranges {
+            let place = data.get_mut(*offset as usize..).and_then(|data| data.get_mut(..length(range)));
+            if let Some((place, bytes)) = place.zip(as_left(capture, range)) {
+                place.copy_from_slice(bytes);
+            }
+        }
+    }
+
     /// The bytes of each carried range as a run left them.
     pub(crate) fn carried_bytes<'a>(&'a self, capture: &'a Capture) -> impl Iterator<Item = &'a [u8]> {
         self.carried_as_left(capture).map(|(_, bytes)| bytes)
@@ -82,13 +92,8 @@ impl Statics {
 
     /// The same, each with the name of its static.
     pub(crate) fn carried_as_left<'a>(&'a self, capture: &'a Capture) -> impl Iterator<Item = (&'a str, &'a [u8])> {
-        let base = capture.process.exe_base;
         self.ranges.iter().filter_map(move |(index, range, _)| {
-            let bytes = capture.statics.iter().find_map(|dump| {
-                let start = usize::try_from(range.start.checked_sub(dump.address - base)?).ok()?;
-                dump.after.get(start..start + (range.end - range.start) as usize)
-            });
-            Some((self.found.get(*index)?.name.as_str(), bytes?))
+            Some((self.found.get(*index)?.name.as_str(), as_left(capture, range)?))
         })
     }
 
@@ -280,6 +285,19 @@ fn refuse_constructed(found: &[Static]) -> Result<()> {
          it: `skip = [\"{name}\"]` in [package.metadata.fastboot]; or, if the constructor does no harm to what the \
          expressions left there: `carry = [\"{name}\"]`"
     );
+}
+
+fn length(range: &Range<u64>) -> usize {
+    (range.end - range.start) as usize
+}
+
+/// What a run left at these addresses, as in the file.
+fn as_left<'a>(capture: &'a Capture, range: &Range<u64>) -> Option<&'a [u8]> {
+    let base = capture.process.exe_base;
+    capture.statics.iter().find_map(|dump| {
+        let start = usize::try_from(range.start.checked_sub(dump.address - base)?).ok()?;
+        dump.after.get(start..start + length(range))
+    })
 }
 
 fn changed_len(found: &Static) -> u64 {

@@ -304,6 +304,9 @@ pub(crate) struct FreezeHow {
     /// Let this root leave threads running, which the finished program does not have
     #[arg(long, value_name = "NAME", help_heading = OWN)]
     pub(crate) allow_threads: Vec<String>,
+    /// Let this root or carried static depend on the process that froze, its environment or its machine
+    #[arg(long, value_name = "NAME", help_heading = OWN)]
+    pub(crate) allow_world: Vec<String>,
     /// Make a finding an error rather than a warning
     #[arg(long, value_name = "FINDING", value_enum, help_heading = OWN)]
     pub(crate) deny: Vec<Deny>,

@@ -175,13 +175,14 @@ impl Key {
             allow_foreign,
             allow_nondeterminism,
             allow_threads,
+            allow_world,
             runner,
             directory,
             environment,
         } = options;
         let how = format!(
             "{stripped} {place:?} {read_only} {home} {real_random} {keep_threads} {train:?} {stdin:?} {verbatim} {trace} {choices:?} {deny:?} \
-             {allow_foreign:?} {allow_nondeterminism:?} {allow_threads:?} {runner:?} {directory:?} {environment:?} {:x}",
+             {allow_foreign:?} {allow_nondeterminism:?} {allow_threads:?} {allow_world:?} {runner:?} {directory:?} {environment:?} {:x}",
             processor::features() & cpu
         );
         Ok(Self {

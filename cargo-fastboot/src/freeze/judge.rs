@@ -1,6 +1,7 @@
 //! Judge: what the runs and the proof found that is not as it should be, as a warning or as an error, each with the way from
 //! its root and with what to do about it.
 
+use super::causes::Causes;
 use super::stages::{Freezing, Frozen};
 use crate::carry::known::Known;
 use crate::contents::objects::Objects;
@@ -26,11 +27,14 @@ const LISTED: usize = 10;
 impl Freezing<'_> {
     /// Refuses names in the user's lists that mean nothing in this program.
     pub(super) fn judge_names(&self, capture: &Capture) -> Result<()> {
-        let FreezeOptions { choices, elsewhere, allow_foreign, allow_nondeterminism, allow_threads, .. } = self.options;
+        let FreezeOptions {
+            choices, elsewhere, allow_foreign, allow_nondeterminism, allow_threads, allow_world, ..
+        } = self.options;
         let lists = [
             ("allow-foreign", allow_foreign),
             ("allow-nondeterminism", allow_nondeterminism),
             ("allow-threads", allow_threads),
+            ("allow-world", allow_world),
         ];
         if choices.carry.is_empty() && choices.skip.is_empty() && lists.iter().all(|(_, entries)| entries.is_empty()) {
             return Ok(());
@@ -111,13 +115,21 @@ impl Freezing<'_> {
     }
 
     /// Says what the proof found that is not as it should be, and refuses what cannot be right.
-    pub(super) fn judge(&self, frozen: &Frozen, proof: &Proof, objects: Option<&Objects<'_>>) -> Result<()> {
+    pub(super) fn judge(
+        &self,
+        frozen: &Frozen,
+        proof: &Proof,
+        causes: &Causes,
+        objects: Option<&Objects<'_>>,
+    ) -> Result<()> {
         let way = |offset| frozen.way(objects, offset);
         let origin = |offset| frozen.origin(objects, offset);
         let allowed = |names: &[String], offset: u64| {
             !names.is_empty() && origin(offset).is_some_and(|origin| names.iter().any(|name| means(name, origin)))
         };
-        self.judge_disguised(frozen, proof, objects, |offset| allowed(&self.options.allow_foreign, offset))?;
+        self.judge_disguised(frozen, proof, objects, |offset| {
+            causes.explained.contains(&offset) || allowed(&self.options.allow_foreign, offset)
+        })?;
         let is_foreign = |suspect: &&Suspect| !allowed(&self.options.allow_foreign, suspect.offset);
         let foreign: Vec<_> = proof.suspects.iter().filter(is_foreign).collect();
         // Verbatim images and the overflow are full of garbage, which proves nothing.
@@ -153,7 +165,12 @@ impl Freezing<'_> {
                 self.shell.verbose(found);
             }
         }
-        let is_new = |difference: &&Difference| !allowed(&self.options.allow_nondeterminism, difference.offset);
+        // What depends on something that is known was said already. But two builds will not be equal all the same.
+        let deny = self.options.deny.contains(&Deny::Nondeterminism);
+        let is_new = |difference: &&Difference| {
+            (deny || !causes.explained.contains(&difference.offset))
+                && !allowed(&self.options.allow_nondeterminism, difference.offset)
+        };
         let mut differences = proof.differences.iter().filter(is_new);
         if let Some(Difference { offset, values: [a, b] }) = differences.next() {
             let found = format!(

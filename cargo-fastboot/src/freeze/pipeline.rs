@@ -7,7 +7,9 @@
 //! ```
 //! If placing does not work out, one verbatim run takes the place of the first two.
 
+use super::causes::Causes;
 use super::disguised::Learned;
+use super::proving::MOST_PROOFS;
 use super::stages::{Examined, First, Freezing, Frozen, Placed, Planned};
 use crate::carry::carried::Statics;
 use crate::contents::objects::{Objects, Origin};
@@ -20,24 +22,22 @@ use crate::plan::mark::{self, Heap, Seed};
 use crate::plan::placement::Plan;
 use crate::prove::compare as prove;
 use crate::prove::disguise::Disguised;
-use crate::prove::foreign::Known;
 use crate::prove::proof::{Difference, Proof, Unclear};
-use crate::prove::regions::{Region, Run};
+use crate::prove::regions::Region;
 use crate::runs::capture::{Capture, Counts, Root, Strayed};
 use crate::runs::inputs::Inputs;
 use crate::runs::memory::ImageData;
 use crate::runs::run::{self, Purpose, run};
 use crate::runs::spare::spare_memory;
+use crate::runs::world;
 use crate::say::shell::Shell;
 use anyhow::{Context, Result, anyhow, bail};
 use fastboot_format::image::{HOME_ALIGN, PAGE};
-use fastboot_format::protocol::Leftover;
+use fastboot_format::protocol::InputKind;
+use std::ffi::OsStr;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::Duration;
-
-/// How often an image is proved at most. In a PIE, garbage may hold an old address of the executable in one run and
-/// something else in the other.
-const MOST_PROOFS: usize = 4;
 
 /// What run 1 left is small if all that is held to examine it, later, takes no more than one in so many bytes of the memory that
 /// there is. Then it is kept while runs 2 and 3 are made.
@@ -49,7 +49,7 @@ const SMALL_RUN: u64 = 4;
 const BYTES_FOR_BLOCK: u64 = 128;
 
 /// The folder of run 3.
-const PROVE: &str = "prove";
+pub(super) const PROVE: &str = "prove";
 
 /// What comes of a freeze.
 pub(crate) struct Outcome {
@@ -77,11 +77,11 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
             path.display()
         ));
     }
-    let freezing = Freezing { binary: &binary, options, folder: folder.path(), shell };
+    let freezing = Freezing { binary: &binary, options, folder: folder.path(), shell, elsewhere: OnceLock::new() };
 
     let told = || format!("cannot freeze {}", path.display());
     let mut learned = Learned::default();
-    let (frozen, statics, Examined { proof, references, pages, contents }) = loop {
+    let (frozen, statics, Examined { proof, shown, references, pages, contents }) = loop {
         let (mut frozen, mut statics, second) = freezing.image_data(&mut learned)?;
         let mut examined = freezing.examine(&mut frozen, &mut statics, second).with_context(told)?;
         if !freezing.learn(&frozen, &mut examined.proof, &mut learned) {
@@ -90,9 +90,11 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
     };
     let places = statics.places();
     let objects = frozen.objects(&places);
+    let causes = freezing.find_causes(&frozen, &statics, &proof, shown, objects.as_ref()).with_context(told)?;
     let way = |offset| frozen.way(objects.as_ref(), offset);
     statics.check(references, &binary, &frozen.capture, way)?;
-    freezing.judge(&frozen, &proof, objects.as_ref()).with_context(told)?;
+    freezing.judge_world(&causes).with_context(told)?;
+    freezing.judge(&frozen, &proof, &causes, objects.as_ref()).with_context(told)?;
     freezing.judge_inputs(&frozen.inputs)?;
     for name in statics.doubtful_dispatch_caches(&frozen.capture) {
         shell.warn(format_args!(
@@ -119,7 +121,7 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
         planned: frozen.planned.as_ref().map(|planned| planned.plan.len() as u64).zip(contents),
     });
     freezing.judge_density(&frozen, &report);
-    let relocatable = freezing.is_relocatable(&frozen, &proof, objects.as_ref());
+    let relocatable = freezing.is_relocatable(&frozen, &proof, &causes, objects.as_ref());
     let parts = Parts {
         digests: pages.digests,
         verbatim: frozen.planned.is_none(),
@@ -158,7 +160,7 @@ fn is_small(run: &Capture, bytes: u64) -> bool {
 }
 
 /// The captured memory from behind the header page on, and behind it the bytes of the carried statics.
-fn image_data(capture: &mut Capture, statics: &Statics) -> Result<ImageData> {
+pub(super) fn image_data(capture: &mut Capture, statics: &Statics) -> Result<ImageData> {
     let memory = capture.memory_len().next_multiple_of(8);
     let mut data = capture.take_memory()?;
     data.grow((memory + statics.carried_len()).max(8))?;
@@ -168,7 +170,7 @@ fn image_data(capture: &mut Capture, statics: &Statics) -> Result<ImageData> {
 
 /// Why two runs of a position-independent binary cannot be compared: which root left more in one than in the other, and
 /// what tells the runs apart.
-fn differ_in_length(first: &Capture, second: &Capture) -> String {
+pub(super) fn differ_in_length(first: &Capture, second: &Capture) -> String {
     let length = |capture: &Capture, end: u64| end.saturating_sub(capture.data_address());
     let mut roots = first.roots.iter().zip(&second.roots);
     let differs = |(one, other): &(&Root, &Root)| length(first, one.end) != length(second, other.end);
@@ -195,15 +197,36 @@ fn differ_in_length(first: &Capture, second: &Capture) -> String {
 
 impl Freezing<'_> {
     fn run(&self, purpose: Purpose<'_>, other: Option<&Capture>, name: &str) -> Result<Capture> {
-        self.run_in(purpose, other, name, self.shell)
+        self.run_in(purpose, other, &[], name, self.shell)
     }
 
-    fn run_in(&self, purpose: Purpose<'_>, other: Option<&Capture>, name: &str, shell: &Shell) -> Result<Capture> {
+    /// Run 2 once more, at other addresses and in a world that differs in this.
+    pub(super) fn run_again(&self, frozen: &Frozen, world: &[world::Difference], name: &str) -> Result<Capture> {
+        let purpose = match &frozen.planned {
+            Some(planned) => Purpose::Place(&planned.path),
+            None => Purpose::Verbatim,
+        };
+        self.run_in(purpose, Some(&frozen.capture), world, name, self.shell)
+    }
+
+    /// In what the proving run differs.
+    pub(super) fn world(&self) -> &[world::Difference] {
+        self.elsewhere.get().map_or(&[], |(world, _)| world)
+    }
+
+    fn run_in(
+        &self,
+        purpose: Purpose<'_>,
+        other: Option<&Capture>,
+        world: &[world::Difference],
+        name: &str,
+        shell: &Shell,
+    ) -> Result<Capture> {
         let folder = self.folder.join(name);
-        let capture = run(self.binary, self.options, purpose, other, &folder, shell)?;
+        let capture = run(self.binary, self.options, purpose, other, world, &folder, shell);
         // The capture is open; its folder is not needed any more, and may be large.
         let _ = std::fs::remove_dir_all(&folder);
-        Ok(capture)
+        capture
     }
 
     /// The first run, the one that finds out what there is.
@@ -222,6 +245,19 @@ impl Freezing<'_> {
         }
         self.judge_names(&capture)?;
         self.judge_left_behind(&capture)?;
+        self.elsewhere.get_or_init(|| {
+            let declared = capture.inputs.iter().filter(|input| input.declared && input.kind == InputKind::Variable);
+            let declared: Vec<&OsStr> = declared.map(|input| input.name.as_os_str()).collect();
+            let (mut world, folder) = world::differences(self.binary, self.options, &declared, self.folder);
+            // What was seen to be read is most likely the cause of something, and what was not, of nothing.
+            world.sort_by_key(|difference| match difference {
+                world::Difference::Variable(name, _) => {
+                    2 * u8::from(!capture.inputs.iter().any(|input| input.name == **name))
+                }
+                _ => 1,
+            });
+            (world, folder)
+        });
         for root in &capture.roots {
             self.shell.verbose(format_args!(
                 "root {} evaluated in {:?}",
@@ -360,7 +396,8 @@ impl Freezing<'_> {
             let shell = self.shell.quiet();
             self.shell.verbose("runs 2 and 3 are made at once");
             // As far as is known, run 2 will be where run 1 was.
-            let prove = || self.run_in(purpose, Some(&first.capture), &format!("{PROVE}-at-once"), &shell);
+            let prove =
+                || self.run_in(purpose, Some(&first.capture), self.world(), &format!("{PROVE}-at-once"), &shell);
             let (capture, second) = std::thread::scope(|scope| {
                 let second = scope.spawn(prove);
                 (self.run(purpose, None, &format!("place-{attempt}")), second.join())
@@ -410,13 +447,13 @@ impl Freezing<'_> {
         };
         let examine = || {
             let Frozen { capture, data, .. } = frozen_now;
-            let mut proof = self.prove(frozen_now, statics, second)?;
+            let (mut proof, shown) = self.prove(frozen_now, statics, second)?;
             statics.drop_those_that_reach_outside(&mut proof);
             let references = statics.references(self.binary, capture, data, &proof);
             paging.take_part();
-            anyhow::Ok((proof, references))
+            anyhow::Ok((proof, shown, references))
         };
-        let ((kinship, contents), (proof, references)) = if is_small {
+        let ((kinship, contents), (proof, shown, references)) = if is_small {
             std::thread::scope(|scope| {
                 let kinship = scope.spawn(relate);
                 let examined = examine();
@@ -444,62 +481,11 @@ impl Freezing<'_> {
                 frozen.way(frozen.objects(&statics.places()).as_ref(), unclear.offset)
             );
         }
-        Ok(Examined { proof, references, pages, contents })
-    }
-
-    /// Run 3, unless it was made already, and the comparison.
-    fn prove(&self, frozen: &Frozen, statics: &Statics, second: Option<Capture>) -> Result<Proof> {
-        let purpose = match &frozen.planned {
-            Some(planned) => Purpose::Place(&planned.path),
-            None => Purpose::Verbatim,
-        };
-        let second = second.map_or_else(|| self.run(purpose, Some(&frozen.capture), PROVE), Ok)?;
-        let mut proof = self.compare(frozen, statics, second)?;
-        for attempt in 1..MOST_PROOFS {
-            if !(self.binary.pie && proof.unclear_in(Region::Executable).is_some()) {
-                break;
-            }
-            let words = proof.unclear.len();
-            self.shell.verbose(format_args!("{words} words that may be addresses are unclear: proving again"));
-            let another = self.run(purpose, Some(&frozen.capture), &format!("{PROVE}-{attempt}"))?;
-            proof.settle(&self.compare(frozen, statics, another)?);
-        }
-        self.shell.verbose(format_args!(
-            "{} pointers into the image, {} into the executable, {} dead words, {} words that differ from run to run",
-            proof.image_pointers.len(),
-            proof.static_pointers.len(),
-            proof.dead,
-            proof.differences.len()
-        ));
-        Ok(proof)
-    }
-
-    fn compare(&self, frozen: &Frozen, statics: &Statics, mut second: Capture) -> Result<Proof> {
-        let data = image_data(&mut second, statics)?;
-        if self.binary.pie && data.len() != frozen.data.len() {
-            bail!(differ_in_length(&frozen.capture, &second));
-        }
-        // Handles of threads that ended are garbage at most.
-        let running = frozen.capture.left_behind.iter().any(|(_, kind, _)| *kind == Leftover::Thread);
-        let threads =
-            frozen.capture.threads.iter().map(|thread| thread.handle).filter(|handle| running && *handle != 0);
-        let handles: Vec<u64> = threads.collect();
-        let known = Known {
-            handles: &handles,
-            c_blocks: &frozen.capture.c_blocks,
-            thread_locals: &statics.own_thread_locals(&frozen.capture),
-            resolved: &self.resolved_functions(&frozen.capture)?,
-            values: &frozen.values(),
-        };
-        prove::compare(
-            Run::new(&frozen.capture, &frozen.data, &known, 0),
-            Run::new(&second, &data, &Known::default(), 1),
-            self.binary.pie,
-        )
+        Ok(Examined { proof, shown, references, pages, contents })
     }
 
     /// The addresses of functions that the dynamic linker put into the executable's tables, ascending.
-    fn resolved_functions(&self, capture: &Capture) -> Result<Vec<u64>> {
+    pub(super) fn resolved_functions(&self, capture: &Capture) -> Result<Vec<u64>> {
         if self.binary.pie {
             return Ok(Vec::new());
         }
@@ -512,14 +498,15 @@ impl Freezing<'_> {
 
     /// Whether the image can be used at another address: if every pointer in it is known to be one, and no object needs an
     /// alignment that another address may not have.
-    fn is_relocatable(&self, frozen: &Frozen, proof: &Proof, objects: Option<&Objects<'_>>) -> bool {
+    fn is_relocatable(&self, frozen: &Frozen, proof: &Proof, causes: &Causes, objects: Option<&Objects<'_>>) -> bool {
         let alignment = frozen.capture.counts.largest_alignment;
+        let mut unexplained = proof.differences.iter().filter(|word| !causes.explained.contains(&word.offset));
         let why = match proof.unclear_in(Region::Image) {
             Some(Unclear { offset, .. }) => {
                 format!("a word (in {}) may be a pointer or not", frozen.way(objects, *offset))
             }
             None if alignment > HOME_ALIGN => format!("something in it is aligned to {alignment} bytes"),
-            None => match (proof.disguised.first(), proof.differences.first()) {
+            None => match (proof.disguised.first(), unexplained.next()) {
                 (Some(Disguised { offset, disguise, .. }), _) => {
                     format!("a word (in {}) is an address in another form, {disguise}", frozen.way(objects, *offset))
                 }

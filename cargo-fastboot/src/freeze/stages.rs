@@ -1,5 +1,6 @@
 //! Stages: what passes from one stage of a freeze to the next.
 
+use super::causes::Shown;
 use crate::carry::carried::Statics;
 use crate::contents::makers::Makers;
 use crate::contents::objects::{Kinship, Layout, Objects, Origin};
@@ -12,12 +13,15 @@ use crate::prove::proof::Proof;
 use crate::runs::capture::Capture;
 use crate::runs::inputs::Inputs;
 use crate::runs::memory::ImageData;
+use crate::runs::world::Difference;
 use crate::say::shell::Shell;
 use anyhow::Result;
 use fastboot_format::image::PAGE;
 use fastboot_format::statics::Reference;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use tempfile::TempDir;
 
 /// What all runs of one freeze have in common.
 pub(super) struct Freezing<'a> {
@@ -25,6 +29,8 @@ pub(super) struct Freezing<'a> {
     pub(super) options: &'a FreezeOptions,
     pub(super) folder: &'a Path,
     pub(super) shell: &'a Shell,
+    /// In what the proving run is to differ, and a folder of that world. Known after run 1.
+    pub(super) elsewhere: OnceLock<(Vec<Difference>, Option<TempDir>)>,
 }
 
 /// A plan, and what it came from.
@@ -62,6 +68,7 @@ pub(super) type Placed = (Frozen, Statics, Option<Capture>);
 /// What is found out about image data.
 pub(super) struct Examined {
     pub(super) proof: Proof,
+    pub(super) shown: Shown,
     /// To statics that are not carried.
     pub(super) references: Vec<Reference>,
     pub(super) pages: Pages,

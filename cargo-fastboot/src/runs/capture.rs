@@ -215,6 +215,21 @@ pub(crate) struct Process {
     pub(crate) had_children: bool,
     /// Bytes that the live blocks of the scratch heap do not exceed.
     pub(crate) blocks: u64,
+    /// What no other process has.
+    pub(crate) own: Own,
+}
+
+/// What belongs to one process alone.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Own {
+    /// Its number.
+    pub(crate) id: u64,
+    /// The number of its freeze thread.
+    pub(crate) thread: u64,
+    /// The real time while the roots were evaluated, in nanoseconds since 1970: the first moment and the last.
+    pub(crate) real: [u64; 2],
+    /// The same on the monotonic clock.
+    pub(crate) monotonic: [u64; 2],
 }
 
 /// A root, as it came out of the run.
@@ -369,6 +384,12 @@ impl Capture {
                     peak: fields.number()?,
                     had_children: fields.number()? != 0,
                     blocks: fields.number()?,
+                    own: Own {
+                        id: fields.number()?,
+                        thread: fields.number()?,
+                        real: [fields.number()?, fields.number()?],
+                        monotonic: [fields.number()?, fields.number()?],
+                    },
                 };
             }
             Tag::Root => self.roots.push(Root {
@@ -595,7 +616,7 @@ mod tests {
 
     /// A run with 13 bytes of memory, and three blocks in two records; what the second one holds was not captured.
     fn stream() -> Vec<u8> {
-        let process = words(&[0, 0x1000, 0, HOME, 0, 0, 1 << 20, 0, 4096]);
+        let process = words(&[0, 0x1000, 0, HOME, 0, 0, 1 << 20, 0, 4096, 7, 8, 1, 2, 3, 4]);
         let first = words(&[0x5530_0000_0020, 5, 8, HELD, 0, 0x5530_0000_0050, 100, 16, 0, 1]);
         let second = words(&[0x5530_0000_0100, 9, 1, 3 | HELD, 7]);
         let memory = [&(HOME + DATA_OFFSET).to_le_bytes()[..], b"thirteen byte"].concat();
@@ -651,7 +672,7 @@ mod tests {
     #[test]
     fn memory_elsewhere_and_unknown_records_are_errors() {
         let told = |stream: &[u8]| read(stream, 1 << 20).unwrap_err().to_string();
-        let process = record(Tag::Process, &words(&[0, 0, 0, HOME, 0, 0, 0, 0, 0]));
+        let process = record(Tag::Process, &words(&[0, 0, 0, HOME, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]));
         for payload in [words(&[HOME, 1]), b"short".to_vec()] {
             let memory = record(Tag::Memory, &payload);
             assert!(!told(&[&process[..], &memory, &memory].concat()).is_empty());

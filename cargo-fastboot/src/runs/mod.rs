@@ -8,3 +8,4 @@ pub(crate) mod memory;
 pub(crate) mod processor;
 pub(crate) mod run;
 pub(crate) mod spare;
+pub(crate) mod world;

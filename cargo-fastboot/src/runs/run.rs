@@ -5,6 +5,7 @@ use crate::options::FreezeOptions;
 use crate::runs::capture::{Capture, Failure};
 use crate::runs::incoming::Incoming;
 use crate::runs::spare::spare_memory;
+use crate::runs::world::{self, Difference};
 use crate::say::shell::{Shell, megabytes};
 use anyhow::{Context, Result, anyhow, bail};
 use fastboot_format::protocol::{
@@ -65,12 +66,13 @@ impl Purpose<'_> {
 }
 
 /// Runs `binary` once, with its files in `folder`, which is made. `other`: a run in which everything shall have been at
-/// other addresses.
+/// other addresses. `world`: in what else this one shall differ.
 pub(crate) fn run(
     binary: &Binary,
     options: &FreezeOptions,
     purpose: Purpose<'_>,
     other: Option<&Capture>,
+    world: &[Difference],
     folder: &Path,
     shell: &Shell,
 ) -> Result<Capture> {
@@ -95,6 +97,7 @@ pub(crate) fn run(
         hold_all: matches!(purpose, Purpose::Plan { hold_all: true }),
         seed,
         cpu: options.cpu,
+        world: world::from_inside(world),
     };
     if let Purpose::Place(plan) = purpose {
         std::fs::hard_link(plan, folder.join(PLAN_FILE)).with_context(told)?;
@@ -104,7 +107,7 @@ pub(crate) fn run(
     std::fs::write(&status, [0; STATUS_LEN]).with_context(told)?;
     let status = File::open(&status).with_context(told)?;
 
-    let mut command = options.command(&binary.path);
+    let mut command = options.command(world::path(world, &binary.path));
     command.env(FREEZE_VARIABLE, folder);
     command.env(TUNABLES_VARIABLE, tunables(std::env::var(TUNABLES_VARIABLE).ok().as_deref()));
     if !options.keep_threads {
@@ -123,6 +126,7 @@ pub(crate) fn run(
     } else {
         command.stdout(Stdio::null()).stderr(Stdio::null());
     }
+    world::apply(world, &mut command);
     for _ in 0..MOST_LOADS {
         let (captured, exit) = wait(&mut command, binary, options, (&status, request.randomize), folder, shell)?;
         match (captured, exit) {

@@ -34,5 +34,5 @@ pub use plan::{
     PLAN_ENTRY_LEN, PLAN_HEADER_LEN, PLAN_MAGIC, PLAN_PAGE_LEN, PLAN_PLACEMENT_LEN, PLAN_THREAD_LEN, PlanHeader,
 };
 pub use record::{InputKind, Leftover, Payload, RECORD_HEADER_LEN, Tag};
-pub use request::{Mode, REQUEST_TITLE, Request};
+pub use request::{Mode, REQUEST_TITLE, Request, World};
 pub use status::{Phase, STATUS_BYTES, STATUS_DONE, STATUS_LEN, STATUS_NAME, STATUS_PHASE, STATUS_TOTAL, Status};

@@ -1,7 +1,7 @@
 //! Evaluated: what a freeze run is about, and what came of it besides the values: what statics held before and after.
 
 use super::observe::c_heap;
-use crate::os::{headers, memory};
+use crate::os::{headers, memory, time};
 use core::ops::Range;
 
 /// What a freeze run is about.
@@ -24,6 +24,8 @@ pub(crate) struct Evaluated<'a> {
     pub(crate) times: &'a [u64],
     /// Where the image's memory ended after each; 0 in a plan run, which has none.
     pub(crate) ends: &'a [usize],
+    /// The clocks before the first of them and after the last one.
+    pub(crate) clocks: [Clocks; 2],
     /// What the statics held before, and after.
     pub(crate) before: &'a Copies,
     pub(crate) after: &'a Copies,
@@ -31,6 +33,22 @@ pub(crate) struct Evaluated<'a> {
     pub(crate) c_blocks: &'a [(&'static str, c_heap::Block)],
     /// Whether an expression left anything open in the system.
     pub(crate) left_behind: bool,
+}
+
+/// What time it is, in nanoseconds.
+#[derive(Clone, Copy)]
+pub(crate) struct Clocks {
+    /// Since 1970.
+    pub(crate) real: u64,
+    /// On the monotonic clock.
+    pub(crate) monotonic: u64,
+}
+
+impl Clocks {
+    pub(crate) fn now() -> Self {
+        let since_1970 = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        Self { real: since_1970.as_nanos() as u64, monotonic: time::now() }
+    }
 }
 
 /// What the executable's statics hold, and this thread's thread-locals: addresses and bytes.

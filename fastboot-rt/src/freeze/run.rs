@@ -10,7 +10,7 @@
 //! `main` never runs. For the tool the runtime only captures; what becomes of it is the tool's business. A program that
 //! freezes itself ([`crate::first_run`]) has its roots evaluated here too, and makes of them what it needs.
 
-use super::evaluated::{Copies, Evaluated, Settings};
+use super::evaluated::{Clocks, Copies, Evaluated, Settings};
 use super::heap::{arena, place, scratch};
 use super::observe::leftovers::Open;
 use super::observe::{c_heap, inputs_seen};
@@ -27,7 +27,7 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use fastboot_format::image::{HOME_WINDOW, PAGE};
 use fastboot_format::protocol::{
-    AGAIN, HOME_SHIFT, Mode, PLAN_FILE, REQUEST_FILE, Request, SCRATCH_LEN, STACKS_LEN, is_well_apart,
+    AGAIN, HOME_SHIFT, Mode, PLAN_FILE, REQUEST_FILE, Request, SCRATCH_LEN, STACKS_LEN, World, is_well_apart,
 };
 use std::ffi::OsStr;
 use std::fs::File;
@@ -102,6 +102,7 @@ pub(crate) fn evaluate(
             )
         })?;
     }
+    enter(request.world);
     reserve(request, folder)?;
     let planning = request.mode == Mode::Plan;
     let settings = Settings {
@@ -117,6 +118,16 @@ pub(crate) fn evaluate(
     record_panics();
     threads::on_large_stack(request.stack as usize, freeze_thread, || help(planning))?;
     Err("the freeze thread ended early: a root's expression ended its thread".to_owned())
+}
+
+/// Makes this process another one, as far as that can be done from inside. What cannot be changed stays as it is.
+fn enter(world: World) {
+    if let Some(umask) = world.umask {
+        processes::set_umask(umask);
+    }
+    if world.fewer_processors {
+        processes::leave_a_processor();
+    }
 }
 
 /// What the main thread does while a plan run's expressions are evaluated.
@@ -227,6 +238,7 @@ extern "C" fn freeze_thread(_: *mut c_void) -> *mut c_void {
     }
     evaluate::reserve();
     let before = Copies::now(settings.section);
+    let began = Clocks::now();
     let mut traces = Traces { open: Open::now(), c_blocks: Vec::new(), left_behind: false };
     alloc::begin_freezing(&place::HOOKS);
     for (index, record) in roots::all().chain(roots::warm_ups()).enumerate() {
@@ -247,13 +259,21 @@ extern "C" fn freeze_thread(_: *mut c_void) -> *mut c_void {
         alloc::exempt(|| traces.look(record, &old_blocks));
     }
     alloc::end_freezing();
+    let clocks = [began, Clocks::now()];
     let after = Copies::now(settings.section);
     let still = c_heap::in_use();
     traces.c_blocks.retain(|(_, block)| still.binary_search(block).is_ok());
     tell::set_current(None);
     let Traces { c_blocks, left_behind, .. } = &traces;
-    let evaluated =
-        Evaluated { times: &times, ends: &ends, before: &before, after: &after, c_blocks, left_behind: *left_behind };
+    let evaluated = Evaluated {
+        times: &times,
+        ends: &ends,
+        clocks,
+        before: &before,
+        after: &after,
+        c_blocks,
+        left_behind: *left_behind,
+    };
     processes::exit(if keep(settings, &evaluated) { 0 } else { FAILED })
 }
 

@@ -134,6 +134,32 @@ pub(crate) fn set_randomization(on: bool) -> bool {
     }
 }
 
+/// Files that this process makes from now on have none of these permissions.
+pub(crate) fn set_umask(mask: u32) {
+    // SAFETY: sets an attribute of this process.
+    unsafe { libc::umask(mask) };
+}
+
+/// This thread, and those that it starts, run on one processor less, if they may use more than one.
+pub(crate) fn leave_a_processor() {
+    // SAFETY: all zero is a valid set: an empty one.
+    let mut set: libc::cpu_set_t = unsafe { core::mem::zeroed() };
+    // SAFETY: the kernel writes to `set` and no further than its size says.
+    if unsafe { libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &mut set) } != 0 {
+        return;
+    }
+    // SAFETY: both functions look at bits of the set that they are given, which has as many.
+    let last = (0..libc::CPU_SETSIZE as usize).rfind(|processor| unsafe { libc::CPU_ISSET(*processor, &set) });
+    // SAFETY: as above.
+    if let Some(last) = last.filter(|_| unsafe { libc::CPU_COUNT(&set) } > 1) {
+        // SAFETY: `last` is in the set; then the kernel reads it.
+        unsafe {
+            libc::CPU_CLR(last, &mut set);
+            libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set);
+        }
+    }
+}
+
 /// Has the kernel kill this process when its parent dies: a freeze run nobody waits for is of no use.
 pub(crate) fn die_with_parent() {
     // SAFETY: sets an attribute of this process.

@@ -34,7 +34,7 @@ pub fn is_well_apart(distance: u64) -> bool {
     let [_, pages, rest @ ..] = distance.to_le_bytes();
     let [first, second, third, ..] = rest;
     // The lowest twelve bits are those of a page and never differ; the highest 16 belong to no address.
-    !matches!(pages >> 4, 0 | 0xf) && [first, second, third].into_iter().all(|byte| !matches!(byte, 0 | 0xff))
+    !matches!(pages >> 4, 0 | 0xf) && [first, second, third].into_iter().all(|byte| !matches!(byte, 0 | 1 | 0xff))
 }
 
 #[cfg(test)]

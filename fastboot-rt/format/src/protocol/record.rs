@@ -13,7 +13,9 @@ pub enum Tag {
     /// `u64` load bias of the executable, its `u64` end, `u64` processor features, `u64` home address, `u64`
     /// number of expressions that were warmed, `u64` first address of the freeze thread's thread-locals, which end where
     /// its stack ends, `u64` most bytes of memory that the process ever had at once, `u64` 1 if
-    /// it waited for child processes, else 0, `u64` bytes that the live blocks of the scratch heap do not exceed.
+    /// it waited for child processes, else 0, `u64` bytes that the live blocks of the scratch heap do not exceed; then what
+    /// belongs to this process alone: its `u64` number, that of the freeze thread, and, in nanoseconds, `u64` what the real
+    /// time was before anything was evaluated and afterwards, and the same of the monotonic clock.
     Process = 1,
     /// `u64` value address, `u64` size, `u64` alignment, `u64` first address of the root's static, `u64` its end, `u64`
     /// nanoseconds it took, `u64` where the image's memory ended when it was evaluated (0 in a plan run), name, type name.

@@ -64,6 +64,17 @@ pub struct Request {
     pub seed: Option<u64>,
     /// Processor features that may be seen, as [`crate::features`] numbers them; all of them for no mask at all.
     pub cpu: u64,
+    /// In what else the process is to be another than the one that asks.
+    pub world: World,
+}
+
+/// What a freeze run changes about its own process before it evaluates anything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct World {
+    /// The umask; `None` for the one that it has.
+    pub umask: Option<u32>,
+    /// Whether it may run on one processor less, if it has more than one.
+    pub fewer_processors: bool,
 }
 
 impl Default for Request {
@@ -81,6 +92,7 @@ impl Default for Request {
             hold_all: false,
             seed: None,
             cpu: u64::MAX,
+            world: World::default(),
         }
     }
 }
@@ -93,7 +105,7 @@ impl Request {
     pub fn encode(&self) -> String {
         format!(
             "{REQUEST_TITLE}\nmode {}\nscratch {:#x}\nstack {:#x}\nhome {:#x}\nlimit {}\nrandomize {}\napart {}\ntrace {}\nhold-all {}\n\
-             random {}\ncpu {:#x}\n",
+             random {}\ncpu {:#x}\numask {}\nprocessors {}\n",
             self.mode.name(),
             self.scratch,
             self.stack,
@@ -104,7 +116,9 @@ impl Request {
             if self.trace { "yes" } else { "no" },
             if self.hold_all { "yes" } else { "no" },
             self.seed.map_or_else(|| "real".to_owned(), |seed| format!("{seed:#x}")),
-            self.cpu
+            self.cpu,
+            self.world.umask.map_or_else(|| "keep".to_owned(), |mask| format!("{mask:#o}")),
+            if self.world.fewer_processors { "fewer" } else { "keep" },
         )
     }
 
@@ -131,10 +145,18 @@ impl Request {
                 Some(("scratch", value)) => hexadecimal(value).map(|scratch| request.scratch = scratch),
                 Some(("stack", value)) => hexadecimal(value).map(|stack| request.stack = stack),
                 Some(("home", value)) => hexadecimal(value).map(|home| request.home = home),
-                Some(("apart", "no")) | Some(("random", "real")) => Some(()),
+                Some(("apart", "no")) | Some(("random", "real")) | Some(("umask" | "processors", "keep")) => Some(()),
                 Some(("apart", value)) => hexadecimal(value).map(|bias| request.apart = Some(bias)),
                 Some(("random", value)) => hexadecimal(value).map(|seed| request.seed = Some(seed)),
                 Some(("cpu", value)) => hexadecimal(value).map(|cpu| request.cpu = cpu),
+                Some(("umask", value)) => {
+                    let mask = value.strip_prefix("0o").and_then(|digits| u32::from_str_radix(digits, 8).ok());
+                    mask.map(|mask| request.world.umask = Some(mask))
+                }
+                Some(("processors", "fewer")) => {
+                    request.world.fewer_processors = true;
+                    Some(())
+                }
                 Some(("limit", value)) => value.parse().ok().map(|limit| request.limit = limit),
                 Some(("randomize", value)) => {
                     let known = RANDOMIZE.into_iter().find(|(name, _)| *name == value);
@@ -174,6 +196,7 @@ mod tests {
                 hold_all: true,
                 seed: Some(7),
                 cpu: 9,
+                world: World { umask: Some(0o77), fewer_processors: true },
                 ..Request::default()
             };
             assert_eq!(Request::decode(&request.encode()), Ok(request));

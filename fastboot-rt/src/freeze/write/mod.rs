@@ -2,11 +2,11 @@
 
 mod blocks;
 
-use super::evaluated::{Evaluated, Settings};
+use super::evaluated::{Clocks, Evaluated, Settings};
 use super::heap::{arena, place, scratch};
 use super::identity;
 use super::tell::{self, string, word, write_record};
-use crate::os::{cpuid_mask, headers};
+use crate::os::{cpuid_mask, headers, threads};
 use crate::roots;
 use blocks::{write_blocks, write_memory};
 use fastboot_format::image::PAGE;
@@ -15,7 +15,7 @@ use fastboot_format::protocol::Tag;
 /// Writes the capture. `false` if it cannot be written.
 pub(crate) fn write_capture(settings: &Settings, evaluated: &Evaluated<'_>) -> bool {
     tell::all_evaluated(evaluated.times.len());
-    let written = write_process(settings.home)
+    let written = write_process(settings.home, evaluated.clocks)
         && write_roots(evaluated)
         && write_statics(evaluated)
         && write_allocations(settings, evaluated.left_behind)
@@ -27,7 +27,7 @@ pub(crate) fn write_capture(settings: &Settings, evaluated: &Evaluated<'_>) -> b
 }
 
 /// What is known of the process.
-fn write_process(home: usize) -> bool {
+fn write_process(home: usize, [began, ended]: [Clocks; 2]) -> bool {
     let base = headers::program_headers().map_or(0, |(_, base)| base);
     write_record(
         Tag::Process,
@@ -41,6 +41,12 @@ fn write_process(home: usize) -> bool {
             &word(most_memory()),
             &word(u64::from(had_children())),
             &word(scratch::live() as u64),
+            &word(u64::from(std::process::id())),
+            &word(threads::thread_id() as u64),
+            &word(began.real),
+            &word(ended.real),
+            &word(began.monotonic),
+            &word(ended.monotonic),
         ],
     )
 }

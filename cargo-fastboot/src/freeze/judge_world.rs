@@ -1,0 +1,68 @@
+//! Judge, of what differs between processes: a warning, or an error where it can be right in no other process.
+
+use super::causes::{Cause, Causes, Finding, is_named};
+use super::stages::Freezing;
+use crate::options::Deny;
+use crate::runs::world::Difference;
+use anyhow::{Result, bail};
+
+impl Freezing<'_> {
+    /// Says what values depend on, and refuses what cannot be right in any other process.
+    pub(super) fn judge_world(&self, causes: &Causes) -> Result<()> {
+        let options = self.options;
+        let mut errors: Vec<String> = Vec::new();
+        let mut said: Vec<(&str, &Cause)> = Vec::new();
+        for Finding { name, is_static, cause, evidence } in &causes.findings {
+            let by_chance = matches!(cause, Cause::Process | Cause::Thread | Cause::Clock);
+            let allowed =
+                is_named(name, &options.allow_world) || by_chance && is_named(name, &options.allow_nondeterminism);
+            if allowed || said.contains(&(name.as_str(), cause)) {
+                continue;
+            }
+            said.push((name, cause));
+            let what = match (name.as_str(), is_static) {
+                ("", _) => {
+                    self.shell.warn(format_args!(
+                        "the roots' expressions cannot be evaluated where something else is different, that is, {cause}: \
+                         {evidence}. The program has what they made of it here, wherever it runs"
+                    ));
+                    continue;
+                }
+                (_, true) => format!("the carried static `{name}` depends on {cause}"),
+                (_, false) => format!("root `{name}` depends on {cause}"),
+            };
+            let what = if evidence.is_empty() { what } else { format!("{what} ({evidence})") };
+            let allow = format!(
+                "allow it: `--allow-world {name}`, or `allow-world = [\"{name}\"]` in [package.metadata.fastboot]"
+            );
+            if *is_static && cause.is_the_process() {
+                errors.push(format!(
+                    "{what}, so it cannot be right in any other process. Have the program find it anew, with `--skip {name}` \
+                     or `skip = [\"{name}\"]` in [package.metadata.fastboot], or keep it out of the expressions; if it is \
+                     meant, {allow}"
+                ));
+                continue;
+            }
+            let declare = match cause {
+                Cause::World(Difference::Variable(variable, _)) => {
+                    format!("declare it with `fastboot_rt::input_env({variable:?})`, or ")
+                }
+                _ => String::new(),
+            };
+            let anew =
+                if *is_static { format!("`--skip {name}` has the program find it anew. ") } else { String::new() };
+            let said = format!(
+                "{what}; the program has what it was here, wherever it runs. {anew}If that is meant, {declare}{allow}"
+            );
+            if options.deny.contains(&Deny::World) {
+                errors.push(said);
+            } else {
+                self.shell.warn(said);
+            }
+        }
+        if !errors.is_empty() {
+            bail!("{}", errors.join("\n"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,89 @@
+//! Proving: run 3, and its comparison with run 2.
+
+use super::causes::{Seen, Shown};
+use super::pipeline::{PROVE, differ_in_length, image_data};
+use super::stages::{Freezing, Frozen};
+use crate::carry::carried::Statics;
+use crate::prove::compare as prove;
+use crate::prove::foreign::Known;
+use crate::prove::proof::Proof;
+use crate::prove::regions::{Region, Run};
+use crate::runs::capture::Capture;
+use crate::runs::memory::ImageData;
+use anyhow::{Result, bail};
+use fastboot_format::protocol::Leftover;
+
+/// How often an image is proved at most. In a PIE, garbage may hold an old address of the executable in one run and
+/// something else in the other.
+pub(super) const MOST_PROOFS: usize = 4;
+
+impl Freezing<'_> {
+    /// Run 3, unless it was made already, and the comparison. If it comes to nothing in another world, it is made in this one.
+    pub(super) fn prove(&self, frozen: &Frozen, statics: &Statics, second: Option<Capture>) -> Result<(Proof, Shown)> {
+        let second = second.map_or_else(|| self.run_again(frozen, self.world(), PROVE), Ok);
+        let (mut proof, shown) = match self.see(frozen, statics, second)? {
+            Seen::Words(proof, own, _) => (proof, Shown { own, otherwise: None }),
+            otherwise => {
+                self.shell.verbose("run 3 is another one in another world: it is made once more, in this one");
+                let here = self.run_again(frozen, &[], &format!("{PROVE}-here"))?;
+                let own = here.process.own;
+                (self.compare(frozen, statics, here)?.0, Shown { own, otherwise: Some(otherwise) })
+            }
+        };
+        for attempt in 1..MOST_PROOFS {
+            if !(self.binary.pie && proof.unclear_in(Region::Executable).is_some()) {
+                break;
+            }
+            let words = proof.unclear.len();
+            self.shell.verbose(format_args!("{words} words that may be addresses are unclear: proving again"));
+            let another = self.run_again(frozen, &[], &format!("{PROVE}-{attempt}"))?;
+            proof.settle(&self.compare(frozen, statics, another)?.0);
+        }
+        self.shell.verbose(format_args!(
+            "{} pointers into the image, {} into the executable, {} dead words, {} words that differ from run to run",
+            proof.image_pointers.len(),
+            proof.static_pointers.len(),
+            proof.dead,
+            proof.differences.len()
+        ));
+        Ok((proof, shown))
+    }
+
+    pub(super) fn compare(
+        &self,
+        frozen: &Frozen,
+        statics: &Statics,
+        mut second: Capture,
+    ) -> Result<(Proof, ImageData)> {
+        let data = if second.memory_len() == frozen.capture.memory_len() {
+            // Not all that was carried when the other data was made may still be.
+            let mut data = second.take_memory()?;
+            data.grow(frozen.data.len() as u64)?;
+            statics.copy_into(&second, &mut data);
+            data
+        } else {
+            image_data(&mut second, statics)?
+        };
+        if self.binary.pie && data.len() != frozen.data.len() {
+            bail!(differ_in_length(&frozen.capture, &second));
+        }
+        // Handles of threads that ended are garbage at most.
+        let running = frozen.capture.left_behind.iter().any(|(_, kind, _)| *kind == Leftover::Thread);
+        let threads =
+            frozen.capture.threads.iter().map(|thread| thread.handle).filter(|handle| running && *handle != 0);
+        let handles: Vec<u64> = threads.collect();
+        let known = Known {
+            handles: &handles,
+            c_blocks: &frozen.capture.c_blocks,
+            thread_locals: &statics.own_thread_locals(&frozen.capture),
+            resolved: &self.resolved_functions(&frozen.capture)?,
+            values: &frozen.values(),
+        };
+        let proof = prove::compare(
+            Run::new(&frozen.capture, &frozen.data, &known, 0),
+            Run::new(&second, &data, &Known::default(), 1),
+            self.binary.pie,
+        )?;
+        Ok((proof, data))
+    }
+}
