@@ -98,29 +98,7 @@ pub(crate) fn attribute(
     let linked = Linked::read(elf, bytes, bias)?;
     let spans = Spans::read(elf, bytes, dumps, roots)?;
 
-    let mut found = BTreeMap::<_, Vec<Range<u64>>>::new();
-    for dump in dumps {
-        if dump.before.len() != dump.after.len() {
-            bail!(
-                "the memory at {:#x} was dumped with {} bytes before and {} bytes after the evaluation; \
-                 this is a bug of fastboot",
-                dump.address,
-                dump.before.len(),
-                dump.after.len()
-            );
-        }
-        for piece in spans.pieces(dump) {
-            let changed = dump.changed(piece.range.clone());
-            if changed.is_empty() {
-                continue;
-            }
-            // What belongs to no symbol is told apart by the symbols between.
-            let span = &spans.all[piece.span];
-            let start = if span.is_static() { span.range.start } else { piece.range.start };
-            found.entry((start, piece.span)).or_default().extend(changed);
-        }
-    }
-
+    let found = changes(dumps, &spans)?;
     let mut statics = Vec::with_capacity(found.len());
     for ((_, index), changed) in found {
         let span = &spans.all[index];
@@ -151,6 +129,33 @@ pub(crate) fn attribute(
     statics.sort_by_key(|one| one.address);
     make_whole(&mut statics);
     Ok(statics)
+}
+
+/// What changed of each span, by the address where the static begins and the span's index.
+fn changes(dumps: &[Dump<'_>], spans: &Spans<'_>) -> Result<BTreeMap<(u64, usize), Vec<Range<u64>>>> {
+    let mut found = BTreeMap::<_, Vec<_>>::new();
+    for dump in dumps {
+        if dump.before.len() != dump.after.len() {
+            bail!(
+                "the memory at {:#x} was dumped with {} bytes before and {} bytes after the evaluation; \
+                 this is a bug of fastboot",
+                dump.address,
+                dump.before.len(),
+                dump.after.len()
+            );
+        }
+        for piece in spans.pieces(dump) {
+            let changed = dump.changed(piece.range.clone());
+            if changed.is_empty() {
+                continue;
+            }
+            // What belongs to no symbol is told apart by the symbols between.
+            let span = &spans.all[piece.span];
+            let start = if span.is_static() { span.range.start } else { piece.range.start };
+            found.entry((start, piece.span)).or_default().extend(changed);
+        }
+    }
+    Ok(found)
 }
 
 /// What is carried is carried whole. Where nothing but the expressions changed a static, the words that changed are all there

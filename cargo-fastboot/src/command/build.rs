@@ -315,10 +315,8 @@ fn target_folder(metadata: &Metadata, flags: &BuildFlags) -> Result<PathBuf> {
 ///
 /// The text is part of the name: cargo relinks when the arguments change, not when the file behind them does.
 fn write_script(folder: &Path) -> Result<PathBuf> {
-    use sha2::{Digest, Sha256};
     let script = fastboot_linker::SCRIPT.as_bytes();
-    let digest: String = Sha256::digest(script).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    let path = folder.join(format!("fastboot-{digest}.ld"));
+    let path = folder.join(format!("fastboot-{}.ld", &blake3::hash(script).to_hex()[..8]));
     if std::fs::read(&path).is_ok_and(|found| found == script) {
         return Ok(path);
     }

@@ -10,7 +10,6 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use sha2::{Digest, Sha256};
 
 use crate::cargo::select::{Choice, features_for};
 use crate::cli::BuildFlags;
@@ -59,7 +58,7 @@ fn digest(choice: Choice<'_>, choices: &[Choice<'_>], flags: &BuildFlags) -> Str
         flags.link,
         flags.place,
     );
-    Sha256::digest(which.as_bytes()).iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+    blake3::hash(which.as_bytes()).to_hex()[..8].to_owned()
 }
 
 /// Creates a folder, and those above it.

@@ -7,13 +7,11 @@
 //! ```
 //! `verify` compares values, as far as they can be compared. This compares what the program makes of them.
 
-use crate::elf::binary::hex;
 use crate::freeze::verify;
 use crate::options::{CompareRun, FreezeOptions};
-use crate::runs::run::ending;
+use crate::runs::why::ending;
 use crate::say::shell::Shell;
 use anyhow::{Context, Result, bail, ensure};
-use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::path::Path;
@@ -43,15 +41,15 @@ pub(crate) fn key(options: &FreezeOptions) -> Result<Option<String>> {
     if options.compare.is_empty() {
         return Ok(None);
     }
-    let mut digest = Sha256::new();
+    let mut hash = blake3::Hasher::new();
     for run in &options.compare {
-        digest.update(format!("{:?} {}\n", run.arguments.words, run.errors));
+        hash.update(format!("{:?} {}\n", run.arguments.words, run.errors).as_bytes());
         if let Some(path) = &run.stdin {
             let told = || format!("cannot read {}, which `--stdin` names", path.display());
-            digest.update(std::fs::read(path).with_context(told)?);
+            hash.update(&std::fs::read(path).with_context(told)?);
         }
     }
-    Ok(Some(hex(&digest.finalize().into())))
+    Ok(Some(hash.finalize().to_hex().to_string()))
 }
 
 /// Runs the finished program at `path` as the user asked, without its image and with it.

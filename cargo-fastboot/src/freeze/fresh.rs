@@ -8,23 +8,17 @@
 //! The record is removed before a freeze and written after it, so whatever is found beside it belongs to it. A record that
 //! is missing, damaged, or of another version means no more than that everything is made again.
 
-use crate::elf::binary::hex;
 use crate::image::Image;
 use crate::options::{FreezeOptions, Place};
 use crate::runs::inputs::Inputs;
 use crate::runs::processor;
 use crate::say::output;
 use anyhow::{Context, Result};
-use fastboot_format::image::digest;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
-
-/// How much of a file is read at a time, in bytes.
-const PIECE: usize = 1 << 20;
 
 /// What a finished binary was made of and from.
 #[derive(Debug, Serialize, Deserialize)]
@@ -48,17 +42,17 @@ pub(crate) struct Record {
 struct Key {
     /// Version and build of this tool.
     tool: String,
-    /// SHA-256 of the cold binary.
+    /// BLAKE3 of the cold binary.
     cold: String,
-    /// SHA-256 of how it is frozen, and on what processor.
+    /// BLAKE3 of how it is frozen, and on what processor.
     how: String,
 }
 
-/// Length and digest of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Length and BLAKE3 of a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Contents {
     length: u64,
-    digest: u64,
+    digest: String,
 }
 
 /// The files of one binary, and what is to be made.
@@ -115,7 +109,7 @@ impl Store {
         if let Some(reason) = record.inputs.first_changed(options) {
             return Err(Some(reason));
         }
-        if Contents::of(&self.finished).ok() != Some(record.file) {
+        if Contents::of(&self.finished).ok().as_ref() != Some(&record.file) {
             return Err(Some(format!("{} is not as it was written", self.finished.display())));
         }
         Ok(record)
@@ -150,8 +144,8 @@ impl Store {
 
 impl Key {
     fn new(cold: &Path, stripped: bool, place: Place, read_only: bool, options: &FreezeOptions) -> Result<Self> {
-        let told = || format!("cannot read {}", cold.display());
-        let bytes = fs::read(cold).with_context(told)?;
+        let cannot_read = || format!("cannot read {}", cold.display());
+        let bytes = fs::read(cold).with_context(cannot_read)?;
         // Whoever adds an option decides here whether another image comes of it.
         let FreezeOptions {
             home,
@@ -187,8 +181,8 @@ impl Key {
         );
         Ok(Self {
             tool: this_tool(),
-            cold: hex(&Sha256::digest(&bytes).into()),
-            how: hex(&Sha256::digest(how.as_bytes()).into()),
+            cold: blake3::hash(&bytes).to_hex().to_string(),
+            how: blake3::hash(how.as_bytes()).to_hex().to_string(),
         })
     }
 }
@@ -206,18 +200,9 @@ fn this_tool() -> String {
 
 impl Contents {
     fn of(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
-        let mut piece = Vec::with_capacity(PIECE);
-        let mut contents = Self { length: 0, digest: 0 };
-        loop {
-            piece.clear();
-            (&file).take(PIECE as u64).read_to_end(&mut piece)?;
-            if piece.is_empty() {
-                return Ok(contents);
-            }
-            contents.length += piece.len() as u64;
-            contents.digest = digest([contents.digest, digest(&piece)].map(u64::to_le_bytes).as_flattened());
-        }
+        let mut hasher = blake3::Hasher::new();
+        hasher.update_reader(File::open(path)?)?;
+        Ok(Self { length: hasher.count(), digest: hasher.finalize().to_hex().to_string() })
     }
 }
 
@@ -304,18 +289,18 @@ mod tests {
     }
 
     #[test]
-    fn contents_are_told_apart() {
+    fn contents_are_cannot_read_apart() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         let of = |bytes: &[u8]| {
             fs::write(&path, bytes).unwrap();
             Contents::of(&path).unwrap()
         };
-        let mut bytes = vec![0u8; 2 * PIECE + 17];
+        let mut bytes = vec![0u8; (2 << 20) + 17];
         let all_zero = of(&bytes);
         assert_eq!(all_zero.length, bytes.len() as u64);
-        bytes[PIECE + 5] = 1;
+        bytes[(1 << 20) + 5] = 1;
         assert_ne!(of(&bytes), all_zero);
-        assert_ne!(of(&bytes[..PIECE]), of(&bytes[..PIECE - 1]));
+        assert_ne!(of(&bytes[..1 << 20]), of(&bytes[..(1 << 20) - 1]));
     }
 }

@@ -27,8 +27,9 @@ use crate::prove::regions::Region;
 use crate::runs::capture::{Capture, Counts, Root, Strayed};
 use crate::runs::inputs::Inputs;
 use crate::runs::memory::ImageData;
-use crate::runs::run::{self, Purpose, run};
+use crate::runs::run::{Purpose, run};
 use crate::runs::spare::spare_memory;
+use crate::runs::wait::wait_for_all;
 use crate::runs::world;
 use crate::say::shell::Shell;
 use anyhow::{Context, Result, anyhow, bail};
@@ -133,7 +134,7 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
     };
     let image = Image::build(&binary, &frozen.capture, frozen.data, parts)
         .with_context(|| format!("cannot make an image for {}", path.display()))?;
-    run::wait_for_all();
+    wait_for_all();
     Ok(Outcome { image, inputs: frozen.inputs, plan: frozen.planned.map(|planned| planned.plan) })
 }
 

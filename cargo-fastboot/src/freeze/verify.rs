@@ -6,7 +6,7 @@
 use crate::elf::binary::Binary;
 use crate::image::Image;
 use crate::options::FreezeOptions;
-use crate::runs::run::ending;
+use crate::runs::why::ending;
 use crate::say::shell::Shell;
 use anyhow::{Context, Result, bail};
 use fastboot_format::protocol::CHECK_VARIABLE;

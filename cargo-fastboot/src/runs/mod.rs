@@ -8,4 +8,6 @@ pub(crate) mod memory;
 pub(crate) mod processor;
 pub(crate) mod run;
 pub(crate) mod spare;
+pub(crate) mod wait;
+pub(crate) mod why;
 pub(crate) mod world;
