@@ -189,10 +189,14 @@ pub(crate) fn is_exempt() -> bool {
 
 /// Runs `body` with this thread's allocations left out of the freeze; other threads go on freezing.
 pub(crate) fn exempt<R>(body: impl FnOnce() -> R) -> R {
-    let before = EXEMPT.replace(true);
-    let result = body();
-    EXEMPT.set(before);
-    result
+    struct Ending(bool);
+    impl Drop for Ending {
+        fn drop(&mut self) {
+            EXEMPT.set(self.0);
+        }
+    }
+    let _ending = Ending(EXEMPT.replace(true));
+    body()
 }
 
 // SAFETY: memory comes from `inner` or from the arena, both of which hand out blocks of the layout asked for that overlap

@@ -36,8 +36,10 @@ pub unsafe fn start(
 
     // ld.so(8): for set-user-ID programs and their like the environment is an attacker's.
     let secure = environment::secure();
-    let silent = secure || !environment::has_variables(b"FASTBOOT");
-    let variable = |name| if silent { None } else { environment::variable(name) };
+    // SAFETY: before `main`, when there is one thread, as the caller promises.
+    let silent = secure || !unsafe { environment::has_variables(b"FASTBOOT") };
+    // SAFETY: the same; what becomes of the strings ends with this function, or with the process.
+    let variable = |name| if silent { None } else { unsafe { environment::variable(name) } };
 
     if let Some(folder) = variable(c"FASTBOOT_FREEZE") {
         run_freeze_mode(folder, placeholder, call);

@@ -260,6 +260,16 @@ macro_rules! frozen {
     };
 }
 
+/// Name of the section with the roots' records. It ends with the version of their layout, which changes whenever that of
+/// [`RootRecord`](crate::__private::RootRecord) does; `linker/fastboot.ld` names it as well.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __record_section {
+    () => {
+        "fastboot_roots2"
+    };
+}
+
 /// The record of a root.
 #[doc(hidden)]
 #[macro_export]
@@ -268,7 +278,7 @@ macro_rules! __record {
         #[cfg_attr(all(target_os = "linux", target_arch = "x86_64"), used)]
         #[cfg_attr(
             all(target_os = "linux", target_arch = "x86_64"),
-            unsafe(link_section = "fastboot_roots2")
+            unsafe(link_section = $crate::__record_section!())
         )]
         static __FASTBOOT_RECORD: $crate::__private::RootRecord = $crate::Frozen::__record(
             &$name,
@@ -352,7 +362,7 @@ macro_rules! __warm {
             #[cfg_attr(all(target_os = "linux", target_arch = "x86_64"), used)]
             #[cfg_attr(
                 all(target_os = "linux", target_arch = "x86_64"),
-                unsafe(link_section = "fastboot_roots2")
+                unsafe(link_section = $crate::__record_section!())
             )]
             static __FASTBOOT_RECORD: $crate::__private::RootRecord = $crate::__private::RootRecord::__warm(
                 || {

@@ -2,14 +2,35 @@
 
 use crate::command::{cargo, root, run, target};
 use anyhow::Result;
+use std::process::Command;
 
 /// The integration tests, which need the tool and build programs of their own.
 const INTEGRATION: &str = "fastboot-tests";
+
+/// What several threads share in the runtime, under Miri, with a few orders of what they do: evaluation of roots, the arena,
+/// the lock. Where the nightly toolchain has no Miri, it says so.
+pub(crate) fn miri() -> Result<()> {
+    let miri = || {
+        // The cargo that runs this is one of a certain toolchain.
+        let mut cargo = Command::new("cargo");
+        cargo.current_dir(root()).env_remove("RUSTC").env_remove("RUSTUP_TOOLCHAIN").args(["+nightly", "miri"]);
+        cargo
+    };
+    if !miri().arg("--version").output().is_ok_and(|output| output.status.success()) {
+        eprintln!("xtask: no Miri; `rustup component add --toolchain nightly miri` installs it");
+        return Ok(());
+    }
+    let mut test = miri();
+    test.env("MIRIFLAGS", "-Zmiri-permissive-provenance -Zmiri-many-seeds=0..4");
+    test.args(["test", "--locked", "--package", "fastboot-rt", "--lib", "--", "roots::evaluate", "arena", "lock"]);
+    run(&mut test)
+}
 
 /// Unit tests of all crates, then the integration tests.
 pub(crate) fn test(full: bool) -> Result<()> {
     run(cargo("test").args(["--locked", "--workspace", "--exclude", INTEGRATION]))?;
     if full {
+        miri()?;
         run(cargo("test").args(["--locked", "--package", "cargo-fastboot", "--bins", "--", "--ignored"]))?;
         run(cargo("test").args(["--locked", "--package", "fastboot-format", "--lib", "--", "--ignored"]))?;
     }

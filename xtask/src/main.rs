@@ -47,6 +47,12 @@ const VERBS: &[Verb] = &[
         help: "whether the code is laid out as docs/architecture.md says; a part of lint",
         run: |_| tidy::tidy(),
     },
+    Verb {
+        name: "miri",
+        flags: &[],
+        help: "what threads share in the runtime, under Miri of the nightly toolchain; a part of test --full",
+        run: |_| check::miri(),
+    },
     Verb { name: "ci", flags: &[], help: "lint, then test", run: |_| check::ci() },
     Verb {
         name: "bench",

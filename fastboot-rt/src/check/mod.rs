@@ -23,7 +23,8 @@ static REPORT: OnceLock<File> = OnceLock::new();
 
 /// Runs check mode, reporting into the file at `path`. `thawed` is whether there is an image, or why not.
 pub(crate) fn run(path: &CStr, thawed: Result<(), String>) -> ! {
-    environment::remove_variable(c"FASTBOOT_CHECK");
+    // SAFETY: before `main`, when there is one thread.
+    unsafe { environment::remove_variable(c"FASTBOOT_CHECK") };
     processes::die_with_parent();
     let path = Path::new(OsStr::from_bytes(path.to_bytes()));
     match File::options().append(true).create(true).open(path) {
@@ -49,7 +50,7 @@ fn say(verdict: Verdict<'_>) {
     }
 }
 
-extern "C" fn check_thread(_: *mut c_void) -> *mut c_void {
+extern "C-unwind" fn check_thread(_: *mut c_void) -> *mut c_void {
     checked::on_stage(|stage| say(Verdict::Stage(stage)));
     for record in roots::all() {
         let root = record.name();

@@ -39,7 +39,8 @@ static TRAINING: OnceLock<Training> = OnceLock::new();
 #[inline(never)]
 pub(crate) fn begin(report: &'static CStr, address: usize, length: usize) {
     // Programs that this one starts are not meant.
-    environment::remove_variable(c"FASTBOOT_TRAIN");
+    // SAFETY: before `main`, when there is one thread.
+    unsafe { environment::remove_variable(c"FASTBOOT_TRAIN") };
     // A copy: the program may write over its environment.
     let report = PathBuf::from(OsStr::from_bytes(report.to_bytes()));
     let training = TRAINING.get_or_init(|| Training { report, image: address..address + length });
@@ -69,7 +70,8 @@ impl Training {
     fn let_go(&self) -> io::Result<()> {
         self.for_each_entry(|page, entry| {
             if entry & (PRESENT | OF_FILE) == PRESENT | OF_FILE {
-                memory::forget_pages(page, PAGE);
+                // SAFETY: a page of the image's private mapping that nobody has written to, so that it comes back as it is.
+                unsafe { memory::forget_pages(page, PAGE) };
             }
             Ok(())
         })

@@ -41,7 +41,8 @@ fn try_begin(program: &Program, cache: &Cache, outcome: &mut Outcome) -> Result<
     if processes::adopts_orphans() {
         return Err(Why::AdoptsOrphans);
     }
-    let home = Home::of_start();
+    // SAFETY: a start begins before `main`.
+    let home = unsafe { Home::of_start() };
     let folder = cache_folder::open(cache, &home).map_err(Why::Cache)?;
     let lock = cache_folder::lock(&folder, false).map_err(Why::Cache)?.ok_or(Why::Busy)?;
     if try_cache_again(outcome, program, cache, &home) {
@@ -74,17 +75,17 @@ pub(super) fn note_start(cache: &Cache, folder: &Descriptor) -> Result<(), Why> 
 
 /// Starts the process in the background.
 fn start(lock: &Descriptor) -> Result<(), i32> {
+    // SAFETY: this is called before `main`, when there is one thread.
+    let variables = || unsafe { environment::variables() };
     // Nothing may be allocated, so there is a mapping for what is as long as the environment.
-    let tunables =
-        environment::variables().find_map(|variable| variable.to_bytes().strip_prefix(TUNABLES)).unwrap_or(b"");
+    let tunables = variables().find_map(|variable| variable.to_bytes().strip_prefix(TUNABLES)).unwrap_or(b"");
     let separator: &[u8] = if tunables.is_empty() { b"" } else { b":" };
     let parts = [TUNABLES, tunables, separator, MALLOC_TUNABLES.as_bytes(), b"\0"];
-    let pointers_length = (environment::variables().count() + 3) * size_of::<*const c_char>();
+    let pointers_length = (variables().count() + 3) * size_of::<*const c_char>();
     let length = pointers_length + parts.iter().map(|part| part.len()).sum::<usize>();
     let mapped = memory::map_anonymous(length)?;
     let text = mapped.wrapping_add(pointers_length);
-    let others =
-        environment::variables().filter(|variable| !variable.to_bytes().starts_with(TUNABLES)).map(CStr::as_ptr);
+    let others = variables().filter(|variable| !variable.to_bytes().starts_with(TUNABLES)).map(CStr::as_ptr);
     let pointers = [IN_BACKGROUND.as_ptr(), text.cast_const().cast()].into_iter().chain(others);
     // SAFETY: the mapping is zero, aligned to a page, and has room for two pointers more than there are variables, for a
     // null pointer, and behind them for the text. Nobody else knows of it.
@@ -101,7 +102,8 @@ fn start(lock: &Descriptor) -> Result<(), i32> {
     let arguments = [environment::executed_path().as_ptr(), ptr::null()];
     // SAFETY: both arrays end with a null pointer, the second one because its memory was zero.
     let started = unsafe { processes::start_detached(arguments.as_ptr(), mapped.cast(), lock) };
-    memory::release(mapped.addr(), length);
+    // SAFETY: mapped above, and only `start_detached` was told of it, which has returned.
+    unsafe { memory::release(mapped.addr(), length) };
     started
 }
 

@@ -63,7 +63,8 @@ struct Freezer {
 
 /// Makes this process one that freezes, as `how` says, and freezes.
 pub(crate) fn run(installed: &Installed, how: &CStr, call: Call) -> ! {
-    environment::remove_variable(VARIABLE);
+    // SAFETY: before `main`, when there is one thread.
+    unsafe { environment::remove_variable(VARIABLE) };
     match Freezer::new(installed, how == FOREGROUND) {
         Ok(freezer) => {
             let freezer = FREEZER.get_or_init(|| freezer);
@@ -87,7 +88,8 @@ impl Freezer {
         require_freezable(&program).map_err(|why| why.to_string())?;
         let tables = program.cold_tables().ok_or("it has no table of statics")?;
         let cache = program.identity().and_then(|identity| installed.cache(identity)).ok_or("it has no cache")?;
-        let home = Home::of_start();
+        // SAFETY: this process has no `main`, and one thread so far.
+        let home = unsafe { Home::of_start() };
         // Whoever started this process locked the folder. Everybody else is mistaken.
         let lock = files::take_stdin().ok_or("standard input is closed")?;
         let at = |errno| io::Error::from_raw_os_error(errno).to_string();

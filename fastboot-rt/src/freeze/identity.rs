@@ -47,7 +47,7 @@ const MAX_LOGGED: usize = 1 << 30;
 /// Key of the freeze thread.
 const FIRST_KEY: u64 = 1;
 
-pub(crate) type StartRoutine = extern "C" fn(*mut c_void) -> *mut c_void;
+pub(crate) type StartRoutine = extern "C-unwind" fn(*mut c_void) -> *mut c_void;
 
 /// How many threads did not ask for what the plan says.
 static DIVERGENCES: AtomicU64 = AtomicU64::new(0);
@@ -141,7 +141,11 @@ fn register(key: u64, place: Option<usize>) -> Option<*mut Thread> {
     };
     let trace_stack = if TRACING.load(Ordering::Relaxed) { trace::stack(index).unwrap_or(0) } else { 0 };
     let thread: *mut Thread = match place.map(|place| parts_of(place).0) {
-        Some(page) => memory::make_writable(page, PAGE).ok().map(|()| ptr::with_exposed_provenance_mut(page))?,
+        Some(page) => {
+            // SAFETY: `reserve` reserved the places, and this one was taken for this thread alone.
+            unsafe { memory::make_writable(page, PAGE) }.ok()?;
+            ptr::with_exposed_provenance_mut(page)
+        }
         None => note_space(size_of::<Thread>()).ok()?.cast(),
     };
     // SAFETY: `thread` is fresh memory, page-aligned and large enough; `registry` has `MAX_THREADS` entries, of which
@@ -249,7 +253,8 @@ pub(crate) fn reserve(start: usize) -> Result<(), i32> {
     let places = start + NOTES_LEN as usize;
     // Without the last page, which guards the freeze thread's stack.
     memory::reserve(start, NOTES_LEN as usize + THREAD_STACKS * THREAD_STACK_LEN as usize - PAGE)?;
-    memory::make_writable(start, NOTES_LEN as usize)?;
+    // SAFETY: reserved just now.
+    unsafe { memory::make_writable(start, NOTES_LEN as usize) }?;
     PLACES.store(places, Ordering::Relaxed);
     NOTES[1].store(places, Ordering::Relaxed);
     NOTES[0].store(start, Ordering::Relaxed);

@@ -45,12 +45,14 @@ static PAGES: (AtomicPtr<u32>, AtomicUsize) = (AtomicPtr::new(core::ptr::null_mu
 /// Makes the plan in these bytes the plan of this run. They stay mapped and unchanged.
 pub(crate) fn set(bytes: &'static [u8]) -> Option<PlanHeader> {
     let header = PlanHeader::decode(bytes)?;
+    let behind =
+        |start: usize, count: u64, length: usize| start.checked_add(usize::try_from(count).ok()?.checked_mul(length)?);
     let threads = PLAN_HEADER_LEN;
-    let entries = threads + header.threads as usize * PLAN_THREAD_LEN;
-    let placements = entries + header.entries as usize * PLAN_ENTRY_LEN;
-    let pages = placements + header.placements as usize * PLAN_PLACEMENT_LEN;
+    let entries = behind(threads, header.threads, PLAN_THREAD_LEN)?;
+    let placements = behind(entries, header.entries, PLAN_ENTRY_LEN)?;
+    let pages = behind(placements, header.placements, PLAN_PLACEMENT_LEN)?;
     let page_count = header.end as usize / PAGE + 1;
-    let end = pages + page_count * PLAN_PAGE_LEN;
+    let end = behind(pages, page_count as u64, PLAN_PAGE_LEN)?;
     if end != bytes.len() || !bytes.as_ptr().addr().is_multiple_of(8) {
         return None;
     }
@@ -79,7 +81,8 @@ fn array<T>(of: &(AtomicPtr<T>, AtomicUsize)) -> &'static [T] {
 /// placement's number plus one, or 0.
 pub(crate) fn of_thread(key: u64) -> &'static [u64] {
     let plan = array(&THREADS).iter().find(|thread| thread.key == key);
-    plan.and_then(|plan| array(&ENTRIES).get(plan.first as usize..(plan.first + plan.count) as usize)).unwrap_or(&[])
+    plan.and_then(|plan| array(&ENTRIES).get(plan.first as usize..plan.first.checked_add(plan.count)? as usize))
+        .unwrap_or(&[])
 }
 
 /// A placement by its number.
@@ -94,4 +97,28 @@ pub(crate) fn placement_at(offset: u64) -> Option<u32> {
     let on_page = array(&PLACEMENTS).get(first as usize..end as usize)?;
     let found = on_page.binary_search_by_key(&offset, |placement| placement.offset).ok()?;
     Some(first + found as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_that_is_larger_than_memory_is_none() {
+        let bytes = |threads, entries, placements, end| {
+            let header = PlanHeader { threads, entries, placements, end };
+            Vec::leak(header.encode().to_vec())
+        };
+        for plan in [
+            bytes(u64::MAX, 0, 0, 0),
+            bytes(0, u64::MAX / 2, 0, 0),
+            bytes(0, 0, u64::MAX / 16 + 1, 0),
+            bytes(0, 0, 0, u64::MAX),
+            // It would end where it begins, were the product cut.
+            bytes(1 << 61, 0, 0, 0),
+        ] {
+            assert!(set(plan).is_none());
+        }
+        assert!(array(&THREADS).is_empty());
+    }
 }

@@ -71,7 +71,8 @@ fn begin(folder: &Path, placeholder: &'static Placeholder) -> Result<Infallible,
     }
     processes::die_with_parent();
     // Child processes of the build expressions may be fastboot programs too.
-    environment::remove_variable(c"FASTBOOT_FREEZE");
+    // SAFETY: before `main`, when there is one thread.
+    unsafe { environment::remove_variable(c"FASTBOOT_FREEZE") };
 
     tell::begin(folder)?;
 
@@ -158,7 +159,8 @@ fn reserve(request: &Request, folder: &Path) -> Result<(), String> {
     if request.mode == Mode::Place {
         let path = folder.join(PLAN_FILE);
         let file = File::open(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        let header = memory::map_file(&file).and_then(placements::set).ok_or("the plan is damaged")?;
+        // SAFETY: the file is the tool's, in a folder of its own, finished before this process was started.
+        let header = unsafe { memory::map_file(&file) }.and_then(placements::set).ok_or("the plan is damaged")?;
         placed_end = header.end as usize;
     }
     let told = |what: &str, errno| {
@@ -189,7 +191,9 @@ fn execute_again(randomize: bool) {
     let Ok(arguments) = std::fs::read("/proc/self/cmdline") else { return };
     let arguments = arguments.split_inclusive(|byte| *byte == 0);
     let arguments: Vec<_> = arguments.filter_map(|argument| CStr::from_bytes_with_nul(argument).ok()).collect();
-    processes::execute_itself(&arguments);
+    // SAFETY: before `main`; a thread that changes the environment just now would be one of a constructor before ours, of
+    // which there is none but the standard library's.
+    unsafe { processes::execute_itself(&arguments) };
 }
 
 /// Has every panic heard of: the last one is why the run failed, if it fails. With `panic = "abort"` nothing runs after the
@@ -215,18 +219,18 @@ fn scrub_stack() {
 /// Evaluates a root; `false` if that panicked. What this thread has in registers is kept out of the frames below, for the
 /// same reason.
 fn evaluate_root(record: &'static RootRecord) -> bool {
-    extern "C" fn call(evaluation: *mut c_void) {
+    extern "C-unwind" fn call(evaluation: *mut c_void) {
         // SAFETY: the address of the variable below, which nobody uses meanwhile.
         let (record, ended) = unsafe { &mut *evaluation.cast::<(&'static RootRecord, bool)>() };
         *ended = panic::catch_unwind(AssertUnwindSafe(|| record.evaluate())).is_ok();
     }
     let mut evaluation = (record, false);
-    // SAFETY: `call` takes the address of `evaluation` and does not unwind.
+    // SAFETY: `call` takes the address of `evaluation`.
     unsafe { threads::call_with_cleared_registers(call, (&raw mut evaluation).cast()) };
     evaluation.1
 }
 
-extern "C" fn freeze_thread(_: *mut c_void) -> *mut c_void {
+extern "C-unwind" fn freeze_thread(_: *mut c_void) -> *mut c_void {
     THREAD.store(threads::thread_id(), Ordering::Release);
     let Some((settings, keep)) = RUN.get() else { processes::exit(FAILED) };
     // None of what is allocated here can be in an image: the allocator does not freeze yet, or no longer.

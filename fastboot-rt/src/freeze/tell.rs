@@ -231,7 +231,8 @@ fn write_name(tag: Tag, numbers: &[[u8; 8]], name: &[u8]) {
 /// Tells the tool how many bytes there are, `before` and `now`, whenever another MiB has been begun.
 #[inline]
 pub(crate) fn progress(before: usize, now: usize) {
-    if before >> 20 != now >> 20 {
+    // A child that was forked has the same page.
+    if before >> 20 != now >> 20 && is_owner() {
         let page = STATUS.load(Ordering::Acquire);
         if !page.is_null() {
             // SAFETY: the status page is mapped for the rest of the process, page-aligned, and has a `u64` at this

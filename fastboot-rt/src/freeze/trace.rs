@@ -37,6 +37,8 @@ const WORDS_AT: usize = SCRATCH[1] as usize;
 const TABLE_AT: usize = WORDS_AT + WORDS * size_of::<u32>();
 const STACKS_AT: usize = TABLE_AT + SLOTS * size_of::<u32>();
 
+/// For how many threads there is room.
+static THREADS: AtomicUsize = AtomicUsize::new(0);
 /// Addresses of the executable; return addresses outside of it are left out.
 static START: AtomicUsize = AtomicUsize::new(0);
 static END: AtomicUsize = AtomicUsize::new(0);
@@ -67,7 +69,9 @@ fn with<R>(body: impl FnOnce(&mut Traces) -> R) -> R {
 /// The `errno` of `mmap`.
 pub(crate) fn begin(threads: usize) -> Result<(), i32> {
     memory::reserve(WORDS_AT, STACKS_AT - WORDS_AT + threads * STACK_LEN)?;
-    memory::make_writable(WORDS_AT, STACKS_AT - WORDS_AT)?;
+    // SAFETY: reserved just now.
+    unsafe { memory::make_writable(WORDS_AT, STACKS_AT - WORDS_AT) }?;
+    THREADS.store(threads, Ordering::Relaxed);
     let base = headers::program_headers().map_or(0, |(_, base)| base);
     START.store(base, Ordering::Relaxed);
     END.store(headers::executable_end().min(base.saturating_add(u32::MAX as usize)), Ordering::Relaxed);
@@ -84,7 +88,11 @@ pub(crate) fn begin(threads: usize) -> Result<(), i32> {
 /// it.
 pub(crate) fn stack(thread: usize) -> Option<usize> {
     let start = STACKS_AT + thread * STACK_LEN;
-    memory::make_writable(start, STACK_LEN).ok()?;
+    if thread >= THREADS.load(Ordering::Relaxed) {
+        return None;
+    }
+    // SAFETY: `begin` reserved it, for as many threads.
+    unsafe { memory::make_writable(start, STACK_LEN) }.ok()?;
     Some(start + STACK_LEN)
 }
 

@@ -10,35 +10,49 @@ pub(crate) fn secure() -> bool {
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }
 
-/// The value of an environment variable. Only before `main`, where nothing changes the environment.
+/// The value of an environment variable.
+///
+/// # Safety
+/// Called before `main`, where there is no other thread and nothing changes the environment; what is returned is not used
+/// once something may.
 #[inline]
-pub(crate) fn variable(name: &CStr) -> Option<&'static CStr> {
-    // SAFETY: `name` is a C string. The caller runs before `main`: no other thread, no `setenv`, so the string stays.
+pub(crate) unsafe fn variable(name: &CStr) -> Option<&'static CStr> {
+    // SAFETY: `name` is a C string. The rest is the caller's promise.
     let value = unsafe { libc::getenv(name.as_ptr()) };
     // SAFETY: not null, hence a C string in the environment block, which lives as long as the process.
     (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) })
 }
 
-/// Whether there are environment variables whose names begin with `prefix`. Only before `main`. Calls nothing, so that a
-/// program whose environment says nothing of us starts without touching the code of the C library for it.
+/// Whether there are environment variables whose names begin with `prefix`. Calls nothing, so that a program whose
+/// environment says nothing of us starts without touching the code of the C library for it.
+///
+/// # Safety
+/// That of [`variable`].
 #[inline]
-pub(crate) fn has_variables(prefix: &[u8]) -> bool {
+pub(crate) unsafe fn has_variables(prefix: &[u8]) -> bool {
     let begins = |variable: *const libc::c_char| {
         // SAFETY: a C string; no byte behind one that differs is read, and the last one, 0, is in no prefix.
         prefix.iter().enumerate().all(|(index, byte)| unsafe { *variable.add(index) } as u8 == *byte)
     };
-    environment().any(begins)
+    // SAFETY: the caller's promise.
+    unsafe { environment() }.any(begins)
 }
 
-/// All environment variables, each with its name and value. Only before `main`.
-pub(crate) fn variables() -> impl Iterator<Item = &'static CStr> {
-    // SAFETY: a C string that lives as long as the process.
-    environment().map(|variable| unsafe { CStr::from_ptr(variable) })
+/// All environment variables, each with its name and value.
+///
+/// # Safety
+/// That of [`variable`].
+pub(crate) unsafe fn variables() -> impl Iterator<Item = &'static CStr> {
+    // SAFETY: the caller's promise; each is a C string that lives as long as the process.
+    unsafe { environment() }.map(|variable| unsafe { CStr::from_ptr(variable) })
 }
 
-/// The environment's C strings, which live as long as the process. Only before `main`.
+/// The environment's C strings, which live as long as the process.
+///
+/// # Safety
+/// That of [`variable`].
 #[inline]
-pub(super) fn environment() -> impl Iterator<Item = *const libc::c_char> {
+pub(super) unsafe fn environment() -> impl Iterator<Item = *const libc::c_char> {
     unsafe extern "C" {
         /// Not every C library passes it to the entries of `.init_array`.
         #[link_name = "environ"]
@@ -61,8 +75,11 @@ pub(crate) fn executed_path() -> &'static CStr {
     if path == 0 { c"" } else { unsafe { CStr::from_ptr(ptr::with_exposed_provenance(path)) } }
 }
 
-/// Removes an environment variable, so that child processes do not see it. Only before there is a second thread.
-pub(crate) fn remove_variable(name: &CStr) {
+/// Removes an environment variable, so that child processes do not see it.
+///
+/// # Safety
+/// There is no second thread yet.
+pub(crate) unsafe fn remove_variable(name: &CStr) {
     // SAFETY: `name` is a C string, and no other thread reads the environment.
     unsafe { libc::unsetenv(name.as_ptr()) };
 }

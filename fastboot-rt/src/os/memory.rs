@@ -1,4 +1,6 @@
 //! Memory: mapping it, protecting it, giving it back.
+//!
+//! Miri knows no system calls: there what reserves, protects or advises does nothing, and tests bring memory of their own.
 
 use super::files::Descriptor;
 use super::kernel::{self, errno};
@@ -37,6 +39,9 @@ pub(crate) unsafe fn copy_memory(range: Range<usize>) -> Vec<u8> {
 /// # Errors
 /// The `errno`; `EEXIST` when something is mapped there, also from kernels before 4.17, which do not know the flag.
 pub(crate) fn reserve(address: usize, length: usize) -> Result<(), i32> {
+    if cfg!(miri) {
+        return Ok(());
+    }
     // mmap(2), MAP_FIXED_NOREPLACE: "if the requested range would collide with an existing mapping, then this call
     // fails with the error EEXIST".
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
@@ -54,8 +59,11 @@ pub(crate) fn reserve(address: usize, length: usize) -> Result<(), i32> {
 }
 
 /// Gives back what [`reserve`] reserved, or [`map_private`] mapped.
-pub(crate) fn release(address: usize, length: usize) {
-    // SAFETY: callers pass a range that they got themselves and that nothing refers to.
+///
+/// # Safety
+/// The caller got it from there, and nothing refers to it.
+pub(crate) unsafe fn release(address: usize, length: usize) {
+    // SAFETY: the caller's promise.
     unsafe { kernel::munmap(ptr::without_provenance_mut(address), length) };
 }
 
@@ -63,8 +71,12 @@ pub(crate) fn release(address: usize, length: usize) {
 ///
 /// # Errors
 /// The `errno`, such as `ENOMEM`.
-pub(crate) fn make_writable(address: usize, length: usize) -> Result<(), i32> {
-    protect(address, length, true)
+///
+/// # Safety
+/// The caller reserved them with [`reserve`].
+pub(crate) unsafe fn make_writable(address: usize, length: usize) -> Result<(), i32> {
+    // SAFETY: the caller's promise: what it has a reservation of, nobody else relies on.
+    unsafe { protect(address, length, true) }
 }
 
 /// Moves the pages of `from` to `to`, if nothing is there.
@@ -82,10 +94,12 @@ pub(crate) unsafe fn move_pages(from: Range<usize>, to: usize) -> Result<(), i32
     // SAFETY: a new mapping that replaces none. What is at `from` is read from its file again, where it was not changed.
     match unsafe { remap(&from, to, libc::MREMAP_MAYMOVE | libc::MREMAP_DONTUNMAP) } {
         Ok(got) if got == to => {
-            release(from.start, from.len());
+            // SAFETY: the caller promises that nothing refers to it.
+            unsafe { release(from.start, from.len()) };
             return Ok(());
         }
-        Ok(elsewhere) => release(elsewhere, from.len()),
+        // SAFETY: a mapping that the kernel made just now, which nobody knows of.
+        Ok(elsewhere) => unsafe { release(elsewhere, from.len()) },
         Err(_) => {}
     }
     // SAFETY: the caller's promise.
@@ -106,7 +120,8 @@ unsafe fn move_to_reserved(from: Range<usize>, to: usize) -> Result<(), i32> {
     // SAFETY: that is the reservation just made; nothing refers to either range.
     let moved = unsafe { remap(&from, to, libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED) };
     if moved.is_err() {
-        release(to, length);
+        // SAFETY: the reservation made above, which nobody else knows of.
+        unsafe { release(to, length) };
     }
     moved.map(drop)
 }
@@ -127,10 +142,16 @@ unsafe fn remap(from: &Range<usize>, to: usize, flags: c_int) -> Result<usize, i
 ///
 /// # Errors
 /// The `errno`, such as `ENOMEM`.
-pub(crate) fn protect(address: usize, length: usize, writable: bool) -> Result<(), i32> {
+///
+/// # Safety
+/// They are pages of an image that nothing refers to yet, or of a reservation of the caller's, which had no access and hence
+/// no references into it, or is writable already.
+pub(crate) unsafe fn protect(address: usize, length: usize, writable: bool) -> Result<(), i32> {
+    if cfg!(miri) {
+        return Ok(());
+    }
     let access = libc::PROT_READ | if writable { libc::PROT_WRITE } else { 0 };
-    // SAFETY: callers pass the pages of an image that nothing refers to yet, or of their own reservation, which had no access
-    // and hence no references into it, or is writable already.
+    // SAFETY: the caller's promise.
     let result = unsafe { kernel::mprotect(ptr::without_provenance_mut(address), length, access) };
     if result == 0 { Ok(()) } else { Err(errno()) }
 }
@@ -184,8 +205,11 @@ pub(crate) fn map_anonymous(length: usize) -> Result<*mut u8, i32> {
     if got == libc::MAP_FAILED { Err(errno()) } else { Ok(got.cast()) }
 }
 
-/// Maps a whole file, read-only, for the rest of the process. The file must not change.
-pub(crate) fn map_file(file: &std::fs::File) -> Option<&'static [u8]> {
+/// Maps a whole file, read-only, for the rest of the process.
+///
+/// # Safety
+/// The file does not change as long as the process runs.
+pub(crate) unsafe fn map_file(file: &std::fs::File) -> Option<&'static [u8]> {
     use std::os::fd::AsRawFd;
     let length = usize::try_from(file.metadata().ok()?.len()).ok()?;
     // SAFETY: a new mapping wherever the kernel likes; it replaces none.
@@ -193,16 +217,21 @@ pub(crate) fn map_file(file: &std::fs::File) -> Option<&'static [u8]> {
     if got == libc::MAP_FAILED {
         return None;
     }
-    // SAFETY: `length` bytes were mapped just now and are never unmapped. The file is the tool's, in a folder of its
-    // own, finished before this process was started.
+    // SAFETY: `length` bytes were mapped just now and are never unmapped. That the file stays as it is, is the caller's
+    // promise.
     Some(unsafe { core::slice::from_raw_parts(got.cast::<u8>(), length) })
 }
 
 /// Gives the memory of pages back; when they are touched again they are zero, or what the file has there.
-pub(crate) fn forget_pages(address: usize, length: usize) {
-    // SAFETY: callers pass pages of a slot that was just freed, which nobody reads before writing; or pages of a private
-    // mapping that are still those of the file, so that nothing is lost; or memory of a process that is about to end, which
-    // nobody needs any more.
+///
+/// # Safety
+/// Nobody relies on what they hold: pages of a slot that was just freed, which nobody reads before writing; or pages of a
+/// private mapping that are still those of the file, so that nothing is lost; or memory of a process that is about to end.
+pub(crate) unsafe fn forget_pages(address: usize, length: usize) {
+    if cfg!(miri) {
+        return;
+    }
+    // SAFETY: the caller's promise.
     unsafe { kernel::madvise(ptr::with_exposed_provenance_mut(address), length, libc::MADV_DONTNEED) };
 }
 
@@ -219,6 +248,9 @@ pub(crate) const LARGE_PAGE: usize = 2 << 20;
 /// Advises the kernel that memory will be used from end to end, so that it comes in large pages, with fewer page faults.
 /// That it refuses is not an error.
 pub(crate) fn expect_dense_use(range: Range<usize>) {
+    if cfg!(miri) {
+        return;
+    }
     // SAFETY: changes neither contents nor permissions.
     unsafe { kernel::madvise(ptr::without_provenance_mut(range.start), range.len(), libc::MADV_HUGEPAGE) };
 }

@@ -70,11 +70,14 @@ pub(crate) unsafe fn start_detached(
     }
 }
 
-/// Executes this executable anew in this process, in the same environment. Returns if that fails. Only before `main`, and
-/// as long as no constructor has left a thread that changes the environment.
-pub(crate) fn execute_itself(arguments: &[&CStr]) {
+/// Executes this executable anew in this process, in the same environment. Returns if that fails.
+///
+/// # Safety
+/// Called before `main`, and no constructor has left a thread that changes the environment.
+pub(crate) unsafe fn execute_itself(arguments: &[&CStr]) {
     let arguments: Vec<_> = arguments.iter().map(|argument| argument.as_ptr()).chain([ptr::null()]).collect();
-    let environment: Vec<_> = environment().chain([ptr::null()]).collect();
+    // SAFETY: the caller's promise.
+    let environment: Vec<_> = unsafe { environment() }.chain([ptr::null()]).collect();
     // SAFETY: a path and arrays of C strings that end with a null pointer, all alive. On success nothing of this process
     // remains.
     unsafe { kernel::execve(c"/proc/self/exe".as_ptr(), arguments.as_ptr(), environment.as_ptr()) };

@@ -12,6 +12,9 @@ use std::io;
 
 /// Lets another thread run.
 pub(crate) fn yield_now() {
+    if cfg!(miri) {
+        return std::thread::yield_now();
+    }
     // SAFETY: may be called at any time.
     unsafe { kernel::sched_yield() };
 }
@@ -47,38 +50,72 @@ pub(crate) unsafe fn attributes_with_stack(
             return None;
         }
         let start = place.end - length;
-        make_writable(start, length).ok()?;
+        make_writable(start, length).ok()?; // part of `place`, which was reserved
         let result = libc::pthread_attr_setstack(own.as_mut_ptr(), ptr::with_exposed_provenance_mut(start), length);
         (result == 0).then(|| own.assume_init())
     }
 }
 
-/// Calls `body` with zeros in all registers that a function must leave as they are, and so writes to its frame.
+/// Calls `body` with zeros in all registers that a function must leave as they are, and so writes to its frame. The frame of
+/// this function is described for the unwinder, so that backtraces do not end here.
 ///
 /// # Safety
-/// `body` may be called with `argument`, and does not unwind.
-pub(crate) unsafe fn call_with_cleared_registers(body: extern "C" fn(*mut c_void), argument: *mut c_void) {
-    // SAFETY: the registers that the calling convention preserves are declared as overwritten, or, where the compiler does
-    // not let them be, put on the stack and taken from it again: two words, so that it stays aligned. `body` overwrites no
-    // others than its convention allows. What it does is the caller's promise.
-    unsafe {
-        core::arch::asm!(
-            "push rbx",
-            "push rbp",
-            "xor ebx, ebx",
-            "xor ebp, ebp",
-            "xor r12d, r12d",
-            "xor r13d, r13d",
-            "xor r14d, r14d",
-            "xor r15d, r15d",
-            "call rax",
-            "pop rbp",
-            "pop rbx",
-            inout("rax") body => _, inout("rdi") argument => _,
-            out("r12") _, out("r13") _, out("r14") _, out("r15") _,
-            clobber_abi("C"),
-        );
-    }
+/// `body` may be called with `argument`.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C-unwind" fn call_with_cleared_registers(
+    body: extern "C-unwind" fn(*mut c_void),
+    argument: *mut c_void,
+) {
+    // The registers that the calling convention preserves are put on the stack and taken from it again: six, and one word
+    // more, so that it is aligned when `body` is called.
+    core::arch::naked_asm!(
+        ".cfi_startproc",
+        "push rbp",
+        ".cfi_def_cfa_offset 16",
+        ".cfi_offset rbp, -16",
+        "push rbx",
+        ".cfi_def_cfa_offset 24",
+        ".cfi_offset rbx, -24",
+        "push r12",
+        ".cfi_def_cfa_offset 32",
+        ".cfi_offset r12, -32",
+        "push r13",
+        ".cfi_def_cfa_offset 40",
+        ".cfi_offset r13, -40",
+        "push r14",
+        ".cfi_def_cfa_offset 48",
+        ".cfi_offset r14, -48",
+        "push r15",
+        ".cfi_def_cfa_offset 56",
+        ".cfi_offset r15, -56",
+        "sub rsp, 8",
+        ".cfi_def_cfa_offset 64",
+        "mov rax, rdi",
+        "mov rdi, rsi",
+        "xor ebx, ebx",
+        "xor ebp, ebp",
+        "xor r12d, r12d",
+        "xor r13d, r13d",
+        "xor r14d, r14d",
+        "xor r15d, r15d",
+        "call rax",
+        "add rsp, 8",
+        ".cfi_def_cfa_offset 56",
+        "pop r15",
+        ".cfi_def_cfa_offset 48",
+        "pop r14",
+        ".cfi_def_cfa_offset 40",
+        "pop r13",
+        ".cfi_def_cfa_offset 32",
+        "pop r12",
+        ".cfi_def_cfa_offset 24",
+        "pop rbx",
+        ".cfi_def_cfa_offset 16",
+        "pop rbp",
+        ".cfi_def_cfa_offset 8",
+        "ret",
+        ".cfi_endproc",
+    )
 }
 
 /// Waits until somebody wakes those who wait for this word, or for a while, if it has this value.
@@ -111,6 +148,9 @@ pub(crate) fn is_there(thread: i32) -> bool {
     unsafe { raw_syscall(libc::SYS_tgkill, [process, thread.into(), 0, 0, 0, 0]) == 0 }
 }
 
+/// What `pthread_create(3)` takes.
+type StartRoutine = extern "C" fn(*mut c_void) -> *mut c_void;
+
 /// Runs `body` on a thread of its own whose stack is `stack`, does something else meanwhile, and waits for it.
 ///
 /// # Errors
@@ -120,13 +160,14 @@ pub(crate) fn is_there(thread: i32) -> bool {
 /// `stack` is mapped, readable, writable, page-aligned, at least `PTHREAD_STACK_MIN` bytes, and used for nothing else.
 pub(crate) unsafe fn run_on_stack(
     stack: Range<usize>,
-    body: extern "C" fn(*mut c_void) -> *mut c_void,
+    body: extern "C-unwind" fn(*mut c_void) -> *mut c_void,
     meanwhile: impl FnOnce(),
 ) -> Result<(), i32> {
     let mut attributes = core::mem::MaybeUninit::<libc::pthread_attr_t>::uninit();
     let mut thread = core::mem::MaybeUninit::<libc::pthread_t>::uninit();
     // SAFETY: `attributes` is initialised by `pthread_attr_init` before it is used, `thread` by `pthread_create` before
-    // it is read; the stack is the caller's promise; `body` takes the null it is given.
+    // it is read; the stack is the caller's promise; `body` takes the null it is given. Both types of it are the same to the
+    // processor.
     unsafe {
         libc::pthread_attr_init(attributes.as_mut_ptr());
         let result = libc::pthread_attr_setstack(
@@ -137,6 +178,8 @@ pub(crate) unsafe fn run_on_stack(
         if result != 0 {
             return Err(result);
         }
+        // The declaration does not say that the thread may be ended by unwinding it, as `pthread_exit` does.
+        let body = core::mem::transmute::<extern "C-unwind" fn(*mut c_void) -> *mut c_void, StartRoutine>(body);
         let result = libc::pthread_create(thread.as_mut_ptr(), attributes.as_ptr(), body, ptr::null_mut());
         if result != 0 {
             return Err(result);
@@ -154,16 +197,50 @@ pub(crate) unsafe fn run_on_stack(
 /// A sentence.
 pub(crate) fn on_large_stack(
     top: usize,
-    body: extern "C" fn(*mut c_void) -> *mut c_void,
+    body: extern "C-unwind" fn(*mut c_void) -> *mut c_void,
     meanwhile: impl FnOnce(),
 ) -> Result<(), String> {
     let stack = top - STACK_LEN as usize..top;
     // One more page below it that stays without access: running over the end is a fault, not corruption.
     let reserved = reserve(stack.start - PAGE, STACK_LEN as usize + PAGE);
     reserved
-        .and_then(|()| make_writable(stack.start, STACK_LEN as usize))
+        // SAFETY: reserved just now.
+        .and_then(|()| unsafe { make_writable(stack.start, STACK_LEN as usize) })
         .map_err(|errno| format!("cannot map a stack of 1 GiB: {}", io::Error::from_raw_os_error(errno)))?;
     // SAFETY: the range was reserved and made writable above, for this alone.
     unsafe { run_on_stack(stack, body, meanwhile) }
         .map_err(|errno| format!("cannot start a thread: {}", io::Error::from_raw_os_error(errno)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[inline(never)]
+    fn caller_of_the_assembly(text: &mut String) {
+        extern "C-unwind" fn body(text: *mut c_void) {
+            // SAFETY: the address of the caller's text, which nobody uses meanwhile.
+            let text = unsafe { &mut *text.cast::<String>() };
+            *text = std::backtrace::Backtrace::force_capture().to_string();
+        }
+        // SAFETY: `body` takes the address of a text.
+        unsafe { call_with_cleared_registers(body, ptr::from_mut(text).cast()) };
+    }
+
+    #[test]
+    fn a_backtrace_goes_on_behind_cleared_registers() {
+        let mut text = String::new();
+        caller_of_the_assembly(&mut text);
+        assert!(text.contains("caller_of_the_assembly") && text.contains("a_backtrace_goes_on"), "{text}");
+    }
+
+    #[test]
+    fn a_panic_passes_cleared_registers() {
+        extern "C-unwind" fn body(_: *mut c_void) {
+            std::panic::resume_unwind(Box::new(7u32));
+        }
+        // SAFETY: `body` takes anything.
+        let caught = std::panic::catch_unwind(|| unsafe { call_with_cleared_registers(body, ptr::null_mut()) });
+        assert_eq!(caught.unwrap_err().downcast_ref(), Some(&7u32));
+    }
 }

@@ -148,3 +148,84 @@ pub(crate) fn evaluate(record: &'static RootRecord, make: impl FnOnce() -> *mut 
     ending.value = make();
     ending.value
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::roots::checked::Checked;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::Barrier;
+    use std::sync::atomic::AtomicPtr;
+
+    /// A record that is in no registry: the program of the unit tests has no roots.
+    fn record(name: &'static str) -> &'static RootRecord {
+        let slot = Box::leak(Box::new(AtomicPtr::new(ptr::null_mut())));
+        Box::leak(Box::new(RootRecord::of::<u32>(slot, || {}, || Checked::NotComparable, name)))
+    }
+
+    fn leak(value: u32) -> *mut u8 {
+        Box::into_raw(Box::new(value)).cast()
+    }
+
+    /// What a panic said.
+    fn said(result: std::thread::Result<*mut u8>) -> String {
+        *result.unwrap_err().downcast::<String>().unwrap()
+    }
+
+    #[test]
+    fn one_thread_evaluates_and_all_get_its_value() {
+        let root = record("a::ROOT");
+        let evaluated = AtomicUsize::new(0);
+        let begin = Barrier::new(4);
+        let values: Vec<usize> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4)
+                .map(|_| {
+                    scope.spawn(|| {
+                        begin.wait();
+                        let make = || {
+                            evaluated.fetch_add(1, Ordering::Relaxed);
+                            std::thread::yield_now();
+                            leak(7)
+                        };
+                        evaluate(root, make).expose_provenance()
+                    })
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(evaluated.into_inner(), 1);
+        assert!(values.iter().all(|value| *value == values[0]));
+        // SAFETY: a leaked `u32`.
+        assert_eq!(unsafe { root.value().cast::<u32>().read() }, 7);
+    }
+
+    #[test]
+    fn a_cycle_is_told_with_its_names() {
+        let (first, second) = (record("a::FIRST"), record("a::SECOND"));
+        let result = catch_unwind(|| evaluate(first, || evaluate(second, || evaluate(first, || leak(0)))));
+        assert_eq!(said(result), "cycle of roots: `a::FIRST` needs `a::SECOND` needs `a::FIRST`");
+        // What panicked once is not evaluated again.
+        assert!(said(catch_unwind(|| evaluate(second, || leak(0)))).contains("`a::SECOND` cannot be used"));
+    }
+
+    #[test]
+    fn a_cycle_through_two_threads_ends() {
+        let (first, second) = (record("b::FIRST"), record("b::SECOND"));
+        let both_began = Barrier::new(2);
+        let need = |own: &'static RootRecord, other: &'static RootRecord| {
+            catch_unwind(AssertUnwindSafe(|| {
+                evaluate(own, || {
+                    both_began.wait();
+                    evaluate(other, || leak(0))
+                })
+                .expose_provenance()
+            }))
+            .is_err()
+        };
+        let failed = std::thread::scope(|scope| {
+            let other = scope.spawn(|| need(second, first));
+            [need(first, second), other.join().unwrap()]
+        });
+        assert_eq!(failed, [true; 2], "one finds the cycle, and the other one that what it needs has panicked");
+    }
+}

@@ -3,15 +3,15 @@
 use super::record::RootRecord;
 
 #[used]
-#[unsafe(link_section = "fastboot_roots2")]
+#[unsafe(link_section = crate::__record_section!())]
 static ANCHOR: RootRecord = RootRecord::ANCHOR;
 
 // The linker's symbols: only their addresses mean something.
 #[allow(improper_ctypes)]
 unsafe extern "C" {
-    #[link_name = "__start_fastboot_roots2"]
+    #[link_name = concat!("__start_", crate::__record_section!())]
     static START: RootRecord;
-    #[link_name = "__stop_fastboot_roots2"]
+    #[link_name = concat!("__stop_", crate::__record_section!())]
     static STOP: RootRecord;
 }
 
@@ -38,4 +38,14 @@ pub(crate) fn warm_ups() -> impl Iterator<Item = &'static RootRecord> + Clone {
 /// Refers to the anchor, so that no linker drops it.
 pub(crate) fn anchor() -> &'static RootRecord {
     &ANCHOR
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_linker_script_knows_the_section() {
+        let script = include_str!("../../../linker/fastboot.ld");
+        let name = crate::__record_section!();
+        assert!(script.contains(&format!("{name} : {{ KEEP(*({name})) }}")));
+    }
 }

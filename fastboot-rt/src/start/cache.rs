@@ -63,9 +63,14 @@ pub(crate) struct Home<'a> {
 }
 
 impl Home<'static> {
-    /// Those of this process, before `main`.
-    pub(crate) fn of_start() -> Self {
-        let variable = |name| environment::variable(name).map(CStr::to_bytes);
+    /// Those of this process.
+    ///
+    /// # Safety
+    /// Called before `main`, and not used once something may change the environment.
+    #[allow(unsafe_code)]
+    pub(crate) unsafe fn of_start() -> Self {
+        // SAFETY: the caller's promise.
+        let variable = |name| unsafe { environment::variable(name) }.map(CStr::to_bytes);
         Self { cache: variable(c"XDG_CACHE_HOME"), home: variable(c"HOME") }
     }
 }

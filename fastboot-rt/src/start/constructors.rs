@@ -8,6 +8,9 @@ use core::ptr;
 #[doc(hidden)]
 pub type Constructor = extern "C" fn(c_int, *const *const c_char, *const *const c_char);
 
+/// One of the user's, in whatever language: it may throw.
+type Later = extern "C-unwind" fn(c_int, *const *const c_char, *const *const c_char);
+
 /// What our constructor was called as, and with.
 pub(crate) type Call = (Constructor, c_int, *const *const c_char, *const *const c_char);
 
@@ -28,6 +31,6 @@ pub(crate) fn run_later_constructors((own, count, arguments, environment): Call)
         // SAFETY: every other entry is the address of a function that the C library calls with these three arguments; on
         // x86-64 one that takes fewer ignores them. In this process nobody else will call it: what follows ends with
         // `_exit`.
-        unsafe { core::mem::transmute::<usize, Constructor>(*entry)(count, arguments, environment) };
+        unsafe { core::mem::transmute::<usize, Later>(*entry)(count, arguments, environment) };
     }
 }

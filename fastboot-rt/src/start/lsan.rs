@@ -29,6 +29,7 @@ pub(crate) fn look_into(address: usize, length: usize) {
 #[inline]
 pub(crate) fn refill(hole: Range<usize>) {
     if register_root_region().is_some() && memory::reserve(hole.start, hole.len()).is_ok() {
-        let _ = memory::protect(hole.start, hole.len(), false);
+        // SAFETY: reserved just now.
+        let _ = unsafe { memory::protect(hole.start, hole.len(), false) };
     }
 }

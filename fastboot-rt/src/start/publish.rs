@@ -13,7 +13,7 @@ use fastboot_format::image::TableKind;
 pub(super) unsafe fn publish(image: &Mapped<'_>) {
     let entries = image.table(TableKind::Roots);
     for (index, record) in roots::all().enumerate() {
-        if let Ok(root) = image.header.root(entries, index) {
+        if let Ok(root) = image.header().root(entries, index) {
             // A value without bytes has no place in the image.
             let distance = if root.size == 0 { 0 } else { image.distance() };
             let value = root.value.wrapping_add(distance) as usize;

@@ -59,9 +59,11 @@ impl Stored {
         for place in places(&header) {
             match memory::map_private(&self.file, self.offset, length, place, writable) {
                 Ok(address) if address == place => {
-                    return Ok(Mapped { header, address, writable, copy: Some(beginning) });
+                    // SAFETY: mapped just now, privately; `header` was decoded from `beginning`, which the file begins with.
+                    return Ok(unsafe { Mapped::new(header, address, writable, Some(beginning)) });
                 }
-                Ok(address) => memory::release(address, length),
+                // SAFETY: mapped just now, and nobody knows of it.
+                Ok(address) => unsafe { memory::release(address, length) },
                 Err(errno) => return Err(Reason::Map { length: header.length, errno }),
             }
         }
@@ -72,17 +74,45 @@ impl Stored {
 /// An image that is mapped, and its header, decoded. Small enough to be passed on without a call of `memcpy`, whose code
 /// would be a page fault more.
 pub(crate) struct Mapped<'a> {
-    pub(crate) header: Header,
+    header: Header,
     /// Where it is: the address of a page, with `header.length` readable bytes behind it, the first of which, or their
     /// copy, were accepted by [`HeaderPage::decode`].
-    pub(crate) address: usize,
+    address: usize,
     /// Whether the mapping may be written to.
-    pub(crate) writable: bool,
+    writable: bool,
     /// A copy of its beginning, where memory was touched before, if there is one. What it has is not read of the image itself.
-    pub(crate) copy: Option<&'a [u8; HEADER_COPY_LEN]>,
+    copy: Option<&'a [u8; HEADER_COPY_LEN]>,
 }
 
-impl Mapped<'_> {
+impl<'a> Mapped<'a> {
+    /// An image of which nothing is known but its header.
+    ///
+    /// # Safety
+    /// `header.length` readable bytes are mapped at `address`, writable if `writable` says so, for as long as this is used.
+    /// Nobody else writes to them. [`HeaderPage::decode`] gave `header` for the first of them, or for `copy`, which is the
+    /// same.
+    #[inline(always)]
+    pub(super) unsafe fn new(
+        header: Header,
+        address: usize,
+        writable: bool,
+        copy: Option<&'a [u8; HEADER_COPY_LEN]>,
+    ) -> Self {
+        Self { header, address, writable, copy }
+    }
+
+    /// Its header.
+    #[inline(always)]
+    pub(crate) fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Where it is.
+    #[inline(always)]
+    pub(crate) fn address(&self) -> usize {
+        self.address
+    }
+
     /// Length in bytes.
     pub(crate) fn length(&self) -> usize {
         self.header.length as usize
@@ -100,8 +130,8 @@ impl Mapped<'_> {
         if let Some(copied) = self.copy.and_then(|copy| copy.get(offset..end)) {
             return copied;
         }
-        // SAFETY: whoever made this found `header.length` bytes to be mapped and readable at `address`, and these are some of
-        // them. Callers ask for header, directory and tables, which this process never writes to, and nobody alters the file
+        // SAFETY: whoever made this promised that `header.length` bytes are mapped and readable at `address`, and these are
+        // some of them. Callers ask for header, directory and tables, which this process never writes to, and nobody alters the file
         // (docs/safety.md). The mapping is removed by `unmap` alone, which takes `self`.
         unsafe { core::slice::from_raw_parts(ptr::with_exposed_provenance::<u8>(self.address + offset), length) }
     }
@@ -188,7 +218,8 @@ impl Mapped<'_> {
         let slide = (exe_base as u64).wrapping_sub(self.header.exe_base);
         let distance = self.distance();
         if slide == 0 && distance == 0 {
-            return self.set_writable(self.header.flags & FLAG_READ_ONLY == 0);
+            // SAFETY: the caller's promise.
+            return unsafe { self.set_writable(self.header.flags & FLAG_READ_ONLY == 0) };
         }
         // SAFETY: the caller's promise.
         unsafe { self.relocate_by(slide, distance) }
@@ -211,12 +242,15 @@ impl Mapped<'_> {
             }
             // No more pages than has to be: what may be written to counts as memory of the process.
             let pages = if self.writable { None } else { self.pages_with(kind) };
-            self.protect(pages.as_ref(), true)?;
-            // SAFETY: all that the table lists is writable now; the rest is the caller's promise.
-            unsafe { self.add_to_each(kind, distance) };
-            self.protect(pages.as_ref(), false)?;
+            // SAFETY: the caller's promise; all that the table lists is writable when it is written to.
+            unsafe {
+                self.protect(pages.as_ref(), true)?;
+                self.add_to_each(kind, distance);
+                self.protect(pages.as_ref(), false)?;
+            }
         }
-        self.set_writable(!read_only)
+        // SAFETY: the caller's promise.
+        unsafe { self.set_writable(!read_only) }
     }
 
     /// The pages from the first word that a relocation table lists to its last, as distances from the image's address.
@@ -228,21 +262,32 @@ impl Mapped<'_> {
     }
 
     /// Changes what may be done to pages, if there are any.
+    ///
+    /// # Safety
+    /// Nothing refers to the image's data.
     #[inline]
-    fn protect(&self, pages: Option<&Range<usize>>, writable: bool) -> Result<(), Reason> {
-        pages.map_or(Ok(()), |pages| self.protect_pages(pages, writable))
+    unsafe fn protect(&self, pages: Option<&Range<usize>>, writable: bool) -> Result<(), Reason> {
+        // SAFETY: the caller's promise.
+        pages.map_or(Ok(()), |pages| unsafe { self.protect_pages(pages, writable) })
     }
 
+    /// # Safety
+    /// That of [`Mapped::protect`].
     #[cold]
     #[inline(never)]
-    fn protect_pages(&self, pages: &Range<usize>, writable: bool) -> Result<(), Reason> {
-        memory::protect(self.address + pages.start, pages.len(), writable).map_err(|errno| Reason::Protect { errno })
+    unsafe fn protect_pages(&self, pages: &Range<usize>, writable: bool) -> Result<(), Reason> {
+        // SAFETY: pages of an image to whose data nothing refers yet: those who call have promised that.
+        unsafe { memory::protect(self.address + pages.start, pages.len(), writable) }
+            .map_err(|errno| Reason::Protect { errno })
     }
 
+    /// # Safety
+    /// That of [`Mapped::protect`].
     #[inline]
-    fn set_writable(&mut self, writable: bool) -> Result<(), Reason> {
+    unsafe fn set_writable(&mut self, writable: bool) -> Result<(), Reason> {
         if self.writable != writable {
-            self.protect(Some(&(0..self.length())), writable)?;
+            // SAFETY: the caller's promise.
+            unsafe { self.protect(Some(&(0..self.length())), writable) }?;
             self.writable = writable;
         }
         Ok(())
@@ -262,7 +307,11 @@ impl Mapped<'_> {
     }
 
     /// Removes the mapping of an image that is not used.
-    pub(crate) fn unmap(self) {
-        memory::release(self.address, self.length());
+    ///
+    /// # Safety
+    /// Nothing refers to it.
+    pub(crate) unsafe fn unmap(self) {
+        // SAFETY: the caller's promise; whoever made this knew of the mapping alone.
+        unsafe { memory::release(self.address, self.length()) };
     }
 }

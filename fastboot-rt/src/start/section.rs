@@ -121,8 +121,8 @@ impl Program {
         let start = ptr::with_exposed_provenance::<[u8; N]>(self.header? + OFFSET);
         // SAFETY: `find` saw in the program headers that the first `HEADER_LEN` bytes of the section are mapped and
         // readable, or `moved_to` was told where they are now, and these are among them. Bytes have no alignment, and
-        // nothing writes to them.
-        Some(unsafe { start.read() })
+        // nothing writes to them. Volatile: they are not those that the compiler knows, since the tool wrote to the file.
+        Some(unsafe { start.read_volatile() })
     }
 
     /// SHA-256 of what the program loads, as the tool stamped it; `None` for a program that was never stamped, which no
@@ -154,7 +154,7 @@ impl Program {
 
     /// What the section of a cold binary holds that was built to freeze itself, checked.
     pub(crate) fn cold_tables(&self) -> Option<Mapped<'static>> {
-        let tables = image(self).ok().filter(|found| found.header.flags & FLAG_COLD != 0)?;
+        let tables = image(self).ok().filter(|found| found.header().flags & FLAG_COLD != 0)?;
         tables.verify(TableKind::Statics).ok()?;
         let sound = format::statics(tables.table(TableKind::Statics)).all(|entry| entry.is_ok());
         sound.then_some(tables)
@@ -184,5 +184,7 @@ pub(crate) fn image(program: &Program) -> Result<Mapped<'static>, Reason> {
     if expected < found {
         return Err(Reason::Format(FormatError::Field { field: "length of the section", found }));
     }
-    Ok(Mapped { header, address: segment.address, writable: segment.writable, copy })
+    // SAFETY: the kernel mapped the segment, which is as long as the header says, because the program headers say so, and as
+    // they say; `header` is that of its beginning, or of the copy, which embedding made of it. The segment stays.
+    Ok(unsafe { Mapped::new(header, segment.address, segment.writable, copy) })
 }

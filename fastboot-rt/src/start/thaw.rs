@@ -67,17 +67,17 @@ fn look_at_files(outcome: &mut Outcome, program: &Program, cache: Option<Look<'_
 #[inline]
 fn from_section(program: &mut Program) -> Result<Thawed, Reason> {
     let mut image = section::image(program)?;
-    accept(&image.header, program)?;
+    accept(image.header(), program)?;
     // Without names of types: what was embedded by identity has the types of this binary, and reading the names of all of
     // them costs page faults.
     check(&image, program, false)?;
     if image.distance() != 0 {
-        let linked = image.address;
+        let linked = image.address();
         // SAFETY: nothing refers to the segment: slices made of it are gone, and the placeholder static is only ever used
         // for its address.
         unsafe { image.move_home() }?;
         lsan::refill(linked..linked + image.length());
-        program.moved_to(image.address);
+        program.moved_to(image.address());
     }
     // SAFETY: the image passed `check`, and is that of this program, because the two are one file.
     unsafe { use_it(&mut image, program, Source::Section) }
@@ -106,7 +106,8 @@ pub(crate) fn from_file(
         unsafe { use_it(&mut image, program, source) }
     });
     if used.is_err() {
-        image.unmap();
+        // SAFETY: nothing refers to it: it was not used.
+        unsafe { image.unmap() };
     }
     used
 }
@@ -131,7 +132,7 @@ fn accept(header: &Header, program: &Program) -> Result<(), Reason> {
 /// alignments, and, if asked, the names of their types.
 #[inline]
 fn check(image: &Mapped<'_>, program: &Program, type_names: bool) -> Result<(), Reason> {
-    let header = &image.header;
+    let header = image.header();
     image.verify(TableKind::Roots)?;
     image.verify(TableKind::Carried)?;
     if image.entry(TableKind::StaticPointers).is_some() {
@@ -144,7 +145,7 @@ fn check(image: &Mapped<'_>, program: &Program, type_names: bool) -> Result<(), 
         if expected > header.root_count as usize {
             continue;
         }
-        let root = image.header.root(entries, index).map_err(Reason::Format)?;
+        let root = image.header().root(entries, index).map_err(Reason::Format)?;
         let same = root.size == record.size() as u64 && root.align == record.align() as u64;
         let same_name = || format::digest(record.type_name().as_bytes()) == root.type_digest;
         if !same || (type_names && !same_name()) {
@@ -180,16 +181,16 @@ unsafe fn use_it(image: &mut Mapped<'_>, program: &Program, source: Source) -> R
         restore(image, program.exe_base);
         publish(image);
     }
-    alloc::set_image(image.address, image.length());
-    lsan::look_into(image.address, image.length());
+    alloc::set_image(image.address(), image.length());
+    lsan::look_into(image.address(), image.length());
     frozen::set_thawed_from(source);
     Ok(Thawed {
         source,
-        roots: image.header.root_count,
-        address: image.address,
+        roots: image.header().root_count,
+        address: image.address(),
         length: image.length(),
         relocated: image.distance() != 0,
-        cpu: image.header.cpu,
+        cpu: image.header().cpu,
     })
 }
 

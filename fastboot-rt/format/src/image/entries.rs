@@ -86,7 +86,7 @@ pub fn carried<'a>(
         let (Some(address), Some(length), Some(offset)) = (r.u64(), r.u64(), r.u64()) else {
             return Err(FormatError::Truncated { expected: CARRIED_LEN as u64, found: entry.len() as u64 });
         };
-        let data = header.data_offset..header.data_offset + header.data_length;
+        let data = header.data_offset..header.data_offset.saturating_add(header.data_length);
         let inside = offset >= data.start && offset.checked_add(length).is_some_and(|end| end <= data.end);
         if !inside || address.checked_add(length).is_none() {
             return Err(FormatError::Field { field: "carried static", found: address });

@@ -174,7 +174,7 @@ impl Table {
         let Some(end) = end else {
             return Err(FormatError::Field { field: "table offset", found: offset });
         };
-        let data_end = header.data_offset + header.data_length;
+        let data_end = header.data_offset.saturating_add(header.data_length);
         let first = (HEADER_LEN + header.table_count as usize * TABLE_LEN) as u64;
         let in_header_page = offset >= first && end <= header.data_offset;
         let after_data = offset >= data_end;

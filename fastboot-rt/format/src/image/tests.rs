@@ -372,3 +372,17 @@ fn the_documentation_has_the_statics() {
     let known: Vec<_> = (0..10).map_while(Rule::from_number).collect();
     assert_eq!(known, [Rule::Carry, Rule::CarryUnlessCode, Rule::Skip]);
 }
+
+#[test]
+fn a_header_that_nobody_checked_makes_no_sum_overflow() {
+    let header = Header { data_offset: u64::MAX - 7, data_length: 16, length: u64::MAX, ..Header::default() };
+    let entry = Carried { address: 0x1000, length: 8, offset: u64::MAX - 7 };
+    let table = entry.encode();
+    // The entry ends behind the last address that there is.
+    assert_eq!(
+        carried(&table, &header).next(),
+        Some(Err(FormatError::Field { field: "carried static", found: 0x1000 }))
+    );
+    let entry = Table { kind: TableKind::Roots, offset: 8, length: 40, digest: 0 }.encode();
+    assert_eq!(find(TableKind::Roots, &[entry], &header), None);
+}

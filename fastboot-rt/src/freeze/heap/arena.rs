@@ -15,7 +15,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use fastboot_format::image::PAGE;
 
 /// Address space that is made writable at a time, in bytes.
-const STEP: usize = 32 << 20;
+const STEP: usize = if cfg!(miri) { 64 << 10 } else { 32 << 20 };
 /// From this size on, in bytes, the memory of a freed block is worth a system call.
 const LARGE: usize = 64 << 10;
 
@@ -62,7 +62,8 @@ fn commit(end: usize) -> bool {
         }
         let new = end.next_multiple_of(STEP);
         // Two threads may do this at once; the second call changes nothing.
-        if memory::make_writable(committed, new - committed).is_err() {
+        // SAFETY: `reserve` reserved it: `end`, and so `new`, is at most where the arena ends, rounded up to a step.
+        if unsafe { memory::make_writable(committed, new - committed) }.is_err() {
             return false;
         }
         COMMITTED.fetch_max(new, Ordering::AcqRel);
@@ -109,7 +110,8 @@ pub(crate) unsafe fn dealloc(block: *mut u8, size: usize) {
     let start = block.addr();
     if size >= LARGE {
         let first = start.next_multiple_of(PAGE);
-        memory::forget_pages(first, (start + size) / PAGE * PAGE - first);
+        // SAFETY: whole pages of the block, which nobody uses any more, as the caller promises.
+        unsafe { memory::forget_pages(first, (start + size) / PAGE * PAGE - first) };
     }
     let _ = CURSOR.compare_exchange(start + size, start, Ordering::AcqRel, Ordering::Relaxed);
 }
@@ -131,4 +133,69 @@ pub(crate) unsafe fn grow(block: *mut u8, old: usize, new: usize) -> bool {
     let home = HOME.load(Ordering::Relaxed);
     tell::progress(start + old - home, end - home);
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Somewhere nobody else is.
+    fn home(length: usize) -> usize {
+        if !cfg!(miri) {
+            return 0x5520_0000_0000;
+        }
+        // SAFETY: the layout has a size.
+        unsafe { std::alloc::alloc_zeroed(Layout::from_size_align(length, STEP).unwrap()) }.expose_provenance()
+    }
+
+    #[test]
+    fn blocks_are_apart_aligned_and_zero_where_asked() {
+        let home = home(4 * STEP);
+        reserve(home, PAGE, STEP + PAGE).unwrap();
+        let start = home + PAGE;
+        let layout = |size, align| Layout::from_size_align(size, align).unwrap();
+        // Several threads at once.
+        let blocks = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..3u8)
+                .map(|thread| {
+                    scope.spawn(move || {
+                        let sizes = [1, 24, 100, 7];
+                        sizes.map(|size| {
+                            let block = alloc(layout(size, 8), false);
+                            // SAFETY: a block of `size` bytes, of this thread's.
+                            unsafe { block.write_bytes(thread, size) };
+                            (block.addr(), size, thread)
+                        })
+                    })
+                })
+                .collect();
+            let mut blocks: Vec<_> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+            blocks.sort_unstable();
+            blocks
+        });
+        assert!(blocks.windows(2).all(|pair| pair[0].0 + pair[0].1 <= pair[1].0), "{blocks:x?}");
+        for (address, size, thread) in &blocks {
+            assert!(*address >= start && address.is_multiple_of(8) && address + size <= end());
+            let block = core::ptr::with_exposed_provenance::<u8>(*address);
+            // SAFETY: a block of `size` bytes that nobody writes to any more.
+            let bytes = unsafe { core::slice::from_raw_parts(block, *size) };
+            assert!(bytes.iter().all(|byte| byte == thread));
+        }
+
+        let last = alloc(layout(64, 64), false);
+        assert!(last.addr().is_multiple_of(64));
+        // SAFETY: `last` has 64 bytes, then 128, and is this test's, as are those that come in its place.
+        unsafe {
+            last.write_bytes(0xee, 64);
+            assert!(grow(last, 64, 128), "it is the last one");
+            assert_eq!(end(), last.addr() + 128);
+            dealloc(last, 128);
+            let again = alloc(layout(128, 64), true);
+            assert_eq!(again, last);
+            assert!(core::slice::from_raw_parts(again, 128).iter().all(|byte| *byte == 0), "it was used before");
+            let behind = alloc(layout(1, 1), false);
+            assert!(!behind.is_null() && !grow(again, 128, 129), "there is one behind it");
+        }
+        assert!(alloc(layout(STEP + 2 * PAGE, 1), false).is_null(), "over the limit");
+    }
 }

@@ -215,7 +215,8 @@ impl Heap {
         let used = self.used.checked_add(class_size(class)).filter(|used| *used <= range.len())?;
         if used > self.committed {
             let committed = used.next_multiple_of(STEP).min(range.len());
-            memory::make_writable(range.start + self.committed, committed - self.committed).ok()?;
+            // SAFETY: `reserve` reserved it: `range` is a part of the heap, and this ends within it.
+            unsafe { memory::make_writable(range.start + self.committed, committed - self.committed) }.ok()?;
             self.committed = committed;
         }
         let slot = ptr::with_exposed_provenance_mut::<SlotHeader>(range.start + self.used);
@@ -310,7 +311,8 @@ pub(crate) unsafe fn dealloc(block: *mut u8) {
     if size >= LARGE {
         let first = (slot.addr() + HEADER).next_multiple_of(PAGE);
         let last = (slot.addr() + size) & !(PAGE - 1);
-        memory::forget_pages(first, last - first);
+        // SAFETY: whole pages of the slot behind its header; the block is not used any more, as the caller promises.
+        unsafe { memory::forget_pages(first, last - first) };
     }
     let put = |part| {
         with(part, |heap, range| {

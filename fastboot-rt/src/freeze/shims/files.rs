@@ -16,7 +16,7 @@ macro_rules! stand_in {
         /// As the function it stands for.
         #[unsafe(no_mangle)]
         #[unsafe(link_section = ".text.fastboot")]
-        unsafe extern "C" fn $name($($argument: $of),+) -> $result {
+        unsafe extern "C-unwind" fn $name($($argument: $of),+) -> $result {
             // SAFETY: the caller's promise: the pointers are what the function it called takes.
             unsafe { $before };
             let real = weak_symbol!($real);
@@ -32,16 +32,16 @@ macro_rules! stand_in {
         // In the program under fat LTO too, where only what is used survives.
         const _: () = {
             #[used]
-            static KEEP: unsafe extern "C" fn($($of),+) -> $result = $name;
+            static KEEP: unsafe extern "C-unwind" fn($($of),+) -> $result = $name;
         };
     };
 }
 
-type Open = unsafe extern "C" fn(*const c_char, c_int, ...) -> c_int;
-type OpenAt = unsafe extern "C" fn(c_int, *const c_char, c_int, ...) -> c_int;
-type FOpen = unsafe extern "C" fn(*const c_char, *const c_char) -> *mut c_void;
-type OpenDir = unsafe extern "C" fn(*const c_char) -> *mut c_void;
-type GetEnv = unsafe extern "C" fn(*const c_char) -> *mut c_char;
+type Open = unsafe extern "C-unwind" fn(*const c_char, c_int, ...) -> c_int;
+type OpenAt = unsafe extern "C-unwind" fn(c_int, *const c_char, c_int, ...) -> c_int;
+type FOpen = unsafe extern "C-unwind" fn(*const c_char, *const c_char) -> *mut c_void;
+type OpenDir = unsafe extern "C-unwind" fn(*const c_char) -> *mut c_void;
+type GetEnv = unsafe extern "C-unwind" fn(*const c_char) -> *mut c_char;
 
 // `open` and its like are variadic; on x86-64 a variadic function gets integers where any other does, and a mode that was
 // not passed is read from its register as whatever is there, which the function ignores if the flags do not ask for it.

@@ -34,8 +34,8 @@ unsafe fn fill(buffer: *mut u8, length: usize) {
     unsafe { random::fill(identity::random_state().unwrap_or(&STATE), buffer, length) };
 }
 
-type GetRandom = unsafe extern "C" fn(*mut c_void, usize, c_uint) -> isize;
-type DlSym = unsafe extern "C" fn(*mut c_void, *const c_char) -> *mut c_void;
+type GetRandom = unsafe extern "C-unwind" fn(*mut c_void, usize, c_uint) -> isize;
+type DlSym = unsafe extern "C-unwind" fn(*mut c_void, *const c_char) -> *mut c_void;
 
 /// In place of `getrandom(2)`.
 ///
@@ -43,7 +43,7 @@ type DlSym = unsafe extern "C" fn(*mut c_void, *const c_char) -> *mut c_void;
 /// As the function it stands for.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".text.fastboot")]
-unsafe extern "C" fn __wrap_getrandom(buffer: *mut c_void, length: usize, flags: c_uint) -> isize {
+unsafe extern "C-unwind" fn __wrap_getrandom(buffer: *mut c_void, length: usize, flags: c_uint) -> isize {
     if random::is_fixed() {
         // SAFETY: the caller's promise.
         unsafe { fill(buffer.cast(), length) };
@@ -71,7 +71,7 @@ unsafe extern "C" fn __wrap_getrandom(buffer: *mut c_void, length: usize, flags:
 /// As the function it stands for.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".text.fastboot")]
-unsafe extern "C" fn __wrap_syscall(
+unsafe extern "C-unwind" fn __wrap_syscall(
     number: c_long,
     a: c_long,
     b: c_long,
@@ -97,7 +97,7 @@ unsafe extern "C" fn __wrap_syscall(
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".text.fastboot")]
 #[unsafe(naked)]
-unsafe extern "C" fn __wrap_dlsym(handle: *mut c_void, name: *const c_char) -> *mut c_void {
+unsafe extern "C-unwind" fn __wrap_dlsym(handle: *mut c_void, name: *const c_char) -> *mut c_void {
     // SAFETY: both jumps leave arguments, stack and return address as they are, to functions of this very type: with
     // --wrap=dlsym the linker resolves the second name to the C library's `dlsym`, or to nothing if that is not linked, which
     // is told from it; and without the option nobody calls this. A byte of a static is read; flags are changed, and `rax`,
@@ -122,7 +122,7 @@ unsafe extern "C" fn __wrap_dlsym(handle: *mut c_void, name: *const c_char) -> *
 ///
 /// # Safety
 /// As `dlsym`.
-unsafe extern "C" fn find_in_freeze_run(handle: *mut c_void, name: *const c_char) -> *mut c_void {
+unsafe extern "C-unwind" fn find_in_freeze_run(handle: *mut c_void, name: *const c_char) -> *mut c_void {
     // SAFETY: the caller passes a C string.
     if is_freezing() && unsafe { CStr::from_ptr(name) } == c"getrandom" {
         return __wrap_getrandom as *const () as *mut c_void;
@@ -142,5 +142,5 @@ unsafe extern "C" fn find_in_freeze_run(handle: *mut c_void, name: *const c_char
 static KEEP: (
     GetRandom,
     DlSym,
-    unsafe extern "C" fn(c_long, c_long, c_long, c_long, c_long, c_long, c_long) -> c_long,
+    unsafe extern "C-unwind" fn(c_long, c_long, c_long, c_long, c_long, c_long, c_long) -> c_long,
 ) = (__wrap_getrandom, __wrap_dlsym, __wrap_syscall);

@@ -7,7 +7,7 @@ use core::ffi::{c_int, c_void};
 use core::ptr;
 
 type PthreadCreate =
-    unsafe extern "C" fn(*mut libc::pthread_t, *const libc::pthread_attr_t, StartRoutine, *mut c_void) -> c_int;
+    unsafe extern "C-unwind" fn(*mut libc::pthread_t, *const libc::pthread_attr_t, StartRoutine, *mut c_void) -> c_int;
 
 /// In place of `pthread_create(3)`, in binaries linked with `--wrap=pthread_create`: gives the new thread its name.
 ///
@@ -15,7 +15,7 @@ type PthreadCreate =
 /// As the function it stands for.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".text.fastboot")]
-unsafe extern "C" fn __wrap_pthread_create(
+unsafe extern "C-unwind" fn __wrap_pthread_create(
     thread: *mut libc::pthread_t,
     attributes: *const libc::pthread_attr_t,
     start: StartRoutine,
@@ -46,7 +46,7 @@ unsafe extern "C" fn __wrap_pthread_create(
     }
 }
 
-extern "C" fn run(thread: *mut c_void) -> *mut c_void {
+extern "C-unwind" fn run(thread: *mut c_void) -> *mut c_void {
     let thread = thread.cast::<Thread>().cast_const();
     identity::become_thread(thread);
     // SAFETY: `__wrap_pthread_create` passed a thread that is never freed and whose `start` is set.

@@ -132,7 +132,8 @@ fn thaw_and<R>(snapshot: &Snapshot, look: impl FnOnce(&Thawed) -> R) -> Result<R
     STATIC.store(0, Ordering::Relaxed);
     let thawed = from_file(Source::Snapshot, &opened(snapshot)?, Some(IDENTITY), &program())?;
     let result = look(&thawed);
-    memory::release(thawed.address, thawed.length);
+    // SAFETY: the image was thawed for this test, which does not use it any more.
+    unsafe { memory::release(thawed.address, thawed.length) };
     Ok(result)
 }
 
@@ -151,9 +152,10 @@ fn what_changes_after_it_was_read_is_not_looked_at() {
     let read = stored.header(&mut beginning).unwrap();
     snapshot.write(0, &[0xff; HEADER_COPY_LEN]);
     let mapped = stored.map(read, &beginning).unwrap_or_else(|reason| panic!("{reason}"));
-    assert!(mapped.header == read && mapped.entry(TableKind::Carried).is_some());
+    assert!(*mapped.header() == read && mapped.entry(TableKind::Carried).is_some());
     assert!(mapped.verify(TableKind::Carried).is_ok());
-    mapped.unmap();
+    // SAFETY: nothing refers to it any more.
+    unsafe { mapped.unmap() };
     assert!(matches!(stored.header(&mut beginning), Err(Reason::Format(FormatError::Magic))));
 }
 
@@ -174,7 +176,8 @@ fn a_snapshot_is_used_at_home_and_elsewhere() {
         // In the table of image pointers.
         snapshot.write(280, &[bytes[280] ^ 1]);
         let damaged = thaw_and(&snapshot, look);
-        memory::release(DEFAULT_HOME as usize, PAGE);
+        // SAFETY: this test reserved it, and nothing is there.
+        unsafe { memory::release(DEFAULT_HOME as usize, PAGE) };
         let (address, relocated, word) = elsewhere.unwrap();
         assert!(relocated && address == DEFAULT_HOME + HOME_STEP);
         assert_eq!(word - address, POINTER.0 - DEFAULT_HOME);
@@ -183,7 +186,8 @@ fn a_snapshot_is_used_at_home_and_elsewhere() {
     let snapshot = Snapshot::new("stays", &image(0).0);
     memory::reserve(DEFAULT_HOME as usize, PAGE).unwrap();
     let elsewhere = thaw_and(&snapshot, |_| ());
-    memory::release(DEFAULT_HOME as usize, PAGE);
+    // SAFETY: this test reserved it, and nothing is there.
+    unsafe { memory::release(DEFAULT_HOME as usize, PAGE) };
     assert!(matches!(elsewhere, Err(Reason::Home { relocatable: false, .. })), "{elsewhere:?}");
     thaw_and(&snapshot, |_| ()).unwrap();
 }
@@ -203,7 +207,10 @@ fn the_next_place_is_tried_until_there_is_none() {
     }
     let refused = thaw_and(&snapshot, |_| ());
     assert!(matches!(refused, Err(Reason::Home { relocatable: true, .. })), "{refused:?}");
-    places.iter().for_each(|place| memory::release(*place as usize, PAGE));
+    for place in places {
+        // SAFETY: reserved above; nothing is there.
+        unsafe { memory::release(place as usize, PAGE) };
+    }
     thaw_and(&snapshot, |_| ()).unwrap();
 }
 
