@@ -26,7 +26,7 @@ use crate::prove::disguise;
 use crate::prove::foreign::{Foreign, Libraries, foreign};
 use crate::prove::overwritten::{is_overwritten, upper_half_moved};
 use crate::prove::proof::{Proof, Unclear};
-use crate::prove::regions::{ADDRESS, REGIONS, Region, Run, WORD, distances};
+use crate::prove::regions::{ADDRESS, REGIONS, Region, Run, WORD, distances, libraries_distance};
 use crate::runs::capture::Capture;
 use anyhow::{Result, anyhow, bail};
 use fastboot_format::protocol::is_well_apart;
@@ -90,6 +90,8 @@ struct Comparison<'a> {
     second: Run<'a>,
     pie: bool,
     distances: [u64; 5],
+    /// How far the shared libraries were moved.
+    libraries: u64,
     /// The lowest bit that any region moved by: most words are told by the bits below it alone.
     lowest: u64,
 }
@@ -98,7 +100,8 @@ impl<'a> Comparison<'a> {
     fn new(first: Run<'a>, second: Run<'a>, pie: bool) -> Self {
         let distances = distances(first, second);
         let all = distances.into_iter().fold(0, |all, distance| all | distance);
-        Self { first, second, pie, distances, lowest: all & all.wrapping_neg() }
+        let libraries = libraries_distance(first, second);
+        Self { first, second, pie, distances, libraries, lowest: all & all.wrapping_neg() }
     }
 
     /// The words at an offset in both runs, if they are in both.
@@ -242,7 +245,12 @@ impl<'a> Comparison<'a> {
         let mut words = starts.filter_map(|start| self.words(start));
         let is_gone = |a: u64, b: u64| self.first.is_gone(a & ADDRESS) && self.second.is_gone(b & ADDRESS);
         let is_left = |a, b| self.distances.into_iter().any(|distance| is_overwritten(a, b, distance));
-        words.any(|(a, b)| is_gone(a, b) || is_left(a, b))
+        // Among the libraries, where something was mapped for a while.
+        let is_unmapped = |a: u64, b: u64| {
+            let moved = self.libraries != 0 && b.wrapping_sub(a) == self.libraries;
+            moved && self.first.mapping(a).is_none() && self.second.mapping(b).is_none()
+        };
+        words.any(|(a, b)| is_gone(a, b) || is_left(a, b) || is_unmapped(a, b))
     }
 }
 

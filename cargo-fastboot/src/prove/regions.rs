@@ -99,6 +99,17 @@ impl<'a> Run<'a> {
     }
 }
 
+/// How far the shared libraries were moved, and with them all that the kernel put near them; 0 if there are none.
+pub(super) fn libraries_distance(first: Run<'_>, second: Run<'_>) -> u64 {
+    let is_start =
+        |mapping: &&Mapping| mapping.offset == 0 && mapping.name.starts_with('/') && mapping.name.contains(".so");
+    let distance = |here: &Mapping| {
+        let there = second.maps.iter().filter(is_start).find(|there| there.name == here.name)?;
+        Some(there.range.start.wrapping_sub(here.range.start))
+    };
+    first.maps.iter().filter(is_start).find_map(distance).unwrap_or(0)
+}
+
 /// How far each region was moved from the first run to the second.
 pub(super) fn distances(first: Run<'_>, second: Run<'_>) -> [u64; 5] {
     std::array::from_fn(|region| second.regions[region].0.wrapping_sub(first.regions[region].0))

@@ -187,6 +187,27 @@ fn addresses_of_what_is_gone_in_both_runs_are_dead() {
 }
 
 #[test]
+fn what_was_unmapped_among_the_libraries_is_dead() {
+    let map = |start: u64| {
+        let (range, name) = (start..start + 0x1000, "/no/such/libc.so.6".to_owned());
+        [Mapping { range, executable: false, offset: 0, name }]
+    };
+    let (here, there) = (map(0x7fff_f7dd_5000), map(0x7f02_d214_e000));
+    let distance = there[0].range.start.wrapping_sub(here[0].range.start);
+    let of = |word: u64, other: u64| {
+        let (a, b) = (words(&[5, word, 5]), words(&[5, other, 5]));
+        let first = Run { maps: &here, ..run(&a, 0, FIRST) };
+        let proof = compare(first, Run { maps: &there, ..run(&b, 1, FIRST) }, false).unwrap();
+        (proof.dead, proof.suspects.len(), proof.differences.len())
+    };
+    let gone = 0x7fff_f7db_1498_u64;
+    assert_eq!(of(gone, gone.wrapping_add(distance)), (1, 0, 0));
+    assert_eq!(of(gone, gone.wrapping_add(distance) + 8), (0, 0, 1), "it did not move with them");
+    let within = here[0].range.start + 16;
+    assert_eq!(of(within, within.wrapping_add(distance)), (0, 1, 0), "what is mapped is a suspect");
+}
+
+#[test]
 fn what_calls_leave_behind_is_dead_but_not_in_a_roots_value() {
     let map = |name: &str, start: u64, executable: bool| Mapping {
         range: start..start + 0x10_0000,
