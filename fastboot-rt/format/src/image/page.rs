@@ -187,14 +187,14 @@ fn check_fields(header: &Header) -> Result<(), FormatError> {
     if header.flags & !KNOWN_FLAGS != 0 {
         return field("flags", header.flags);
     }
-    if header.home % HOME_ALIGN != 0 || !HOME_WINDOW.contains(&header.home) {
+    if !header.home.is_multiple_of(HOME_ALIGN) || !HOME_WINDOW.contains(&header.home) {
         return field("home address", header.home);
     }
     let fits = header.home.checked_add(header.length).is_some_and(|end| end <= HOME_WINDOW.end);
-    if header.length == 0 || header.length % PAGE as u64 != 0 || !fits {
+    if header.length == 0 || !header.length.is_multiple_of(PAGE as u64) || !fits {
         return field("image length", header.length);
     }
-    if header.data_offset % PAGE as u64 != 0 || header.data_offset < PAGE as u64 {
+    if !header.data_offset.is_multiple_of(PAGE as u64) || header.data_offset < PAGE as u64 {
         return field("data offset", header.data_offset);
     }
     let data_end = header.data_offset.checked_add(header.data_length);
