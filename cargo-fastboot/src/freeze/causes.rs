@@ -9,14 +9,14 @@
 //! There are more runs only if there is something to explain. A run that fails in another world, or allocates otherwise, is
 //! not compared word by word: first it is found out which of the differences does it, then it is left out.
 
-use super::layouts::{Blamed, blamed};
+use super::layouts::blamed;
+use super::seen::{Blamed, Seen, Shown};
 use super::stages::{Freezing, Frozen};
 use crate::carry::carried::Statics;
 use crate::contents::objects::Objects;
 use crate::elf::names::means;
 use crate::prove::proof::Proof;
 use crate::runs::capture::{Capture, Own};
-use crate::runs::memory::ImageData;
 use crate::runs::world::Difference;
 use anyhow::Result;
 use fastboot_format::image::PAGE;
@@ -31,24 +31,6 @@ const DRAWN_BY_LOT: [&str; 5] = ["foldhash", "ahash", "fastrand", "rand", "const
 
 /// Words that differ from those of run 2, by their offsets in the image data: what they were in run 2, and what they are.
 type Words = BTreeMap<u64, [u64; 2]>;
-
-/// What a run shows that has run 2's layout.
-pub(super) enum Seen {
-    /// The comparison, what belongs to the process, and its image data.
-    Words(Proof, Own, ImageData),
-    /// It has another layout. Roots and statics whose own bytes differ, each with a word.
-    Otherwise(Vec<Blamed>),
-    /// It came to no end.
-    Failed(anyhow::Error),
-}
-
-/// What the proof was made of.
-pub(super) struct Shown {
-    /// What belongs to the process that was compared.
-    pub(super) own: Own,
-    /// What came of another world, if that could not be compared.
-    pub(super) otherwise: Option<Seen>,
-}
 
 /// On what something depends.
 #[derive(Clone, Debug, PartialEq, Eq)]

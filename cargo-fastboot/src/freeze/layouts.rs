@@ -3,6 +3,7 @@
 //! Values are gone through side by side, from roots and carried statics along their pointers. What an object is, and how
 //! long, is known of the first run alone; in the other it is where the same pointer leads.
 
+use super::seen::Blamed;
 use super::stages::Frozen;
 use crate::carry::carried::Statics;
 use crate::plan::placement::Placement;
@@ -15,14 +16,6 @@ use std::collections::BTreeSet;
 const LEAST_ADDRESS: u64 = 1 << 40;
 /// Numbers from here on are not, either.
 const END_OF_ADDRESSES: u64 = 1 << 47;
-
-/// A root or static, by name, and a word of it.
-#[derive(Clone, Debug)]
-pub(super) struct Blamed {
-    pub(super) name: String,
-    pub(super) is_static: bool,
-    pub(super) values: [u64; 2],
-}
 
 /// The roots and carried statics that are others in a run of another layout, each with a word that differs and is no address.
 pub(super) fn blamed(frozen: &Frozen, statics: &Statics, run: &mut Capture) -> Result<Vec<Blamed>> {

@@ -9,6 +9,8 @@ mod judge_world;
 mod layouts;
 pub(crate) mod pipeline;
 mod proving;
+mod running;
+mod seen;
 mod stages;
 mod threads;
 pub(crate) mod train;

@@ -10,7 +10,8 @@
 use super::causes::Causes;
 use super::disguised::Learned;
 use super::proving::MOST_PROOFS;
-use super::stages::{Examined, First, Freezing, Frozen, Placed, Planned};
+use super::running::PROVE;
+use super::stages::{Examined, First, Freezing, Frozen, Placed, Planned, image_data};
 use crate::carry::carried::Statics;
 use crate::contents::objects::{Objects, Origin};
 use crate::contents::report::{self, Facts, Report};
@@ -24,21 +25,16 @@ use crate::prove::compare as prove;
 use crate::prove::disguise::Disguised;
 use crate::prove::proof::{Difference, Proof, Unclear};
 use crate::prove::regions::Region;
-use crate::runs::capture::{Capture, Counts, Root, Strayed};
+use crate::runs::capture::{Capture, Counts, Strayed};
 use crate::runs::inputs::Inputs;
-use crate::runs::memory::ImageData;
-use crate::runs::run::{Purpose, run};
+use crate::runs::run::Purpose;
 use crate::runs::spare::spare_memory;
 use crate::runs::wait::wait_for_all;
-use crate::runs::world;
 use crate::say::shell::Shell;
 use anyhow::{Context, Result, anyhow, bail};
 use fastboot_format::image::{HOME_ALIGN, PAGE};
-use fastboot_format::protocol::InputKind;
-use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::OnceLock;
-use std::time::Duration;
 
 /// What run 1 left is small if all that is held to examine it, later, takes no more than one in so many bytes of the memory that
 /// there is. Then it is kept while runs 2 and 3 are made.
@@ -48,9 +44,6 @@ const SMALL: u64 = 8;
 const SMALL_RUN: u64 = 4;
 /// A block, its placement, where it is, its owner and its parent.
 const BYTES_FOR_BLOCK: u64 = 128;
-
-/// The folder of run 3.
-pub(super) const PROVE: &str = "prove";
 
 /// What comes of a freeze.
 pub(crate) struct Outcome {
@@ -160,115 +153,7 @@ fn is_small(run: &Capture, bytes: u64) -> bool {
     bytes + run.blocks.len() as u64 * BYTES_FOR_BLOCK <= spare_memory() / SMALL
 }
 
-/// The captured memory from behind the header page on, and behind it the bytes of the carried statics.
-pub(super) fn image_data(capture: &mut Capture, statics: &Statics) -> Result<ImageData> {
-    let memory = capture.memory_len().next_multiple_of(8);
-    let mut data = capture.take_memory()?;
-    data.grow((memory + statics.carried_len()).max(8))?;
-    statics.copy(capture, &mut data[memory as usize..])?;
-    Ok(data)
-}
-
-/// Why two runs of a position-independent binary cannot be compared: which root left more in one than in the other, and
-/// what tells the runs apart.
-pub(super) fn differ_in_length(first: &Capture, second: &Capture) -> String {
-    let length = |capture: &Capture, end: u64| end.saturating_sub(capture.data_address());
-    let mut roots = first.roots.iter().zip(&second.roots);
-    let differs = |(one, other): &(&Root, &Root)| length(first, one.end) != length(second, other.end);
-    let root = roots.find(differs).map(|(root, _)| root);
-    let what = match (root, second.strayed.first().or(first.strayed.first())) {
-        (_, Some(strayed)) => format!(" in {strayed}"),
-        (Some(root), None) => format!(" in root `{}`", root.name),
-        (None, None) => String::new(),
-    };
-    // Run 2 has the addresses of run 1, and run 3 has others.
-    let cause = if first.strayed.is_empty() && !second.strayed.is_empty() {
-        "only the run at other addresses differs, so that sizes depend on addresses, as they may where a hash is seeded by \
-         one (ahash, foldhash), or on a clock"
-    } else {
-        "look for randomness, clocks or threads in the root's expression"
-    };
-    format!(
-        "two freeze runs of this position-independent binary came out differently{what}: {} bytes, then {} bytes. Which words \
-         are addresses can only be told when both runs allocate the same; {cause}; or build without --pie",
-        first.memory_len(),
-        second.memory_len()
-    )
-}
-
 impl Freezing<'_> {
-    fn run(&self, purpose: Purpose<'_>, other: Option<&Capture>, name: &str) -> Result<Capture> {
-        self.run_in(purpose, other, &[], name, self.shell)
-    }
-
-    /// Run 2 once more, at other addresses and in a world that differs in this.
-    pub(super) fn run_again(&self, frozen: &Frozen, world: &[world::Difference], name: &str) -> Result<Capture> {
-        let purpose = match &frozen.planned {
-            Some(planned) => Purpose::Place(&planned.path),
-            None => Purpose::Verbatim,
-        };
-        self.run_in(purpose, Some(&frozen.capture), world, name, self.shell)
-    }
-
-    /// In what the proving run differs.
-    pub(super) fn world(&self) -> &[world::Difference] {
-        self.elsewhere.get().map_or(&[], |(world, _)| world)
-    }
-
-    fn run_in(
-        &self,
-        purpose: Purpose<'_>,
-        other: Option<&Capture>,
-        world: &[world::Difference],
-        name: &str,
-        shell: &Shell,
-    ) -> Result<Capture> {
-        let folder = self.folder.join(name);
-        let capture = run(self.binary, self.options, purpose, other, world, &folder, shell);
-        // The capture is open; its folder is not needed any more, and may be large.
-        let _ = std::fs::remove_dir_all(&folder);
-        capture
-    }
-
-    /// The first run, the one that finds out what there is.
-    fn first(&self, purpose: Purpose<'_>, name: &str) -> Result<Capture> {
-        let capture = std::thread::scope(|scope| {
-            // It takes a while, and is needed at the end.
-            scope.spawn(|| self.binary.identity());
-            self.run(purpose, None, name)
-        })?;
-        if capture.roots.is_empty() && capture.process.warmed == 0 {
-            bail!(
-                "{} has no roots: declare a static with `fastboot_rt::frozen! {{ .. }}` in the program or in a \
-                 library it uses, or warm what it has with `fastboot_rt::warm! {{ .. }}`",
-                self.binary.path.display()
-            );
-        }
-        self.judge_names(&capture)?;
-        self.judge_left_behind(&capture)?;
-        self.elsewhere.get_or_init(|| {
-            let declared = capture.inputs.iter().filter(|input| input.declared && input.kind == InputKind::Variable);
-            let declared: Vec<&OsStr> = declared.map(|input| input.name.as_os_str()).collect();
-            let (mut world, folder) = world::differences(self.binary, self.options, &declared, self.folder);
-            // What was seen to be read is most likely the cause of something, and what was not, of nothing.
-            world.sort_by_key(|difference| match difference {
-                world::Difference::Variable(name, _) => {
-                    2 * u8::from(!capture.inputs.iter().any(|input| input.name == **name))
-                }
-                _ => 1,
-            });
-            (world, folder)
-        });
-        for root in &capture.roots {
-            self.shell.verbose(format_args!(
-                "root {} evaluated in {:?}",
-                root.name,
-                Duration::from_nanos(root.nanoseconds)
-            ));
-        }
-        Ok(capture)
-    }
-
     /// Image data, by a plan if that works out, else verbatim.
     fn image_data(&self, learned: &mut Learned) -> Result<Placed> {
         while !self.options.verbatim && learned.may_plan() {

@@ -1,14 +1,14 @@
 //! Proving: run 3, and its comparison with run 2.
 
-use super::causes::{Seen, Shown};
-use super::pipeline::{PROVE, differ_in_length, image_data};
-use super::stages::{Freezing, Frozen};
+use super::running::PROVE;
+use super::seen::{Seen, Shown};
+use super::stages::{Freezing, Frozen, image_data};
 use crate::carry::carried::Statics;
 use crate::prove::compare as prove;
 use crate::prove::foreign::Known;
 use crate::prove::proof::Proof;
 use crate::prove::regions::{Region, Run};
-use crate::runs::capture::Capture;
+use crate::runs::capture::{Capture, Root};
 use crate::runs::memory::ImageData;
 use anyhow::{Result, bail};
 use fastboot_format::protocol::Leftover;
@@ -16,6 +16,33 @@ use fastboot_format::protocol::Leftover;
 /// How often an image is proved at most. In a PIE, garbage may hold an old address of the executable in one run and
 /// something else in the other.
 pub(super) const MOST_PROOFS: usize = 4;
+
+/// Why two runs of a position-independent binary cannot be compared: which root left more in one than in the other, and
+/// what tells the runs apart.
+fn differ_in_length(first: &Capture, second: &Capture) -> String {
+    let length = |capture: &Capture, end: u64| end.saturating_sub(capture.data_address());
+    let mut roots = first.roots.iter().zip(&second.roots);
+    let differs = |(one, other): &(&Root, &Root)| length(first, one.end) != length(second, other.end);
+    let root = roots.find(differs).map(|(root, _)| root);
+    let what = match (root, second.strayed.first().or(first.strayed.first())) {
+        (_, Some(strayed)) => format!(" in {strayed}"),
+        (Some(root), None) => format!(" in root `{}`", root.name),
+        (None, None) => String::new(),
+    };
+    // Run 2 has the addresses of run 1, and run 3 has others.
+    let cause = if first.strayed.is_empty() && !second.strayed.is_empty() {
+        "only the run at other addresses differs, so that sizes depend on addresses, as they may where a hash is seeded by \
+         one (ahash, foldhash), or on a clock"
+    } else {
+        "look for randomness, clocks or threads in the root's expression"
+    };
+    format!(
+        "two freeze runs of this position-independent binary came out differently{what}: {} bytes, then {} bytes. Which words \
+         are addresses can only be told when both runs allocate the same; {cause}; or build without --pie",
+        first.memory_len(),
+        second.memory_len()
+    )
+}
 
 impl Freezing<'_> {
     /// Run 3, unless it was made already, and the comparison. If it comes to nothing in another world, it is made in this one.

@@ -1,6 +1,6 @@
 //! Stages: what passes from one stage of a freeze to the next.
 
-use super::causes::Shown;
+use super::seen::Shown;
 use crate::carry::carried::Statics;
 use crate::contents::makers::Makers;
 use crate::contents::objects::{Kinship, Layout, Objects, Origin};
@@ -64,6 +64,15 @@ pub(super) struct Frozen {
 
 /// Image data that came of a plan, the statics that changed, and run 3, if it was made already.
 pub(super) type Placed = (Frozen, Statics, Option<Capture>);
+
+/// The captured memory from behind the header page on, and behind it the bytes of the carried statics.
+pub(super) fn image_data(capture: &mut Capture, statics: &Statics) -> Result<ImageData> {
+    let memory = capture.memory_len().next_multiple_of(8);
+    let mut data = capture.take_memory()?;
+    data.grow((memory + statics.carried_len()).max(8))?;
+    statics.copy(capture, &mut data[memory as usize..])?;
+    Ok(data)
+}
 
 /// What is found out about image data.
 pub(super) struct Examined {

@@ -1,0 +1,92 @@
+//! Running: the runs of one freeze, each in a folder of its own.
+
+use super::stages::{Freezing, Frozen};
+use crate::runs::capture::Capture;
+use crate::runs::run::{Purpose, run};
+use crate::runs::world;
+use crate::say::shell::Shell;
+use anyhow::{Result, bail};
+use fastboot_format::protocol::InputKind;
+use std::ffi::OsStr;
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// The folder of run 3.
+pub(super) const PROVE: &str = "prove";
+
+impl Freezing<'_> {
+    pub(super) fn run(&self, purpose: Purpose<'_>, other: Option<&Capture>, name: &str) -> Result<Capture> {
+        self.run_in(purpose, other, &[], name, self.shell)
+    }
+
+    /// Run 2 once more, at other addresses and in a world that differs in this.
+    pub(super) fn run_again(&self, frozen: &Frozen, world: &[world::Difference], name: &str) -> Result<Capture> {
+        let purpose = match &frozen.planned {
+            Some(planned) => Purpose::Place(&planned.path),
+            None => Purpose::Verbatim,
+        };
+        self.run_in(purpose, Some(&frozen.capture), world, name, self.shell)
+    }
+
+    /// In what the proving run differs.
+    pub(super) fn world(&self) -> &[world::Difference] {
+        self.elsewhere.get().map_or(&[], |(world, _)| world)
+    }
+
+    pub(super) fn run_in(
+        &self,
+        purpose: Purpose<'_>,
+        other: Option<&Capture>,
+        world: &[world::Difference],
+        name: &str,
+        shell: &Shell,
+    ) -> Result<Capture> {
+        let folder = self.folder.join(name);
+        let capture = run(self.binary, self.options, purpose, other, world, &folder, shell);
+        // The capture is open; its folder is not needed any more, and may be large.
+        let _ = std::fs::remove_dir_all(&folder);
+        capture
+    }
+
+    /// The first run, the one that finds out what there is.
+    pub(super) fn first(&self, purpose: Purpose<'_>, name: &str) -> Result<Capture> {
+        let capture = std::thread::scope(|scope| {
+            // It takes a while, and is needed at the end.
+            scope.spawn(|| self.binary.identity());
+            self.run(purpose, None, name)
+        })?;
+        if capture.roots.is_empty() && capture.process.warmed == 0 {
+            bail!(
+                "{} has no roots: declare a static with `fastboot_rt::frozen! {{ .. }}` in the program or in a \
+                 library it uses, or warm what it has with `fastboot_rt::warm! {{ .. }}`",
+                self.binary.path.display()
+            );
+        }
+        self.judge_names(&capture)?;
+        self.judge_left_behind(&capture)?;
+        self.elsewhere.get_or_init(|| self.another_world(&capture));
+        for root in &capture.roots {
+            self.shell.verbose(format_args!(
+                "root {} evaluated in {:?}",
+                root.name,
+                Duration::from_nanos(root.nanoseconds)
+            ));
+        }
+        Ok(capture)
+    }
+
+    /// In what the proving run is to differ from the first one, most likely causes first, and a folder of that world.
+    fn another_world(&self, capture: &Capture) -> (Vec<world::Difference>, Option<TempDir>) {
+        let declared = capture.inputs.iter().filter(|input| input.declared && input.kind == InputKind::Variable);
+        let declared: Vec<&OsStr> = declared.map(|input| input.name.as_os_str()).collect();
+        let (mut world, folder) = world::differences(self.binary, self.options, &declared, self.folder);
+        // What was seen to be read is most likely the cause of something, and what was not, of nothing.
+        world.sort_by_key(|difference| match difference {
+            world::Difference::Variable(name, _) => {
+                2 * u8::from(!capture.inputs.iter().any(|input| input.name == **name))
+            }
+            _ => 1,
+        });
+        (world, folder)
+    }
+}
