@@ -1,6 +1,7 @@
 //! Options: what the user asked for, as every stage sees it.
 
 use anyhow::{Context, Result};
+use fastboot_format::features::Mask;
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -45,7 +46,7 @@ pub(crate) struct FreezeOptions {
     /// The objects that were used then: they are placed first, together.
     pub(crate) preferred: HashSet<Allocation>,
     /// Processor features that the roots may see, as [`fastboot_format::features`] numbers them.
-    pub(crate) cpu: u64,
+    pub(crate) cpu: Mask,
     /// Whether to keep every object, dead or alive, in one run.
     pub(crate) verbatim: bool,
     /// Whether to record which function made each object.
@@ -84,7 +85,7 @@ impl Default for FreezeOptions {
             stdin: Vec::new(),
             compare: Vec::new(),
             preferred: HashSet::new(),
-            cpu: u64::MAX,
+            cpu: Mask::MAX,
             verbatim: false,
             trace: false,
             choices: Choices::default(),

@@ -111,10 +111,10 @@ fn begin_cold(
 #[cold]
 #[inline(never)]
 fn run_check_mode(report: &CStr, outcome: &Outcome, call: Call) -> ! {
-    let features = outcome.thawed.as_ref().map(|thawed| thawed.cpu);
+    let features = outcome.thawed.as_ref().map(|thawed| thawed.features);
     if let Some(features) = features.filter(|features| *features != cpu::features()) {
         // So that the same code is chosen as in the freeze. Where that cannot be, it is chosen for this processor.
-        let _ = cpuid_mask::show_only(features);
+        let _ = cpuid_mask::show_only(features, &[]);
     }
     run_later_constructors(call);
     check::run(report, features.map(drop).ok_or_else(|| outcome.skipped().to_string()))

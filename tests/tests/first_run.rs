@@ -395,12 +395,12 @@ fn a_snapshot_that_is_of_no_use_is_made_anew() -> Result<()> {
     let mut others = good.clone();
     forge(&mut others, |header| header.identity = [7; 32])?;
     let mut no_processor = good.clone();
-    forge(&mut no_processor, |header| header.cpu = 1 << 63)?;
+    forge(&mut no_processor, |header| header.cpu_more = 1 << 31)?;
     let cases = [
         (Vec::new(), "not a fastboot image"),
         (good[..good.len() / 2].to_vec(), "image truncated"),
         (flipped(40), "image damaged: header"),
-        (flipped(8), "image format version 2, this program reads version 3"),
+        (flipped(8), "image format version 5, this program reads version 4"),
         (flipped(table), "image damaged: root directory"),
         (others, "it is the image of another binary"),
         (no_processor, "the processor lacks"),

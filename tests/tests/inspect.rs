@@ -96,7 +96,7 @@ fn bytes_belong_to_roots_or_are_shared() -> Result<()> {
         // 10,000 words of the vector, 10,000 of the map, its table and the vector's buffer, and a few more.
         let pointers = bytes(&image["pointers"])?;
         ensure!((20_002..20_020).contains(&pointers), "{pointers}");
-        ensure!(image["cpu_features"].as_array().is_some_and(|names| names.contains(&"sse2".into())), "{image:#}");
+        ensure!(image["cpu_features"].as_array().is_some_and(Vec::is_empty), "{image:#}");
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use fastboot_format::features::Mask;
 use fastboot_format::image::FLAG_READ_ONLY;
 
 pub(crate) use cargo_flags::{CompilationFlags, ManifestFlags, OutputFlags, TargetFlags};
@@ -288,7 +289,7 @@ pub(crate) struct FreezeHow {
     pub(crate) keep_threads: bool,
     /// Freeze for processors of this level and above: x86-64-v2, x86-64-v3, x86-64-v4, native
     #[arg(long, value_name = "LEVEL", value_parser = parse_cpu, default_value = "native", hide_default_value = true, help_heading = OWN)]
-    pub(crate) cpu: u64,
+    pub(crate) cpu: Mask,
     /// Carry this static, or the statics of this crate, whatever the table of rules says
     #[arg(long, value_name = "NAME", help_heading = OWN)]
     pub(crate) carry: Vec<String>,

@@ -1,9 +1,10 @@
 //! Values: what flags take, read.
 
 use anstream::ColorChoice;
+use fastboot_format::features::Mask;
 use std::time::Duration;
 
-pub(super) fn parse_cpu(text: &str) -> Result<u64, String> {
+pub(super) fn parse_cpu(text: &str) -> Result<Mask, String> {
     fastboot_format::features::level(text).ok_or_else(|| "give x86-64-v2, x86-64-v3, x86-64-v4, or native".to_owned())
 }
 

@@ -19,9 +19,11 @@ use crate::prove::proof::Proof;
 use crate::runs::capture::{Capture, Own};
 use crate::runs::world::Difference;
 use anyhow::Result;
+use fastboot_format::features::{Mask, level, without_implied};
 use fastboot_format::image::PAGE;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 const WORD: u64 = 8;
 /// Nanoseconds of a second.
@@ -87,6 +89,44 @@ pub(super) struct Causes {
     pub(super) findings: Vec<Finding>,
     /// Offsets of the words that are explained by it.
     pub(super) explained: BTreeSet<u64>,
+    /// The processor features that the image depends on.
+    pub(super) features: Mask,
+    /// The roots because of which.
+    pub(super) of_processor: BTreeSet<String>,
+}
+
+impl Causes {
+    /// The image needs these features, because of these words.
+    fn needs(&mut self, features: Mask, words: &Words, names: &Names<'_>) {
+        self.features = without_implied(features & !lowest_level());
+        let owner = |(at, values): (&u64, &[u64; 2])| Some(names.owner(first_byte(*at, *values))?.0.to_owned());
+        self.of_processor.extend(words.iter().filter_map(owner));
+        self.explained.extend(words.keys());
+    }
+}
+
+/// What every processor has.
+fn lowest_level() -> Mask {
+    level("x86-64-v1").unwrap_or(0)
+}
+
+/// What as good as every processor since 2013 has, and what most code that chooses by processor asks for.
+pub(super) fn middle_level() -> Mask {
+    level("x86-64-v3").unwrap_or(Mask::MAX)
+}
+
+/// Where the instructions are that ask for features, if these can be hidden.
+pub(super) fn sites(world: &[Difference]) -> Option<Arc<[u64]>> {
+    world.iter().find_map(|difference| match difference {
+        Difference::Features(_, sites) => Some(sites.clone()),
+        _ => None,
+    })
+}
+
+/// This world with these features of the processor, rather than those of the lowest level.
+pub(super) fn with_features(world: &[Difference], features: Mask, sites: Arc<[u64]>) -> Vec<Difference> {
+    let others = world.iter().filter(|difference| !matches!(difference, Difference::Features(..)));
+    others.cloned().chain([Difference::Features(features, sites)]).collect()
 }
 
 /// The search for what words depend on.
@@ -126,11 +166,19 @@ impl Freezing<'_> {
         shown: Shown,
         objects: Option<&Objects<'_>>,
     ) -> Result<Causes> {
-        let mut causes = Causes::default();
+        let all = frozen.capture.process.cpu;
+        // Whatever is not known to be the same without them needs them.
+        let mut causes = Causes { features: all, ..Causes::default() };
         let mut search = Search { freezing: self, frozen, statics, runs: 0 };
         let names = Names { frozen, statics: statics.places(), objects };
         let here = shown.otherwise.is_some().then(|| search.words(proof));
         let mut world = self.world().to_vec();
+        if let Some(roots) = shown.only_middle {
+            let sites = sites(&world).unwrap_or_default();
+            world = with_features(&world, middle_level() & all, sites);
+            causes.of_processor = roots;
+        }
+        let middle_run = shown.middle;
         let mut seen = shown.otherwise;
         let (mut words, own) = loop {
             match seen {
@@ -139,6 +187,14 @@ impl Freezing<'_> {
                 Some(_) if world.is_empty() => return Ok(causes),
                 Some(otherwise) => {
                     let (culprit, mut alone) = search.culprit(&world, otherwise)?;
+                    if let Difference::Features(features, sites) = &culprit {
+                        let middle = middle_level() & all;
+                        let next = (features & all != middle).then(|| Difference::Features(middle, sites.clone()));
+                        world.retain(|difference| *difference != culprit);
+                        world.extend(next);
+                        seen = Some(search.observe(&world)?);
+                        continue;
+                    }
                     if let (Seen::Otherwise(blamed), Some(here)) = (&mut alone, &here) {
                         let by_chance: BTreeSet<_> = here.keys().filter_map(|at| names.owner(*at)).collect();
                         blamed.retain(|blamed| !by_chance.contains(&(&blamed.name, blamed.is_static)));
@@ -157,9 +213,39 @@ impl Freezing<'_> {
             causes.explained.extend(known.then_some(*at));
             !known
         });
-        words.retain(|at, values| names.is_of_interest(first_byte(*at, *values), &self.options.allow_world));
-        if words.is_empty() || world.is_empty() || self.options.real_random {
+        let is_drawn = |at: u64, values| names.is_drawn_by_lot(first_byte(at, values));
+        words.retain(|at, values| !is_drawn(*at, *values));
+        let hidden = world.iter().find_map(|difference| match difference {
+            Difference::Features(seen, sites) => Some((*seen & all, sites.clone())),
+            _ => None,
+        });
+        if words.is_empty() {
+            // Nothing differs, with no more features than these.
+            causes.needs(hidden.map_or(all, |(seen, _)| seen), &words, &names);
             return Ok(causes);
+        }
+        if world.is_empty() || self.options.real_random || frozen.planned.is_none() {
+            return Ok(causes);
+        }
+        // With the features of the middle level first, so that a program that needs these alone is evaluated no more than
+        // once more.
+        let middle = middle_level() & all;
+        let mut by_processor = Words::new();
+        let mut features = if hidden.is_some() { 0 } else { all };
+        if let Some((seen, sites)) = hidden {
+            world = with_features(&world, middle, sites);
+            if seen == middle {
+                // It was found already that it takes these.
+                features = middle;
+            } else {
+                let seen = middle_run.map_or_else(|| search.observe(&world), Ok)?;
+                let (still, gone) = search.differing(seen, words);
+                (words, by_processor) = (still, gone);
+                if words.is_empty() {
+                    causes.needs(middle, &by_processor, &names);
+                    return Ok(causes);
+                }
+            }
         }
         let here = match here {
             Some(here) => here,
@@ -169,16 +255,33 @@ impl Freezing<'_> {
                 Seen::Otherwise(_) | Seen::Failed(_) => return Ok(causes),
             },
         };
-        // What a hash table holds where is a matter of chance as a whole.
+        by_processor.retain(|at, _| !here.contains_key(at));
+        if !by_processor.is_empty() {
+            features = middle;
+        }
+        words.retain(|at, _| !here.contains_key(at));
+        // What a hash table holds where is a matter of chance as a whole; of what else it may depend on, nothing can be said.
         let unit = |(at, values): (&u64, &[u64; 2])| names.unit(first_byte(*at, *values));
         let chance: BTreeSet<u64> = here.iter().map(unit).collect();
-        words.retain(|at, values| !chance.contains(&unit((at, values))));
+        let (by_chance, words): (Words, Words) =
+            words.into_iter().partition(|(at, values)| chance.contains(&unit((at, values))));
+        if !by_chance.is_empty() {
+            features = all;
+        }
         let mut found = Vec::new();
         search.split(&world, words, false, &mut found)?;
         for (cause, words) in found {
+            if let Cause::World(Difference::Features(..)) | Cause::Together = cause {
+                features = all;
+                by_processor.extend(&words);
+            }
+            if let Cause::World(Difference::Features(..)) = cause {
+                continue;
+            }
             causes.findings.extend(words.iter().flat_map(|(at, values)| names.of_word(*at, *values, &cause)));
             causes.explained.extend(words.keys());
         }
+        causes.needs(features, &by_processor, &names);
         Ok(causes)
     }
 }
@@ -257,13 +360,19 @@ impl Search<'_> {
 
     /// Which of these words differ in a world that differs in this, and which do not.
     fn those_that_differ(&mut self, world: &[Difference], words: Words) -> Result<(Words, Words)> {
-        let Seen::Words(proof, _, data) = self.observe(world)? else { return Ok((Words::new(), words)) };
+        let seen = self.observe(world)?;
+        Ok(self.differing(seen, words))
+    }
+
+    /// The same, in what was seen there.
+    fn differing(&self, seen: Seen, words: Words) -> (Words, Words) {
+        let Seen::Words(proof, _, data) = seen else { return (Words::new(), words) };
         let there = self.words(&proof);
         // Whatever else it may look like: it is the same as where everything differed.
         let is_same = |at: u64, value: u64| {
             data.get(at as usize..).and_then(|data| data.first_chunk()) == Some(&value.to_le_bytes())
         };
-        Ok(words.into_iter().partition(|(at, values)| there.contains_key(at) || is_same(*at, values[1])))
+        words.into_iter().partition(|(at, values)| there.contains_key(at) || is_same(*at, values[1]))
     }
 }
 
@@ -300,10 +409,10 @@ impl Names<'_> {
         index.checked_sub(1).map_or(at, |index| placements[index].offset - PAGE as u64)
     }
 
-    /// Whether anyone wants to know on what a word depends.
-    fn is_of_interest(&self, at: u64, allowed: &[String]) -> bool {
+    /// Whether a word belongs to a static that holds what was drawn by lot, or to nothing that was planned.
+    fn is_drawn_by_lot(&self, at: u64) -> bool {
         let drawn = |name: &str| DRAWN_BY_LOT.iter().any(|one| name.split("::").next() == Some(one));
-        self.owner(at).is_some_and(|(name, is_static)| !is_named(name, allowed) && !(is_static && drawn(name)))
+        self.owner(at).is_some_and(|(name, is_static)| is_static && drawn(name))
     }
 
     /// What is to be said of a word that has this cause. Several small objects may lie in it.

@@ -5,6 +5,7 @@ use super::stages::Freezing;
 use crate::options::Deny;
 use crate::runs::world::Difference;
 use anyhow::{Result, bail};
+use fastboot_format::features::{Mask, level_of, names};
 
 impl Freezing<'_> {
     /// Says what values depend on, and refuses what cannot be right in any other process.
@@ -64,5 +65,34 @@ impl Freezing<'_> {
             bail!("{}", errors.join("\n"));
         }
         Ok(())
+    }
+
+    /// Says which processors the image is for, if not for all.
+    pub(super) fn tell_features(&self, causes: &Causes) {
+        let Causes { features, of_processor, .. } = causes;
+        if *features == 0 {
+            return;
+        }
+        let native = self.options.cpu == Mask::MAX;
+        let Some(root) = of_processor.first() else {
+            if native && !self.world().iter().any(|difference| matches!(difference, Difference::Features(..))) {
+                self.shell.status(
+                    "Requires",
+                    "every feature of this processor: what depends on them cannot be found out, because they cannot be \
+                     hidden here",
+                );
+            }
+            return;
+        };
+        let level = match level_of(*features) {
+            Some(level) => format!("a processor of {level}"),
+            None => format!("a processor with {}", names(*features).collect::<Vec<_>>().join(", ")),
+        };
+        let others = match of_processor.len() {
+            1 => String::new(),
+            count => format!(" and {} more", count - 1),
+        };
+        let older = if native { "; `--cpu x86-64-v2` freezes for older ones" } else { "" };
+        self.shell.status("Requires", format_args!("{level}: `{root}`{others} came out otherwise without it{older}"));
     }
 }

@@ -88,6 +88,7 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
     let way = |offset| frozen.way(objects.as_ref(), offset);
     statics.check(references, &binary, &frozen.capture, way)?;
     freezing.judge_world(&causes).with_context(told)?;
+    freezing.tell_features(&causes);
     freezing.judge(&frozen, &proof, &causes, objects.as_ref()).with_context(told)?;
     freezing.judge_inputs(&frozen.inputs)?;
     for name in statics.doubtful_dispatch_caches(&frozen.capture) {
@@ -117,6 +118,7 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
     freezing.judge_density(&frozen, &report);
     let relocatable = freezing.is_relocatable(&frozen, &proof, &causes, objects.as_ref());
     let parts = Parts {
+        features: causes.features,
         digests: pages.digests,
         verbatim: frozen.planned.is_none(),
         static_pointers: image::relocations(&proof.static_pointers),

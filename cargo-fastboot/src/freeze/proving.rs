@@ -1,5 +1,6 @@
 //! Proving: run 3, and its comparison with run 2.
 
+use super::causes::{middle_level, sites, with_features};
 use super::running::PROVE;
 use super::seen::{Seen, Shown};
 use super::stages::{Freezing, Frozen, image_data};
@@ -8,7 +9,7 @@ use crate::prove::compare as prove;
 use crate::prove::foreign::Known;
 use crate::prove::proof::Proof;
 use crate::prove::regions::{Region, Run};
-use crate::runs::capture::{Capture, Root};
+use crate::runs::capture::{Capture, Own, Root};
 use crate::runs::memory::ImageData;
 use anyhow::{Result, bail};
 use fastboot_format::protocol::Leftover;
@@ -48,14 +49,22 @@ impl Freezing<'_> {
     /// Run 3, unless it was made already, and the comparison. If it comes to nothing in another world, it is made in this one.
     pub(super) fn prove(&self, frozen: &Frozen, statics: &Statics, second: Option<Capture>) -> Result<(Proof, Shown)> {
         let second = second.map_or_else(|| self.run_again(frozen, self.world(), PROVE), Ok);
-        let (mut proof, shown) = match self.see(frozen, statics, second)? {
-            Seen::Words(proof, own, _) => (proof, Shown { own, otherwise: None }),
-            otherwise => {
-                self.shell.verbose("run 3 is another one in another world: it is made once more, in this one");
-                let here = self.run_again(frozen, &[], &format!("{PROVE}-here"))?;
-                let own = here.process.own;
-                (self.compare(frozen, statics, here)?.0, Shown { own, otherwise: Some(otherwise) })
-            }
+        let (mut proof, mut shown) = match self.see(frozen, statics, second)? {
+            Seen::Words(proof, own, _) => (proof, Shown { own, otherwise: None, middle: None, only_middle: None }),
+            otherwise => match self.prove_for_middle(frozen, statics)? {
+                Some((proof, own)) => {
+                    (proof, Shown { own, otherwise: None, middle: None, only_middle: Some(otherwise.roots()) })
+                }
+                None => {
+                    self.shell.verbose("run 3 is another one in another world: it is made once more, in this one");
+                    let here = self.run_again(frozen, &[], &format!("{PROVE}-here"))?;
+                    let own = here.process.own;
+                    (
+                        self.compare(frozen, statics, here)?.0,
+                        Shown { own, otherwise: Some(otherwise), middle: None, only_middle: None },
+                    )
+                }
+            },
         };
         for attempt in 1..MOST_PROOFS {
             if !(self.binary.pie && proof.unclear_in(Region::Executable).is_some()) {
@@ -63,7 +72,21 @@ impl Freezing<'_> {
             }
             let words = proof.unclear.len();
             self.shell.verbose(format_args!("{words} words that may be addresses are unclear: proving again"));
-            let another = self.run_again(frozen, &[], &format!("{PROVE}-{attempt}"))?;
+            let name = format!("{PROVE}-{attempt}");
+            let features = sites(self.world());
+            // Where it is known at once, a function that was chosen for the processor is what is unclear.
+            if let Some(sites) =
+                features.filter(|_| shown.otherwise.is_none() && shown.middle.is_none() && shown.only_middle.is_none())
+            {
+                let world = with_features(self.world(), middle_level() & frozen.capture.process.cpu, sites);
+                let seen = self.see(frozen, statics, self.run_again(frozen, &world, &name))?;
+                if let Seen::Words(other, ..) = &seen {
+                    proof.settle(other);
+                }
+                shown.middle = Some(seen);
+                continue;
+            }
+            let another = self.run_again(frozen, &[], &name)?;
             proof.settle(&self.compare(frozen, statics, another)?.0);
         }
         self.shell.verbose(format_args!(
@@ -74,6 +97,17 @@ impl Freezing<'_> {
             proof.differences.len()
         ));
         Ok((proof, shown))
+    }
+
+    /// Run 3 with the processor features of the middle level, where it comes to nothing with fewer.
+    fn prove_for_middle(&self, frozen: &Frozen, statics: &Statics) -> Result<Option<(Proof, Own)>> {
+        let Some(sites) = sites(self.world()) else { return Ok(None) };
+        let world = with_features(self.world(), middle_level() & frozen.capture.process.cpu, sites);
+        let run = self.run_again(frozen, &world, &format!("{PROVE}-middle"));
+        Ok(match self.see(frozen, statics, run)? {
+            Seen::Words(proof, own, _) => Some((proof, own)),
+            Seen::Otherwise(_) | Seen::Failed(_) => None,
+        })
     }
 
     pub(super) fn compare(

@@ -3,6 +3,7 @@
 use crate::prove::proof::Proof;
 use crate::runs::capture::Own;
 use crate::runs::memory::ImageData;
+use std::collections::BTreeSet;
 
 /// What a run shows that has run 2's layout.
 pub(super) enum Seen {
@@ -20,6 +21,10 @@ pub(super) struct Shown {
     pub(super) own: Own,
     /// What came of another world, if that could not be compared.
     pub(super) otherwise: Option<Seen>,
+    /// What came of that world with the processor features of the middle level, if it was looked at.
+    pub(super) middle: Option<Seen>,
+    /// If the proof was made with these features, because it came to nothing without them: the roots that need them.
+    pub(super) only_middle: Option<BTreeSet<String>>,
 }
 
 /// A root or static, by name, and a word of it.
@@ -28,4 +33,19 @@ pub(super) struct Blamed {
     pub(super) name: String,
     pub(super) is_static: bool,
     pub(super) values: [u64; 2],
+}
+
+impl Seen {
+    /// The roots that are others in a run of another layout, or the one that fails.
+    pub(super) fn roots(&self) -> BTreeSet<String> {
+        match self {
+            Self::Words(..) => BTreeSet::new(),
+            Self::Otherwise(blamed) => blamed.iter().map(|blamed| blamed.name.clone()).collect(),
+            Self::Failed(error) => {
+                let said = format!("{error:#}");
+                let name = said.split_once("root `").and_then(|(_, rest)| Some(rest.split_once('`')?.0.to_owned()));
+                name.into_iter().collect()
+            }
+        }
+    }
 }

@@ -5,6 +5,7 @@ use crate::runs::capture::Capture;
 use crate::runs::memory::{ImageData, Memory};
 use crate::say::output;
 use anyhow::{Context, Result, bail, ensure};
+use fastboot_format::features::Mask;
 use fastboot_format::image::write::{self, DATA_OFFSET, Layout, NamedRoot};
 use fastboot_format::image::{
     self as format, Carried, DEFAULT_HOME, FLAG_COLD, FLAG_PIE, FLAG_READ_ONLY, FLAG_RELOCATABLE, FLAG_VERBATIM,
@@ -91,6 +92,8 @@ pub(crate) fn relocations(offsets: &[u64]) -> Vec<u8> {
 /// What an image is made of, besides the capture and the image data.
 #[derive(Debug)]
 pub(crate) struct Parts<'a> {
+    /// The processor features that it depends on.
+    pub(crate) features: Mask,
     /// The digests of its pages.
     pub(crate) digests: Vec<u8>,
     /// Whether it holds dead objects too.
@@ -131,12 +134,12 @@ impl Image {
             flags: flags.into_iter().filter(|(_, set)| *set).map(|(flag, _)| flag).sum(),
             home: capture.process.home,
             exe_base: capture.process.exe_base,
-            cpu: capture.process.cpu,
             root_count: u32::try_from(capture.roots.len())?,
             identity: binary.identity(),
             data_length: data.len() as u64,
             ..Header::default()
-        };
+        }
+        .with_features(parts.features);
         // In this order: what the thaw reads comes first and so lies in the page that it touches anyway.
         let layout = Layout::new(
             header,

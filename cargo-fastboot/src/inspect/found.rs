@@ -268,7 +268,7 @@ impl ImageFacts {
             page_size: header.page_size,
             exe_base: format!("{:#x}", header.exe_base),
             identity: hex(&header.identity),
-            cpu_features: fastboot_format::features::names(header.cpu).collect(),
+            cpu_features: fastboot_format::features::names(header.features()).collect(),
             tables: image.tables().map(|table| Table::of(image, table)).collect::<Result<_>>()?,
             roots: (0..image.root_count() as usize)
                 .map(|index| Root::of(image, index, contents))

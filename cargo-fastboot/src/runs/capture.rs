@@ -3,6 +3,7 @@
 
 use crate::runs::memory::{ImageData, Memory, with_capacity};
 use anyhow::{Context, Result, bail, ensure};
+use fastboot_format::features::Mask;
 use fastboot_format::image::write::DATA_OFFSET;
 use fastboot_format::protocol::{BLOCK_LEN, HELD, InputKind, Leftover, Payload, RECORD_HEADER_LEN, Tag};
 use std::ffi::{OsStr, OsString};
@@ -201,8 +202,8 @@ pub(crate) struct Process {
     pub(crate) exe_base: u64,
     /// First address behind it.
     pub(crate) exe_end: u64,
-    /// Processor features, as [`fastboot_format::features`] numbers them.
-    pub(crate) cpu: u64,
+    /// Processor features that could be seen, as [`fastboot_format::features`] numbers them.
+    pub(crate) cpu: Mask,
     /// The home address.
     pub(crate) home: u64,
     /// How many expressions were warmed.
@@ -377,7 +378,7 @@ impl Capture {
                 self.process = Process {
                     exe_base: fields.number()?,
                     exe_end: fields.number()?,
-                    cpu: fields.number()?,
+                    cpu: Mask::from(fields.number()?) | Mask::from(fields.number()?) << 64,
                     home: fields.number()?,
                     warmed: fields.number()?,
                     thread_locals: fields.number()?,
@@ -616,7 +617,7 @@ mod tests {
 
     /// A run with 13 bytes of memory, and three blocks in two records; what the second one holds was not captured.
     fn stream() -> Vec<u8> {
-        let process = words(&[0, 0x1000, 0, HOME, 0, 0, 1 << 20, 0, 4096, 7, 8, 1, 2, 3, 4]);
+        let process = words(&[0, 0x1000, 0, 0, HOME, 0, 0, 1 << 20, 0, 4096, 7, 8, 1, 2, 3, 4]);
         let first = words(&[0x5530_0000_0020, 5, 8, HELD, 0, 0x5530_0000_0050, 100, 16, 0, 1]);
         let second = words(&[0x5530_0000_0100, 9, 1, 3 | HELD, 7]);
         let memory = [&(HOME + DATA_OFFSET).to_le_bytes()[..], b"thirteen byte"].concat();
@@ -672,7 +673,7 @@ mod tests {
     #[test]
     fn memory_elsewhere_and_unknown_records_are_errors() {
         let told = |stream: &[u8]| read(stream, 1 << 20).unwrap_err().to_string();
-        let process = record(Tag::Process, &words(&[0, 0, 0, HOME, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]));
+        let process = record(Tag::Process, &words(&[0, 0, 0, 0, HOME, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]));
         for payload in [words(&[HOME, 1]), b"short".to_vec()] {
             let memory = record(Tag::Memory, &payload);
             assert!(!told(&[&process[..], &memory, &memory].concat()).is_empty());

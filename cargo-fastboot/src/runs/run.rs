@@ -70,6 +70,7 @@ pub(crate) fn run(
     let place = usize::from(elsewhere);
     // Builders such as nix turn randomisation off for all that they run; the comparison needs it. A runner (valgrind, for
     // instance) may not be able to follow a program that executes itself again: its user decides.
+    let (seen, sites) = world::features(world);
     let request = Request {
         mode: purpose.mode(),
         scratch: SCRATCH[place],
@@ -81,7 +82,8 @@ pub(crate) fn run(
         trace: options.trace,
         hold_all: matches!(purpose, Purpose::Plan { hold_all: true }),
         seed,
-        cpu: options.cpu,
+        cpu: options.cpu & seen,
+        cpuid: sites,
         world: world::from_inside(world),
     };
     if let Purpose::Place(plan) = purpose {

@@ -9,9 +9,11 @@
 //! and what a program needs to start at all, such as `PATH`.
 
 use crate::elf::binary::{Binary, Elf};
+use crate::elf::cpuid;
 use crate::options::FreezeOptions;
 use anyhow::{Context, Result};
-use fastboot_format::protocol::World;
+use fastboot_format::features::{self, Mask};
+use fastboot_format::protocol::{self, TUNABLES_VARIABLE, World};
 use object::LittleEndian as LE;
 use object::read::elf::SectionHeader as _;
 use rustix::fs::{Mode, OFlags};
@@ -24,6 +26,7 @@ use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 /// Something in which a run differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +43,9 @@ pub(crate) enum Difference {
     Umask,
     /// There is one processor less.
     Processors,
+    /// Of the processor only these features can be seen. Where it cannot hide others by itself, the instructions that ask for
+    /// them are replaced: they stand there in the file.
+    Features(Mask, Arc<[u64]>),
 }
 
 impl fmt::Display for Difference {
@@ -51,6 +57,7 @@ impl fmt::Display for Difference {
             Self::Terminal => "what standard output is, a terminal or not",
             Self::Umask => "the umask",
             Self::Processors => "the number of processors",
+            Self::Features(..) => "the processor",
         })
     }
 }
@@ -113,7 +120,20 @@ pub(crate) fn differences(
     let named = if has_neighbours(binary) { None } else { another_name(&binary.path, folder).ok() };
     let (path, own) = named.unzip();
     all.extend(path.map(Difference::Path));
+    all.extend(another_processor(binary, options));
     (all, own.flatten())
+}
+
+/// A processor of the lowest level, if others can be hidden here.
+fn another_processor(binary: &Binary, options: &FreezeOptions) -> Option<Difference> {
+    // Of a runner nobody knows.
+    if !options.runner.is_empty() {
+        return None;
+    }
+    let flags = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let faults = flags.split_whitespace().any(|flag| flag == "cpuid_fault");
+    let sites = cpuid::sites(&binary.bytes).ok().flatten().unwrap_or_default();
+    (faults || !sites.is_empty()).then(|| Difference::Features(features::level("x86-64-v1").unwrap_or(0), sites.into()))
 }
 
 /// Whether the executable looks for libraries where it lies itself.
@@ -194,6 +214,33 @@ pub(crate) fn from_inside(world: &[Difference]) -> World {
     }
 }
 
+/// What features of the processor a run in this world may see, and where the instructions are that ask for them.
+pub(crate) fn features(world: &[Difference]) -> (Mask, Vec<u64>) {
+    let of = |difference: &Difference| match difference {
+        Difference::Features(seen, sites) => Some((*seen, sites.to_vec())),
+        _ => None,
+    };
+    world.iter().find_map(of).unwrap_or((Mask::MAX, Vec::new()))
+}
+
+/// The tunables of a freeze run, with which the C library does without the features of higher levels as well: it has asked
+/// for them before anything can be hidden.
+fn without_features(seen: Mask) -> String {
+    let has = |level| seen & features::level(level).unwrap_or(0) == features::level(level).unwrap_or(0);
+    let mut names = Vec::new();
+    if !has("x86-64-v4") {
+        names.extend(["AVX512F", "AVX512VL", "AVX512BW", "AVX512DQ", "AVX512CD"]);
+    }
+    if !has("x86-64-v3") {
+        names.extend(["AVX", "AVX2", "BMI1", "BMI2", "LZCNT", "MOVBE", "FMA", "F16C"]);
+    }
+    if !has("x86-64-v2") {
+        names.extend(["SSE3", "SSSE3", "SSE4_1", "SSE4_2", "POPCNT"]);
+    }
+    let own = protocol::tunables(std::env::var(TUNABLES_VARIABLE).ok().as_deref());
+    format!("{own}:glibc.cpu.hwcaps=-{}", names.join(",-"))
+}
+
 /// Has a command run in this world. What is not to be had here is left out.
 pub(crate) fn apply(world: &[Difference], command: &mut Command) {
     for difference in world {
@@ -206,6 +253,7 @@ pub(crate) fn apply(world: &[Difference], command: &mut Command) {
                     command.stdout(output).stderr(errors);
                 }
             }
+            Difference::Features(seen, _) => _ = command.env(TUNABLES_VARIABLE, without_features(*seen)),
             Difference::Path(_) | Difference::Umask | Difference::Processors => {}
         }
     }

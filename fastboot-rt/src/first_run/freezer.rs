@@ -174,12 +174,12 @@ impl Freezer {
         let header = Header {
             flags: FLAG_VERBATIM,
             home: DEFAULT_HOME,
-            cpu: cpuid_mask::visible_features(),
             root_count: roots::all().count() as u32,
             identity: self.cache.identity,
             data_length: data.len() as u64,
             ..Header::default()
-        };
+        }
+        .with_features(cpuid_mask::visible_features());
         let layout = write::Layout::new(header, [roots, write::carried(carried), strings, write::page_digests(data)]);
         file.set_len(layout.header.length)?;
         for (index, chunk) in data.chunks(CHUNK).enumerate() {

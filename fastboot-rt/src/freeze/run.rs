@@ -25,6 +25,7 @@ use core::convert::Infallible;
 use core::ffi::{CStr, c_void};
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use fastboot_format::features::Mask;
 use fastboot_format::image::{HOME_WINDOW, PAGE};
 use fastboot_format::protocol::{
     AGAIN, HOME_SHIFT, Mode, PLAN_FILE, REQUEST_FILE, Request, SCRATCH_LEN, STACKS_LEN, World, is_well_apart,
@@ -94,8 +95,8 @@ pub(crate) fn evaluate(
     keep: Keep,
 ) -> Result<Infallible, String> {
     tell::set_listener(listener);
-    if request.cpu != u64::MAX {
-        cpuid_mask::show_only(request.cpu).map_err(|errno| {
+    if request.cpu != Mask::MAX {
+        cpuid_mask::show_only(request.cpu, &request.cpuid).map_err(|errno| {
             let error = io::Error::from_raw_os_error(errno);
             format!(
                 "this machine cannot hide features of its processor ({error}): that takes a processor with CPUID \
@@ -241,6 +242,9 @@ extern "C-unwind" fn freeze_thread(_: *mut c_void) -> *mut c_void {
         processes::exit(FAILED);
     }
     evaluate::reserve();
+    cpuid_mask::handle_on_another_stack();
+    // So that what its search leaves on the stack is gone before anything is evaluated.
+    let _ = std::arch::is_x86_feature_detected!("avx2");
     let before = Copies::now(settings.section);
     let began = Clocks::now();
     let mut traces = Traces { open: Open::now(), c_blocks: Vec::new(), left_behind: false };

@@ -1,7 +1,7 @@
 //! Cpu: which of the features in [`fastboot_format::features`] the processor at hand has.
 
-use core::arch::x86_64::{__cpuid, __cpuid_count, CpuidResult};
-use fastboot_format::features::{FEATURES, Feature, Leaf, Register};
+use core::arch::x86_64::{__cpuid, __cpuid_count};
+use fastboot_format::features::{COMMON, FEATURES, Feature, Leaf, Mask, Register};
 
 /// `struct cpuid_feature` of glibc's `<sys/platform/x86.h>`: EAX to EDX as the processor reports them, and again
 /// with only what the operating system enabled.
@@ -26,67 +26,53 @@ fn glibc() -> Option<FeatureLeaf> {
     Some(unsafe { core::mem::transmute::<usize, FeatureLeaf>(address) })
 }
 
-struct Registers {
-    ebx: u32,
-    ecx: u32,
-    edx: u32,
-}
-
-impl From<CpuidResult> for Registers {
-    fn from(result: CpuidResult) -> Self {
-        Self { ebx: result.ebx, ecx: result.ecx, edx: result.edx }
-    }
-}
-
-/// The three leaves in the order of [`Leaf`], without what the operating system did not enable.
+/// What the C library knows of the first [`COMMON`] features, without what the operating system did not enable.
 #[inline]
-fn leaves() -> [Registers; 3] {
-    if let Some(leaf) = glibc() {
-        // Numbers of `CPUID_INDEX_1`, `CPUID_INDEX_7` and `CPUID_INDEX_80000001` in the same header.
-        return [0, 1, 2].map(|index| {
-            // SAFETY: a function of the C library that takes any number and returns the address of a static
-            // structure of this type; for a number it does not know, one that is all zero.
-            let active = unsafe { (*leaf(index)).active };
-            Registers { ebx: active[1], ecx: active[2], edx: active[3] }
-        });
-    }
-    asked()
+fn known(leaf: FeatureLeaf) -> Mask {
+    // Numbers of `CPUID_INDEX_1`, `CPUID_INDEX_7` and `CPUID_INDEX_80000001` in the same header.
+    let leaves = [0, 1, 2].map(|index| {
+        // SAFETY: a function of the C library that takes any number and returns the address of a static
+        // structure of this type; for a number it does not know, one that is all zero.
+        unsafe { (*leaf(index)).active }
+    });
+    let of = |feature: &Feature| match feature.leaf {
+        Leaf::Basic => leaves[0],
+        Leaf::Extended => leaves[1],
+        Leaf::Vendor => leaves[2],
+        _ => [0; 4],
+    };
+    let there = FEATURES.iter().take(COMMON).enumerate().filter(|(_, feature)| has(feature, of(feature)));
+    there.fold(0, |mask, (bit, _)| mask | 1 << bit)
 }
 
-/// The same, asked of the processor itself.
-fn asked() -> [Registers; 3] {
-    let basic = Registers::from(__cpuid(1));
-    let extended =
-        if __cpuid(0).eax >= 7 { Registers::from(__cpuid_count(7, 0)) } else { Registers { ebx: 0, ecx: 0, edx: 0 } };
-    let mut leaves = [basic, extended, Registers::from(__cpuid(0x8000_0001))];
-    let state = if leaves[0].ecx & OSXSAVE == 0 { 0 } else { extended_state() };
-    for (needed, features) in [(AVX_STATE, &AVX[..]), (AVX512_STATE, &AVX512[..])] {
-        if state & needed != needed {
-            for (leaf, ebx, ecx) in features {
-                leaves[*leaf].ebx &= !ebx;
-                leaves[*leaf].ecx &= !ecx;
+/// Which of these features the processor says it has, without what the operating system did not enable.
+#[cold]
+fn asked(wanted: Mask) -> Mask {
+    let highest = [__cpuid(0).eax, __cpuid(0x8000_0000).eax];
+    let saved = if __cpuid(1).ecx & OSXSAVE == 0 { 0 } else { extended_state() };
+    let mut there = 0;
+    for leaf in Leaf::ALL {
+        let (eax, ecx) = leaf.numbers();
+        if !highest.iter().any(|highest| eax <= *highest && (eax ^ *highest) >> 31 == 0) {
+            continue;
+        }
+        let features = || FEATURES.iter().enumerate().filter(|(bit, one)| one.leaf == leaf && wanted & (1 << bit) != 0);
+        if features().next().is_none() {
+            continue;
+        }
+        let found = __cpuid_count(eax, ecx);
+        let answer = [found.eax, found.ebx, found.ecx, found.edx];
+        for (bit, feature) in features() {
+            if has(feature, answer) && saved & feature.state == feature.state {
+                there |= 1 << bit;
             }
         }
     }
-    leaves
+    there
 }
 
 /// CPUID.1:ECX: the operating system uses XSAVE, so `xgetbv` may be executed.
 const OSXSAVE: u32 = 1 << 27;
-/// State components in XCR0 that AVX needs (SSE, AVX), and AVX-512 (those, opmask, both halves of ZMM).
-const AVX_STATE: u64 = 0b110;
-const AVX512_STATE: u64 = 0b1110_0110;
-/// Features that need that state: index in the leaves, bits of EBX, bits of ECX.
-const AVX: [(usize, u32, u32); 2] = [
-    (0, 0, 1 << 12 | 1 << 28 | 1 << 29), // fma, avx, f16c
-    (1, 1 << 5, 1 << 9 | 1 << 10),       // avx2, vaes, vpclmulqdq
-];
-const AVX512: [(usize, u32, u32); 1] = [(
-    1,
-    1 << 16 | 1 << 17 | 1 << 21 | 1 << 28 | 1 << 30 | 1 << 31, // f, dq, ifma, cd, bw, vl
-    1 << 1 | 1 << 6 | 1 << 11 | 1 << 12 | 1 << 14,             // vbmi, vbmi2, vnni, bitalg, vpopcntdq
-)];
-
 /// XCR0: the state components that the operating system saves.
 fn extended_state() -> u64 {
     let (low, high): (u32, u32);
@@ -98,31 +84,32 @@ fn extended_state() -> u64 {
 }
 
 #[inline]
-fn has(feature: &Feature, leaves: &[Registers; 3]) -> bool {
-    let leaf = match feature.leaf {
-        Leaf::Basic => &leaves[0],
-        Leaf::Extended => &leaves[1],
-        Leaf::Vendor => &leaves[2],
-    };
+fn has(feature: &Feature, [eax, ebx, ecx, edx]: [u32; 4]) -> bool {
     let register = match feature.register {
-        Register::Ebx => leaf.ebx,
-        Register::Ecx => leaf.ecx,
-        Register::Edx => leaf.edx,
+        Register::Eax => eax,
+        Register::Ebx => ebx,
+        Register::Ecx => ecx,
+        Register::Edx => edx,
     };
     register & (1 << feature.bit) != 0
 }
 
 /// The features of this processor, as a mask.
+pub(crate) fn features() -> Mask {
+    asked(Mask::MAX)
+}
+
+/// Which of these features this processor lacks. Most values need none.
 #[inline]
-pub(crate) fn features() -> u64 {
-    let leaves = leaves();
-    let mut mask = 0;
-    for (bit, feature) in FEATURES.iter().enumerate() {
-        if has(feature, &leaves) {
-            mask |= 1 << bit;
-        }
+pub(crate) fn missing(needed: Mask) -> Mask {
+    if needed == 0 {
+        return 0;
     }
-    mask
+    let there = match glibc() {
+        Some(leaf) if needed >> COMMON == 0 => known(leaf),
+        _ => asked(needed),
+    };
+    needed & !there
 }
 
 #[cfg(test)]
@@ -130,10 +117,19 @@ mod tests {
     use super::*;
     #[test]
     fn the_processor_says_what_the_c_library_says() {
-        let ours = asked();
-        let theirs = leaves();
-        for feature in &FEATURES {
-            assert_eq!(has(feature, &ours), has(feature, &theirs), "{feature:?}");
+        let Some(leaf) = glibc() else { return };
+        let common = (1 << COMMON) - 1;
+        let differ = known(leaf) ^ asked(common);
+        assert_eq!(fastboot_format::features::names(differ).collect::<Vec<_>>(), [""; 0]);
+        assert_eq!(asked(common), features() & common);
+    }
+
+    #[test]
+    fn what_is_missing_is_missing() {
+        let there = features();
+        assert_eq!((missing(0), missing(there)), (0, 0));
+        for bit in 0..FEATURES.len() {
+            assert_eq!(missing(1 << bit), !there & 1 << bit, "{}", FEATURES[bit].name);
         }
     }
 
@@ -150,6 +146,12 @@ mod tests {
             ("fma", is_x86_feature_detected!("fma")),
             ("avx512f", is_x86_feature_detected!("avx512f")),
             ("lzcnt", is_x86_feature_detected!("lzcnt")),
+            ("avxvnni", is_x86_feature_detected!("avxvnni")),
+            ("avx512fp16", is_x86_feature_detected!("avx512fp16")),
+            ("avx512bf16", is_x86_feature_detected!("avx512bf16")),
+            ("xsaveopt", is_x86_feature_detected!("xsaveopt")),
+            ("xsavec", is_x86_feature_detected!("xsavec")),
+            ("vaes", is_x86_feature_detected!("vaes")),
         ] {
             assert_eq!(names.contains(&name), there, "{name}");
         }

@@ -4,6 +4,7 @@ use super::reason::Reason;
 use super::snapshot::Location;
 use crate::roots::frozen::Source;
 use core::fmt;
+use fastboot_format::features::Mask;
 
 /// What a thaw made available.
 pub(crate) struct Thawed {
@@ -14,8 +15,8 @@ pub(crate) struct Thawed {
     /// In bytes.
     pub(crate) length: usize,
     pub(crate) relocated: bool,
-    /// The processor features that its values were built with.
-    pub(crate) cpu: u64,
+    /// The processor features that its values depend on.
+    pub(crate) features: Mask,
 }
 
 /// What came of looking for an image.

@@ -1,6 +1,7 @@
 //! Reason: why a source has no image for this program, in words.
 
 use core::fmt;
+use fastboot_format::features::Mask;
 use fastboot_format::image::{FLAG_RELOCATABLE, FormatError, Header};
 
 /// Why a source was not used.
@@ -39,7 +40,7 @@ pub(crate) enum Reason {
     /// The system refuses to make the image writable, or read-only.
     Protect { errno: i32 },
     /// The processor lacks features the values were built with.
-    Cpu { missing: u64 },
+    Cpu { missing: Mask },
     /// The roots in the image are not the roots in the program.
     Roots { expected: usize, found: u32 },
     /// A root's type has another name, size or alignment.
@@ -105,7 +106,7 @@ impl fmt::Display for Reason {
                 for name in fastboot_format::features::names(missing) {
                     write!(f, " {name}")?;
                 }
-                f.write_str(", which the values were built with")
+                f.write_str(", which the values depend on")
             }
             Self::Roots { expected, found } => write!(f, "image has {found} roots, the program {expected}"),
             Self::Root { name } => write!(f, "root `{name}` has another type in the image"),

@@ -118,7 +118,7 @@ fn accept(header: &Header, program: &Program) -> Result<(), Reason> {
     if header.flags & FLAG_COLD != 0 {
         return Err(Reason::Format(FormatError::Cold));
     }
-    let missing = header.cpu & !cpu::features();
+    let missing = cpu::missing(header.features());
     if missing != 0 {
         return Err(Reason::Cpu { missing });
     }
@@ -190,7 +190,7 @@ unsafe fn use_it(image: &mut Mapped<'_>, program: &Program, source: Source) -> R
         address: image.address(),
         length: image.length(),
         relocated: image.distance() != 0,
-        cpu: image.header().cpu,
+        features: image.header().features(),
     })
 }
 

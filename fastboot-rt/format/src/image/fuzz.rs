@@ -94,6 +94,7 @@ fn sample(random: &mut Random) -> Vec<u8> {
         root_count: 3,
         identity: [9; 32],
         data_offset,
+        cpu_more: 0,
         data_length,
     };
     image[HEADER_LEN..HEADER_LEN + directory.len()].copy_from_slice(&directory);

@@ -2,6 +2,7 @@
 
 use super::bytes::{Writer, digest, digest_from};
 use super::layout::{HEADER_LEN, MACHINE, MAGIC, PAGE, VALID, VERSION};
+use crate::features::Mask;
 
 /// The first 128 bytes of an image, and of the placeholder in a cold binary (where only `magic`, `version`, `machine`,
 /// `page_size`, `identity` and one flag mean something).
@@ -17,7 +18,7 @@ pub struct Header {
     pub length: u64,
     /// Load bias of the executable that the static pointers in the image are right for (0 for non-PIE).
     pub exe_base: u64,
-    /// Processor features (see [`crate::features`]) that were there when the values were built.
+    /// Processor features (see [`crate::features`]) that the values depend on: the first 64,
     pub cpu: u64,
     /// Number of entries in the table directory.
     pub table_count: u32,
@@ -25,8 +26,10 @@ pub struct Header {
     pub root_count: u32,
     /// SHA-256 of the loaded bytes of the binary the image belongs to.
     pub identity: [u8; 32],
-    /// Offset in bytes of the image data; a multiple of [`PAGE`].
+    /// Offset in bytes of the image data; a multiple of [`PAGE`] below 4 GiB.
     pub data_offset: u64,
+    /// and 32 more of them.
+    pub cpu_more: u32,
     /// Length of the image data in bytes.
     pub data_length: u64,
 }
@@ -75,7 +78,8 @@ impl Header {
             .put(&self.table_count.to_le_bytes())
             .put(&self.root_count.to_le_bytes())
             .put(&self.identity)
-            .put(&self.data_offset.to_le_bytes())
+            .put(&(self.data_offset as u32).to_le_bytes())
+            .put(&self.cpu_more.to_le_bytes())
             .put(&self.data_length.to_le_bytes())
             .put(&[0; 8])
             .put(&VALID.to_le_bytes())
@@ -97,6 +101,18 @@ impl Header {
 }
 
 impl Header {
+    /// The processor features that the values depend on.
+    #[inline]
+    pub fn features(&self) -> Mask {
+        Mask::from(self.cpu) | Mask::from(self.cpu_more) << 64
+    }
+
+    /// The same header, with these instead.
+    #[must_use]
+    pub fn with_features(self, features: Mask) -> Self {
+        Self { cpu: features as u64, cpu_more: (features >> 64) as u32, ..self }
+    }
+
     /// Addresses of the image data.
     #[inline]
     pub fn data_range(&self) -> core::ops::Range<u64> {

@@ -3,7 +3,7 @@
 /// First eight bytes of a header.
 pub const MAGIC: [u8; 8] = *b"fastboot";
 /// Version of the layout described here. Images of another version are not used.
-pub const VERSION: u16 = 3;
+pub const VERSION: u16 = 4;
 /// `e_machine` of x86-64 in the ELF specification: the only machine images are made for.
 pub const MACHINE: u16 = 62;
 /// Size in bytes of a page, of the header page, and the alignment of image data.

@@ -16,6 +16,7 @@ fn sample() -> (Header, Vec<u8>, Vec<u8>) {
         root_count: 1,
         identity: [9; 32],
         data_offset: 4096,
+        cpu_more: 0,
         data_length: 4096,
     };
     let directory = table.encode();
@@ -241,6 +242,7 @@ fn the_documentation_has_every_field_where_it_is() {
         root_count: 5,
         identity: [6; 32],
         data_offset: 0x7000,
+        cpu_more: 0x9999,
         data_length: 0x8888,
     };
     let bytes = header.encode(&[]);
@@ -254,6 +256,7 @@ fn the_documentation_has_every_field_where_it_is() {
             "length" => header.length,
             "exe_base" => header.exe_base,
             "cpu" => header.cpu,
+            "cpu_more" => header.cpu_more.into(),
             "table_count" => header.table_count.into(),
             "root_count" => header.root_count.into(),
             "data_offset" => header.data_offset,
@@ -274,7 +277,7 @@ fn the_documentation_has_every_field_where_it_is() {
         word[..size].copy_from_slice(&bytes[offset..end]);
         assert_eq!(u64::from_le_bytes(word), expected, "{row:?}");
     }
-    assert_eq!((rows.len(), end), (16, HEADER_LEN));
+    assert_eq!((rows.len(), end), (17, HEADER_LEN));
 }
 
 #[test]

@@ -10,7 +10,7 @@ pub const RECORD_HEADER_LEN: usize = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Tag {
-    /// `u64` load bias of the executable, its `u64` end, `u64` processor features, `u64` home address, `u64`
+    /// `u64` load bias of the executable, its `u64` end, two `u64` of processor features, `u64` home address, `u64`
     /// number of expressions that were warmed, `u64` first address of the freeze thread's thread-locals, which end where
     /// its stack ends, `u64` most bytes of memory that the process ever had at once, `u64` 1 if
     /// it waited for child processes, else 0, `u64` bytes that the live blocks of the scratch heap do not exceed; then what

@@ -2,10 +2,12 @@
 
 use super::addresses::{SCRATCH, STACK_TOP};
 use super::names::RUNTIME_VERSION;
+use crate::features::Mask;
 use crate::image::DEFAULT_HOME;
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 /// First line of a request, so that a tool and a runtime of different versions notice each other.
 pub const REQUEST_TITLE: &str = concat!("fastboot-freeze ", env!("CARGO_PKG_VERSION"));
@@ -63,7 +65,10 @@ pub struct Request {
     /// What random bytes follow from while roots are evaluated; `None` for real ones.
     pub seed: Option<u64>,
     /// Processor features that may be seen, as [`crate::features`] numbers them; all of them for no mask at all.
-    pub cpu: u64,
+    pub cpu: Mask,
+    /// Where the executable has the instruction `cpuid`, as in the file: for processors that cannot have it fault. Empty where
+    /// only such a processor will do.
+    pub cpuid: Vec<u64>,
     /// In what else the process is to be another than the one that asks.
     pub world: World,
 }
@@ -91,7 +96,8 @@ impl Default for Request {
             trace: false,
             hold_all: false,
             seed: None,
-            cpu: u64::MAX,
+            cpu: Mask::MAX,
+            cpuid: Vec::new(),
             world: World::default(),
         }
     }
@@ -105,7 +111,7 @@ impl Request {
     pub fn encode(&self) -> String {
         format!(
             "{REQUEST_TITLE}\nmode {}\nscratch {:#x}\nstack {:#x}\nhome {:#x}\nlimit {}\nrandomize {}\napart {}\ntrace {}\nhold-all {}\n\
-             random {}\ncpu {:#x}\numask {}\nprocessors {}\n",
+             random {}\ncpu {:#x}\ncpuid{}\numask {}\nprocessors {}\n",
             self.mode.name(),
             self.scratch,
             self.stack,
@@ -117,6 +123,7 @@ impl Request {
             if self.hold_all { "yes" } else { "no" },
             self.seed.map_or_else(|| "real".to_owned(), |seed| format!("{seed:#x}")),
             self.cpu,
+            self.cpuid.iter().fold(String::from(" "), |list, site| format!("{list}{site:x} ")),
             self.world.umask.map_or_else(|| "keep".to_owned(), |mask| format!("{mask:#o}")),
             if self.world.fewer_processors { "fewer" } else { "keep" },
         )
@@ -148,7 +155,14 @@ impl Request {
                 Some(("apart", "no")) | Some(("random", "real")) | Some(("umask" | "processors", "keep")) => Some(()),
                 Some(("apart", value)) => hexadecimal(value).map(|bias| request.apart = Some(bias)),
                 Some(("random", value)) => hexadecimal(value).map(|seed| request.seed = Some(seed)),
-                Some(("cpu", value)) => hexadecimal(value).map(|cpu| request.cpu = cpu),
+                Some(("cpu", value)) => {
+                    let mask = value.strip_prefix("0x").and_then(|digits| Mask::from_str_radix(digits, 16).ok());
+                    mask.map(|mask| request.cpu = mask)
+                }
+                Some(("cpuid", list)) => {
+                    let sites = list.split_whitespace().map(|site| u64::from_str_radix(site, 16));
+                    sites.collect::<Result<_, _>>().ok().map(|sites| request.cpuid = sites)
+                }
                 Some(("umask", value)) => {
                     let mask = value.strip_prefix("0o").and_then(|digits| u32::from_str_radix(digits, 8).ok());
                     mask.map(|mask| request.world.umask = Some(mask))
@@ -195,7 +209,8 @@ mod tests {
                 trace: true,
                 hold_all: true,
                 seed: Some(7),
-                cpu: 9,
+                cpu: 9 << 64,
+                cpuid: alloc::vec![0x40_1000, 7],
                 world: World { umask: Some(0o77), fewer_processors: true },
                 ..Request::default()
             };

@@ -34,7 +34,8 @@ fn write_process(home: usize, [began, ended]: [Clocks; 2]) -> bool {
         &[
             &word(base as u64),
             &word(headers::executable_end() as u64),
-            &word(cpuid_mask::visible_features()),
+            &word(cpuid_mask::visible_features() as u64),
+            &word((cpuid_mask::visible_features() >> 64) as u64),
             &word(home as u64),
             &word(roots::warm_ups().count() as u64),
             &word(headers::thread_locals().start as u64),

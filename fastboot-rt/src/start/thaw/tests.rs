@@ -74,6 +74,7 @@ fn image(flags: u64) -> (Vec<u8>, Vec<Part>) {
         length: LENGTH as u64,
         exe_base: program.exe_base as u64,
         cpu: 0,
+        cpu_more: 0,
         table_count: contents.len() as u32,
         root_count: 0,
         identity: IDENTITY,
