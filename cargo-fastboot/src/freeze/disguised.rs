@@ -33,6 +33,8 @@ pub(super) struct Learned {
     pub(super) forms: BTreeSet<Form>,
     /// How often it was planned.
     pub(super) plans: usize,
+    /// Whether the last plan fitted, and left out objects that only addresses in another form lead to.
+    pub(super) is_chain: bool,
     /// Where the last plan did not fit, if it did not.
     pub(super) unplanned: Option<String>,
 }
@@ -74,6 +76,7 @@ impl Freezing<'_> {
                 _ => proof.disguised.push(disguised),
             }
         }
+        learned.is_chain = missing > 0;
         if missing > 0 {
             let forms: Vec<String> = learned.forms.iter().map(Form::to_string).collect();
             self.shell.verbose(format_args!(

@@ -172,10 +172,18 @@ impl Freezing<'_> {
             bail!("the roots' expressions did not allocate the same once more");
         }
         if !self.options.verbatim {
-            let told = learned.unplanned.as_ref().map_or_else(String::new, |told| format!(" (first {told})"));
+            let first = learned.unplanned.as_ref().map_or_else(String::new, |told| format!(" (first {told})"));
+            let (why, remedy) = match learned.is_chain {
+                true => {
+                    ("some objects are only found one after the other, by addresses in another form".to_owned(), "")
+                }
+                false => (
+                    format!("the roots' expressions do not allocate the same in every run{first}"),
+                    "; look for randomness, clocks or threads",
+                ),
+            };
             self.shell.warn(format_args!(
-                "the roots' expressions do not allocate the same in every run{told}, so the image is made verbatim, \
-                 with everything they ever allocated in it; look for randomness, clocks or threads"
+                "{why}, so the image is made verbatim, with everything they ever allocated in it{remedy}"
             ));
         }
         let mut capture = self.first(Purpose::Verbatim, "verbatim")?;

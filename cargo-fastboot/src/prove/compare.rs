@@ -28,6 +28,7 @@ use crate::prove::overwritten::{is_overwritten, upper_half_moved};
 use crate::prove::proof::{Proof, Unclear};
 use crate::prove::regions::{ADDRESS, REGIONS, Region, Run, WORD, distances, libraries_distance};
 use crate::runs::capture::Capture;
+use crate::runs::forms::Form;
 use anyhow::{Result, anyhow, bail};
 use fastboot_format::protocol::is_well_apart;
 use std::ops::Range;
@@ -250,7 +251,13 @@ impl<'a> Comparison<'a> {
             let moved = self.libraries != 0 && b.wrapping_sub(a) == self.libraries;
             moved && self.first.mapping(a).is_none() && self.second.mapping(b).is_none()
         };
-        words.any(|(a, b)| is_gone(a, b) || is_left(a, b) || is_unmapped(a, b))
+        // Hashes of stack addresses, such as those that tell threads apart, round and shift them.
+        let in_stack = |run: Run<'_>, word: u64, form: Form| {
+            run.contains(Region::Stack, form.addresses(word)[0]) && word > u64::from(u32::MAX)
+        };
+        let is_hashed =
+            |(a, b)| Form::all().any(|form| in_stack(self.first, a, form) && in_stack(self.second, b, form));
+        words.any(|(a, b)| is_gone(a, b) || is_left(a, b) || is_unmapped(a, b)) || self.words(at).is_some_and(is_hashed)
     }
 }
 

@@ -184,6 +184,11 @@ fn addresses_of_what_is_gone_in_both_runs_are_dead() {
         }
     }
     assert_eq!(disguise(SCRATCH[0] + 8, 77).differences.len(), 1, "in one run alone");
+    // A stack address of each run, rounded, with a bit set, and shifted.
+    let rounded = |top: u64| (((top - 1) & !0xffff) | 4) >> 2;
+    let (a, b) = (rounded(STACK_TOP[0]), rounded(STACK_TOP[1]));
+    assert_eq!((disguise(a, b).differences.len(), disguise(a, b).dead), (0, 1));
+    assert_eq!(disguise(a, b << 1).differences.len(), 1, "in another form in the other run");
 }
 
 #[test]
