@@ -61,6 +61,8 @@ pub(crate) struct FreezeOptions {
     pub(crate) allow_foreign: Vec<String>,
     /// Roots and carried statics that may differ from run to run.
     pub(crate) allow_nondeterminism: Vec<String>,
+    /// Roots and statics that may lead to an object together, though the static does not travel.
+    pub(crate) allow_shared: Vec<String>,
     /// Roots that may leave threads running.
     pub(crate) allow_threads: Vec<String>,
     /// Roots and carried statics that may depend on the process that froze, its environment, its machine.
@@ -93,6 +95,7 @@ impl Default for FreezeOptions {
             elsewhere: Vec::new(),
             allow_foreign: Vec::new(),
             allow_nondeterminism: Vec::new(),
+            allow_shared: Vec::new(),
             allow_threads: Vec::new(),
             allow_world: Vec::new(),
             runner: Vec::new(),

@@ -2,8 +2,11 @@
 //! others.
 
 use super::decide::{self, Decision, Static};
+use super::flags;
+use super::policy;
 use super::thread_local::{ThreadLocal, ThreadLocals};
 use crate::elf::binary::{Binary, Elf};
+use crate::elf::names::is_of_the_process;
 use crate::options::Choices;
 use crate::prove::proof::Proof;
 use crate::runs::capture::Capture;
@@ -27,6 +30,17 @@ pub(crate) struct Statics {
     ranges: Vec<(usize, Range<u64>, u64)>,
 }
 
+/// A static that changed and is not carried.
+pub(crate) struct LeftOut<'a> {
+    pub(crate) name: &'a str,
+    /// Why it is not.
+    pub(crate) reason: &'a str,
+    /// Whether it would do no harm.
+    pub(crate) may_travel: bool,
+    /// Whether it could be at all.
+    pub(crate) is_rusts: bool,
+}
+
 impl Statics {
     /// Finds them in a capture.
     pub(crate) fn find(binary: &Binary, capture: &Capture, choices: &Choices) -> Result<Self> {
@@ -42,8 +56,9 @@ impl Statics {
         let loads = elf.segments.iter().filter(|segment| segment.p_type(LE) == elf::PT_LOAD);
         let first = loads.map(|segment| segment.p_vaddr(LE) & !(PAGE as u64 - 1)).min().unwrap_or(0);
         let executable = base + first..capture.process.exe_end;
-        let found = decide::attribute(&elf, &binary.bytes, &dumps, &roots, executable, choices)
+        let mut found = decide::attribute(&elf, &binary.bytes, &dumps, &roots, executable, choices)
             .context("cannot tell which statics changed")?;
+        leave_to_the_allocator(&mut found, capture);
         refuse_constructed(&found)?;
         let segment = &capture.thread_locals;
         let thread_locals = ThreadLocals::read(&elf, &binary.bytes)?;
@@ -233,6 +248,66 @@ impl Statics {
         Ok(())
     }
 
+    /// Names of the carried statics that may say that something was done, and of which the user did not say that they do not.
+    pub(crate) fn flags<'a>(&'a self, capture: &'a Capture) -> impl Iterator<Item = &'a str> {
+        let is_flag = move |one: &&Static| {
+            let is_carried = matches!(one.decision, Decision::Carry(_)) && !one.chosen;
+            let length = match &one.part_of {
+                Some(symbol) => {
+                    let parts = self.found.iter().filter(|part| part.part_of.as_ref() == Some(symbol));
+                    parts.map(|part| part.size).sum()
+                }
+                None => one.size,
+            };
+            let bytes = || capture.static_bytes(one.address..one.address + one.size);
+            is_carried && bytes().is_some_and(|bytes| flags::is_flag(one, length, bytes, &capture.maps))
+        };
+        self.found.iter().filter(is_flag).map(|one| one.name.as_str())
+    }
+
+    /// Names of the hooks that changed, and what each of them is. None of them is carried, unless the user wants it.
+    pub(crate) fn hooks(&self) -> impl Iterator<Item = (&str, &'static str)> {
+        let skipped = self.found.iter().filter(|one| matches!(one.decision, Decision::Skip(_)));
+        skipped.filter_map(|one| Some((one.name.as_str(), policy::hook(&one.name)?)))
+    }
+
+    /// Names of the statics of C code that changed and are not carried.
+    pub(crate) fn of_c(&self) -> impl Iterator<Item = &str> {
+        let skipped = self.found.iter().filter(|one| matches!(one.decision, Decision::Skip(_)) && one.of_c);
+        skipped.map(|one| one.name.as_str())
+    }
+
+    /// The statics that changed and are not carried, as far as their objects may be the image's too, and the words that changed
+    /// in each.
+    pub(crate) fn left_out<'a>(&'a self, capture: &'a Capture) -> impl Iterator<Item = (LeftOut<'a>, Vec<u64>)> {
+        self.found.iter().filter_map(move |one| {
+            let Decision::Skip(reason) = &one.decision else { return None };
+            let crate_name = one.crate_name.as_deref();
+            let counts = match crate_name {
+                Some(crate_name) => {
+                    !is_of_the_process(crate_name) && ![decide::A_ROOT, decide::ALLOCATORS].contains(&reason.as_ref())
+                }
+                None => one.of_c,
+            };
+            let ranges = one.changed.iter().filter_map(|range| capture.static_bytes(range.clone()));
+            let words = ranges.flat_map(|(_, after)| words(after)).map(|(_, word)| word);
+            let may_travel = crate_name.is_some_and(policy::travels_if_shared) && !one.chosen;
+            let left_out = LeftOut { name: &one.name, reason, may_travel, is_rusts: crate_name.is_some() };
+            counts.then(|| (left_out, words.collect()))
+        })
+    }
+
+    /// Name of a static of Rust's whose changed words have this address.
+    pub(crate) fn holder(&self, address: u64, capture: &Capture) -> Option<&str> {
+        let holds = |one: &&Static| {
+            let ranges = one.changed.iter().filter_map(|range| capture.static_bytes(range.clone()));
+            let mut words = ranges.flat_map(|(_, after)| words(after));
+            one.crate_name.as_deref().is_some_and(|name| !is_of_the_process(name))
+                && words.any(|(_, word)| word == address)
+        };
+        self.found.iter().find(holds).map(|one| one.name.as_str())
+    }
+
     /// Statics of the crates that declare roots that were taken for dispatch caches: they may well be something else.
     pub(crate) fn doubtful_dispatch_caches<'a>(&'a self, capture: &'a Capture) -> impl Iterator<Item = &'a str> {
         let taken =
@@ -270,6 +345,17 @@ impl Statics {
         });
         let thread_local = |one: &ThreadLocal| (one.name.clone(), "not carried: every thread has its own".to_owned());
         statics.chain(self.changed_thread_locals.iter().map(thread_local))
+    }
+}
+
+/// What changes by the runtime's own work belongs to the program's allocator, whose heap is not in the image.
+fn leave_to_the_allocator(found: &mut [Static], capture: &Capture) {
+    let base = capture.process.exe_base;
+    for one in found.iter_mut().filter(|one| matches!(one.decision, Decision::Carry(_)) && !one.chosen) {
+        let range = one.address + base..one.address + one.size + base;
+        if capture.own_changes.iter().any(|own| own.start < range.end && range.start < own.end) {
+            one.decision = Decision::Skip(decide::ALLOCATORS.into());
+        }
     }
 }
 

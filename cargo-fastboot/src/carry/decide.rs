@@ -13,6 +13,7 @@
 use super::linked::{self, Linked};
 use super::policy::{self, Choice, Chosen};
 use crate::elf::binary::Elf;
+use crate::elf::c_objects::CObjects;
 use crate::elf::names::{Name, is_of_the_process, is_part};
 use crate::elf::spans::{Owner, Span, Spans};
 use crate::options::Choices;
@@ -47,6 +48,8 @@ pub(crate) struct Static {
     pub(crate) chosen: bool,
     /// Whether it was changed before the roots were evaluated, too: constructors did that, and do it in the program.
     pub(crate) constructed: bool,
+    /// Whether it belongs to C code of the program's own.
+    pub(crate) of_c: bool,
     /// The symbol of the whole, if LLVM split it and this is one of the parts.
     pub(crate) part_of: Option<String>,
 }
@@ -67,6 +70,8 @@ pub(crate) enum Decision {
 pub(crate) const DISPATCH_CACHE: &str = "a dispatch cache: the CPU is asked anew";
 /// Why what the processor can do is not carried.
 pub(crate) const CPU_CACHE: &str = "a cache of CPU features: the CPU is asked anew";
+/// Why what the runtime's own allocations change is not carried.
+pub(crate) const ALLOCATORS: &str = "the allocator's: it changes whenever memory is allocated";
 /// Why the static of a root is not carried.
 pub(crate) const A_ROOT: &str = "a root";
 /// Name of what no symbol covers.
@@ -97,6 +102,8 @@ pub(crate) fn attribute(
     let code = code(elf, bias);
     let linked = Linked::read(elf, bytes, bias)?;
     let spans = Spans::read(elf, bytes, dumps, roots)?;
+    let dynamic = elf.segments.iter().any(|segment| segment.p_type(LE) == elf::PT_INTERP);
+    let c_objects = CObjects::read(elf, bytes, dynamic)?;
 
     let found = changes(dumps, &spans)?;
     let mut statics = Vec::with_capacity(found.len());
@@ -122,6 +129,7 @@ pub(crate) fn attribute(
             changed,
             decision,
             chosen: by_user,
+            of_c: span.is_static() && c_objects.own(whole.start),
             constructed: before.is_some_and(|before| linked.differs(whole.start, before)),
             part_of: span.part_of(),
         });
@@ -435,6 +443,7 @@ mod tests {
                 decision: Decision::Carry("state of `lib`".into()),
                 chosen: false,
                 constructed: false,
+                of_c: false,
                 part_of: None,
             }]
         );

@@ -2,6 +2,7 @@
 
 pub(crate) mod carried;
 pub(crate) mod decide;
+pub(crate) mod flags;
 pub(crate) mod known;
 mod linked;
 pub(crate) mod policy;

@@ -113,6 +113,31 @@ const SKIPPED_ENDS: &[(&str, &str)] = &[
     ("::_::ALLOCATOR", "the global allocator: its heap is not in the image"),
 ];
 
+/// Statics that are hooks, or say that one is set: how their paths begin, and what it is that they hold.
+const HOOKS: &[(&str, &str)] = &[
+    ("log::LOGGER", "the logger of `log`"),
+    ("log::STATE", "the logger of `log`"),
+    ("log::MAX_LOG_LEVEL_FILTER", "the level of `log`"),
+    ("tracing_core::dispatcher::GLOBAL_DISPATCH", "the subscriber of `tracing`"),
+    ("tracing_core::dispatcher::GLOBAL_INIT", "the subscriber of `tracing`"),
+    ("metrics::recorder", "the recorder of `metrics`"),
+    ("opentelemetry::global", "the providers of `opentelemetry`"),
+    ("sentry_core::hub", "the client of `sentry`"),
+    ("eyre::HOOK", "the hook of `eyre`"),
+    ("miette::HOOK", "the hook of `miette`"),
+    ("miette::eyreish::HOOK", "the hook of `miette`"),
+    ("std::panicking::HOOK", "the panic hook"),
+    ("std::alloc::HOOK", "the hook for allocation errors"),
+];
+
+/// Crates whose statics do not travel unless the image shares objects with them, and then do no harm: the default collector of
+/// `crossbeam_epoch` lists threads that are gone, and works on with those that come.
+const TRAVEL_IF_SHARED: &[&str] = &["crossbeam_epoch"];
+
+/// Crates whose small statics say nothing of the process: seeds of hash functions, and numbers.
+const HARMLESS_FLAGS: &[&str] =
+    &["ahash", "const_random", "fastrand", "foldhash", "hashbrown", "memchr", "once_cell", "rapidhash", "rustc_hash"];
+
 /// Names reserved for C and its library, and the best known others; they cannot be chosen.
 const LIBC: &[&str] =
     &["environ", "errno", "main_arena", "mp_", "stderr", "stdin", "stdout", "program_invocation_name"];
@@ -122,6 +147,21 @@ pub(crate) fn skipped(name: &str, crate_name: &str) -> Option<&'static str> {
     let names = |path: &str| path == crate_name || is_path_prefix(path, name);
     let by_path = SKIPPED.iter().find(|(path, _)| names(path));
     by_path.or_else(|| SKIPPED_ENDS.iter().find(|(end, _)| name.ends_with(end))).map(|(_, reason)| *reason)
+}
+
+/// What a static holds, if it is a hook.
+pub(super) fn hook(name: &str) -> Option<&'static str> {
+    HOOKS.iter().find(|(path, _)| is_path_prefix(path, name)).map(|(_, what)| *what)
+}
+
+/// Whether statics of a crate travel when the image shares objects with them.
+pub(super) fn travels_if_shared(crate_name: &str) -> bool {
+    TRAVEL_IF_SHARED.contains(&crate_name)
+}
+
+/// Whether the small statics of a crate say nothing of the process.
+pub(super) fn has_harmless_flags(crate_name: &str) -> bool {
+    HARMLESS_FLAGS.contains(&crate_name)
 }
 
 /// Whether `path` is `name` or one of the paths that lead to it.

@@ -302,6 +302,9 @@ pub(crate) struct FreezeHow {
     /// Let this root or carried static differ from run to run
     #[arg(long, value_name = "NAME", help_heading = OWN)]
     pub(crate) allow_nondeterminism: Vec<String>,
+    /// Let this static, which is not carried, or this root share objects with the other
+    #[arg(long, value_name = "NAME", help_heading = OWN)]
+    pub(crate) allow_shared: Vec<String>,
     /// Let this root leave threads running, which the finished program does not have
     #[arg(long, value_name = "NAME", help_heading = OWN)]
     pub(crate) allow_threads: Vec<String>,

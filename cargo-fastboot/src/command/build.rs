@@ -149,6 +149,7 @@ fn finish(
     }
     options.allow_foreign.extend(metadata_names(choice.package, "allow-foreign")?);
     options.allow_nondeterminism.extend(metadata_names(choice.package, "allow-nondeterminism")?);
+    options.allow_shared.extend(metadata_names(choice.package, "allow-shared")?);
     options.allow_threads.extend(metadata_names(choice.package, "allow-threads")?);
     options.allow_world.extend(metadata_names(choice.package, "allow-world")?);
     let record = finish_in_place(cold, &built, flags, &options, shell).with_context(|| {
@@ -294,6 +295,7 @@ fn freeze_options(how: &FreezeHow, runner: Vec<OsString>) -> FreezeOptions {
         deny: how.deny.clone(),
         allow_foreign: how.allow_foreign.clone(),
         allow_nondeterminism: how.allow_nondeterminism.clone(),
+        allow_shared: how.allow_shared.clone(),
         allow_threads: how.allow_threads.clone(),
         allow_world: how.allow_world.clone(),
         choices: Choices { carry: how.carry.clone(), skip: how.skip.clone() },

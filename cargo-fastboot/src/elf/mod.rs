@@ -1,6 +1,7 @@
 //! What ELF files say about themselves: where the `fastboot` section is, which bytes a static has, what a symbol is called.
 
 pub(crate) mod binary;
+pub(crate) mod c_objects;
 pub(crate) mod cpuid;
 pub(crate) mod names;
 pub(crate) mod spans;

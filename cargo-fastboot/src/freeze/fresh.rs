@@ -168,6 +168,7 @@ impl Key {
             elsewhere: _,
             allow_foreign,
             allow_nondeterminism,
+            allow_shared,
             allow_threads,
             allow_world,
             runner,
@@ -176,7 +177,7 @@ impl Key {
         } = options;
         let how = format!(
             "{stripped} {place:?} {read_only} {home} {real_random} {keep_threads} {train:?} {stdin:?} {verbatim} {trace} {choices:?} {deny:?} \
-             {allow_foreign:?} {allow_nondeterminism:?} {allow_threads:?} {allow_world:?} {runner:?} {directory:?} {environment:?} {:x}",
+             {allow_foreign:?} {allow_nondeterminism:?} {allow_shared:?} {allow_threads:?} {allow_world:?} {runner:?} {directory:?} {environment:?} {:x}",
             processor::features() & cpu
         );
         Ok(Self {

@@ -3,6 +3,8 @@
 
 use super::causes::Causes;
 use super::stages::{Freezing, Frozen};
+use crate::carry::carried::Statics;
+use crate::carry::flags;
 use crate::carry::known::Known;
 use crate::contents::objects::Objects;
 use crate::contents::report::Report;
@@ -28,11 +30,19 @@ impl Freezing<'_> {
     /// Refuses names in the user's lists that mean nothing in this program.
     pub(super) fn judge_names(&self, capture: &Capture) -> Result<()> {
         let FreezeOptions {
-            choices, elsewhere, allow_foreign, allow_nondeterminism, allow_threads, allow_world, ..
+            choices,
+            elsewhere,
+            allow_foreign,
+            allow_nondeterminism,
+            allow_shared,
+            allow_threads,
+            allow_world,
+            ..
         } = self.options;
         let lists = [
             ("allow-foreign", allow_foreign),
             ("allow-nondeterminism", allow_nondeterminism),
+            ("allow-shared", allow_shared),
             ("allow-threads", allow_threads),
             ("allow-world", allow_world),
         ];
@@ -56,17 +66,42 @@ impl Freezing<'_> {
                 Leftover::Child => "wait for it",
                 // Judged when it is known what becomes of the roots.
                 Leftover::Thread => continue,
-                Leftover::Handlers => {
-                    self.shell.warn(format_args!(
-                        "root `{root}` installed signal handlers (mask now {what}); the embedded program has none of them"
-                    ));
-                    continue;
-                }
+                // Not left open, but changed: it counts if a flag says so, see `judge_changes`.
+                _ => continue,
             };
             let thing = kind.name();
             bail!("root `{root}` left {thing} {what} open, which does not exist in the embedded program; {remedy}");
         }
         Ok(())
+    }
+
+    /// Refuses flags that say that something was done which the finished program does not have; without a flag, that is a
+    /// warning.
+    pub(super) fn judge_changes(&self, statics: &Statics, capture: &Capture) -> Result<()> {
+        let changes = flags::changes(statics, capture);
+        let Some(first) = changes.first() else { return Ok(()) };
+        let flags: Vec<&str> = statics.flags(capture).collect();
+        let Some(flag) = flags.first() else {
+            for change in &changes {
+                self.shell.warn(format_args!(
+                    "{change}, which the finished program does not have, because it never runs the expression; if it is \
+                     needed, do it in `main` as well"
+                ));
+            }
+            return Ok(());
+        };
+        let more = |count: usize| if count > 1 { format!(" (and {} more)", count - 1) } else { String::new() };
+        let list: Vec<String> = flags.iter().map(|flag| format!("\"{flag}\"")).collect();
+        let list = list.join(", ");
+        bail!(
+            "{first}{}, which the finished program does not have, because it never runs the expression. But the static \
+             `{flag}`{} was changed as well, would be carried, and may say that it was done. Take the call out of the \
+             expression; or have it done again, with `skip = [{list}]` in [package.metadata.fastboot]; or, if {} \
+             something else, `carry = [{list}]`",
+            more(changes.len()),
+            more(flags.len()),
+            if flags.len() > 1 { "they say" } else { "it says" },
+        );
     }
 
     /// Warns of an image that is far larger than what it is for, or was not made as planned.
@@ -114,6 +149,35 @@ impl Freezing<'_> {
         Ok(())
     }
 
+    /// Refuses values of C libraries, before anything else is looked into: what they allocated is in use, and not in the image.
+    /// In a verbatim image it may be garbage.
+    pub(super) fn judge_c_values(&self, frozen: &Frozen, proof: &Proof, objects: Option<&Objects<'_>>) -> Result<()> {
+        let is_allowed = |offset: u64| {
+            let origin = frozen.origin(objects, offset);
+            origin.is_some_and(|origin| self.options.allow_foreign.iter().any(|name| means(name, origin)))
+        };
+        let of_c = |suspect: &&Suspect| suspect.held && suspect.what.contains("`malloc`");
+        let mut found = proof.suspects.iter().filter(of_c).filter(|suspect| !is_allowed(suspect.offset));
+        let Some(Suspect { offset, what, .. }) = found.next().filter(|_| frozen.planned.is_some()) else {
+            return Ok(());
+        };
+        let bindings: Vec<String> =
+            self.options.elsewhere.iter().filter(|name| binds_c(name)).map(|name| format!("`{name}`")).collect();
+        let bindings = match bindings.as_slice() {
+            [] => String::new(),
+            names => format!(" (of its packages {} bind such libraries)", names.join(", ")),
+        };
+        bail!(
+            "a value of a C library cannot be frozen{bindings}: the image holds the address of {what} (in {}{}), and that \
+             memory is not in the image; keep it out of the root, and make it where it is used first",
+            frozen.way(objects, *offset),
+            match found.count() {
+                0 => String::new(),
+                others => format!("; {} such words in all", others + 1),
+            }
+        );
+    }
+
     /// Says what the proof found that is not as it should be, and refuses what cannot be right.
     pub(super) fn judge(
         &self,
@@ -138,7 +202,8 @@ impl Freezing<'_> {
         let values = frozen.values();
         let is_value = |offset: u64| values.contains(&offset);
         let certain = |suspect: &&&Suspect| suspect.certain || is_value(suspect.offset);
-        let certain = foreign.iter().find(|suspect| certain(suspect) && placed(suspect.offset));
+        let counts = |suspect: &&&Suspect| placed(suspect.offset) || suspect.held && frozen.planned.is_some();
+        let certain = foreign.iter().find(|suspect| certain(suspect) && counts(suspect));
         if self.shell.is_verbose() {
             for Suspect { offset, what, .. } in foreign.iter().take(LISTED) {
                 self.shell.verbose(format_args!("the address of {what} in {}", way(*offset)));
@@ -195,4 +260,11 @@ impl Freezing<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether a crate binds a C library, as far as its name tells, and not what a system brings.
+fn binds_c(crate_name: &str) -> bool {
+    const SYSTEMS: &[&str] =
+        &["windows", "linux_raw", "js", "web", "core_foundation", "security_framework", "objc", "ndk", "io_kit"];
+    crate_name.strip_suffix("_sys").is_some_and(|name| !SYSTEMS.contains(&name) && !name.starts_with("windows"))
 }

@@ -11,6 +11,7 @@ pub(crate) mod pipeline;
 mod proving;
 mod running;
 mod seen;
+mod sharing;
 mod stages;
 mod threads;
 pub(crate) mod train;

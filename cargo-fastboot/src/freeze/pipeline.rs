@@ -34,7 +34,7 @@ use crate::say::shell::Shell;
 use anyhow::{Context, Result, anyhow, bail};
 use fastboot_format::image::{HOME_ALIGN, PAGE};
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 /// What run 1 left is small if all that is held to examine it, later, takes no more than one in so many bytes of the memory that
 /// there is. Then it is kept while runs 2 and 3 are made.
@@ -71,7 +71,14 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
             path.display()
         ));
     }
-    let freezing = Freezing { binary: &binary, options, folder: folder.path(), shell, elsewhere: OnceLock::new() };
+    let freezing = Freezing {
+        binary: &binary,
+        options,
+        folder: folder.path(),
+        shell,
+        elsewhere: OnceLock::new(),
+        along: Mutex::default(),
+    };
 
     let told = || format!("cannot freeze {}", path.display());
     let mut learned = Learned::default();
@@ -84,9 +91,11 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
     };
     let places = statics.places();
     let objects = frozen.objects(&places);
+    freezing.judge_c_values(&frozen, &proof, objects.as_ref()).with_context(told)?;
     let causes = freezing.find_causes(&frozen, &statics, &proof, shown, objects.as_ref()).with_context(told)?;
     let way = |offset| frozen.way(objects.as_ref(), offset);
     statics.check(references, &binary, &frozen.capture, way)?;
+    freezing.judge_changes(&statics, &frozen.capture).with_context(told)?;
     freezing.judge_world(&causes).with_context(told)?;
     freezing.tell_features(&causes);
     freezing.judge(&frozen, &proof, &causes, objects.as_ref()).with_context(told)?;
@@ -188,7 +197,7 @@ impl Freezing<'_> {
         }
         let mut capture = self.first(Purpose::Verbatim, "verbatim")?;
         let inputs = Inputs::of(&capture.inputs, self.options, &self.binary.path);
-        let mut statics = Statics::find(self.binary, &capture, &self.options.choices)?;
+        let mut statics = Statics::find(self.binary, &capture, &self.choices())?;
         statics.lay_out(capture.memory_len());
         let data = image_data(&mut capture, &statics)?;
         self.judge_threads(&capture, &statics, |address| {
@@ -224,7 +233,7 @@ impl Freezing<'_> {
             plan.end - PAGE as u64,
             plan.cold
         ));
-        let mut statics = Statics::find(self.binary, &capture, &self.options.choices)?;
+        let mut statics = Statics::find(self.binary, &capture, &self.choices())?;
         statics.lay_out(capture.memory_len());
         let data = image_data(&mut capture, &statics)?;
         let image = capture.process.home..capture.data_address() + data.len() as u64;
@@ -250,14 +259,20 @@ impl Freezing<'_> {
         let threads = run.thread_keys();
         let bytes = run.take_blocks()?;
         let heap = planned_heap(&run, &bytes)?.with_forms(learned.forms.iter().copied());
-        let statics = Statics::find(self.binary, &run, &self.options.choices)?;
-        let roots = run.roots.iter().map(|root| (Origin::Root(root.name.clone()), Seed::Address(root.value)));
-        let carried = statics.carried_as_left(&run);
-        let carried = carried.map(|(name, bytes)| (Origin::Static(name.to_owned()), Seed::Bytes(bytes)));
-        let others = run.blocks.iter().filter(|block| block.is_one_of(&learned.also, &threads));
-        let others = others.map(|block| (Origin::Remains, Seed::Address(block.address)));
-        let (origins, seeds): (Vec<_>, Vec<_>) = roots.chain(carried).chain(others).unzip();
-        let mut marked = heap.mark(&seeds);
+        let (statics, origins, mut marked) = loop {
+            let statics = Statics::find(self.binary, &run, &self.choices())?;
+            let roots = run.roots.iter().map(|root| (Origin::Root(root.name.clone()), Seed::Address(root.value)));
+            let carried = statics.carried_as_left(&run);
+            let carried = carried.map(|(name, bytes)| (Origin::Static(name.to_owned()), Seed::Bytes(bytes)));
+            let others = run.blocks.iter().filter(|block| block.is_one_of(&learned.also, &threads));
+            let others = others.map(|block| (Origin::Remains, Seed::Address(block.address)));
+            let (origins, seeds): (Vec<_>, Vec<_>) = roots.chain(carried).chain(others).unzip();
+            let marked = heap.mark(&seeds);
+            // Ends: each time one more static is carried.
+            if !self.share((&statics, &run), &heap, &marked, &origins)? {
+                break (statics, origins, marked);
+            }
+        };
         if self.binary.pie {
             // Together, so that relocating them writes to few pages. Where a number only looks like a static pointer, the
             // object lies a little further from its neighbours.

@@ -142,7 +142,7 @@ impl Freezing<'_> {
         };
         let proof = prove::compare(
             Run::new(&frozen.capture, &frozen.data, &known, 0),
-            Run::new(&second, &data, &Known::default(), 1),
+            Run::new(&second, &data, &Known { c_blocks: &second.c_blocks, ..Known::default() }, 1),
             self.binary.pie,
         )?;
         Ok((proof, data))

@@ -18,9 +18,10 @@ use crate::say::shell::Shell;
 use anyhow::Result;
 use fastboot_format::image::PAGE;
 use fastboot_format::statics::Reference;
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 use tempfile::TempDir;
 
 /// What all runs of one freeze have in common.
@@ -29,6 +30,8 @@ pub(super) struct Freezing<'a> {
     pub(super) options: &'a FreezeOptions,
     pub(super) folder: &'a Path,
     pub(super) shell: &'a Shell,
+    /// Statics that are carried because they share objects with the image.
+    pub(super) along: Mutex<BTreeSet<String>>,
     /// In what the proving run is to differ, and a folder of that world. Known after run 1.
     pub(super) elsewhere: OnceLock<(Vec<Difference>, Option<TempDir>)>,
 }

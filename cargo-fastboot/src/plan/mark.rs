@@ -199,8 +199,14 @@ impl<'a> Heap<'a> {
         found
     }
 
-    fn contents(&self, block: u32) -> &'a [u8] {
+    /// What a block holds.
+    pub(super) fn contents(&self, block: u32) -> &'a [u8] {
         self.blocks[block as usize].contents(self.bytes)
+    }
+
+    /// Where a block begins.
+    pub(super) fn address(&self, block: u32) -> u64 {
+        self.blocks[block as usize].address
     }
 
     /// Whether an aligned word of a block is, or looks like, an address in a range, whatever its tag.

@@ -3,3 +3,4 @@
 pub(crate) mod buckets;
 pub(crate) mod mark;
 pub(crate) mod placement;
+pub(crate) mod shared;

@@ -22,6 +22,7 @@
 //! nothing is *unclear*: garbage that stack frames left in an unused part of an object, or a slot of a hash table that is
 //! seeded by an address. Another run, at yet other addresses, settles most of them.
 
+use crate::prove::c_heap;
 use crate::prove::disguise;
 use crate::prove::foreign::{Foreign, Libraries, foreign};
 use crate::prove::overwritten::{is_overwritten, upper_half_moved};
@@ -64,6 +65,14 @@ pub(crate) fn compare(first: Run<'_>, second: Run<'_>, pie: bool) -> Result<Proo
         proof.differ(end, first, second);
         proof.unclear.push(Unclear { offset: end as u64, region: Region::Image, in_both: false });
     }
+    let aligned;
+    let is_uneven = first.objects != second.objects;
+    let second = if is_uneven {
+        aligned = c_heap::aligned(first.halves(), second.halves());
+        Run { data: &aligned, ..second }
+    } else {
+        second
+    };
     let comparison = Comparison::new(first, second, pie);
     if pie && !is_well_apart(comparison.distances[Region::Executable as usize]) {
         bail!(
@@ -76,6 +85,13 @@ pub(crate) fn compare(first: Run<'_>, second: Run<'_>, pie: bool) -> Result<Proo
     let unexplained = comparison.take_those_that_moved(&mut proof);
     let unaligned = comparison.take_unaligned(&unexplained, &mut proof);
     comparison.explain_others(&unexplained, &unaligned, &mut proof)?;
+    // Where the two cannot tell.
+    let objects = is_uneven || first.heap_start() == second.heap_start();
+    for (at, block) in c_heap::addresses(first.halves(), first.known.c_blocks, objects) {
+        if !proof.suspects.iter().any(|suspect| suspect.offset == at as u64) {
+            proof.suspect(Foreign::Held(block.to_string()), at, first);
+        }
+    }
     proof.static_pointers.sort_unstable();
     proof.image_pointers.sort_unstable();
     // The handle of a thread says more than what comes with it, such as the memory that the standard library has for it.
@@ -203,6 +219,10 @@ impl<'a> Comparison<'a> {
 
     /// What the word is the address of, if it lies in the same mapping in both runs.
     fn foreign(&self, at: usize, libraries: &mut Libraries) -> Option<Foreign> {
+        let runs = [self.first, self.second];
+        if let Some(block) = runs.into_iter().find_map(|run| run.known.block_at(run.word(at)?)) {
+            return Some(Foreign::Held(block.to_string()));
+        }
         let (a, b) = self.words(at)?;
         if self.first.is_known(a) || self.second.is_known(b) {
             return None;

@@ -35,6 +35,11 @@ pub(crate) struct Known<'a> {
 }
 
 impl Known<'_> {
+    /// The block of C's heap that begins at an address and came to be while a root was evaluated.
+    pub(super) fn block_at(&self, address: u64) -> Option<&CBlock> {
+        self.c_blocks.iter().find(|block| block.address == address && !block.root.is_empty())
+    }
+
     /// What this address means.
     pub(super) fn at(&self, address: u64) -> Option<Foreign> {
         if self.handles.contains(&address) {
@@ -46,8 +51,9 @@ impl Known<'_> {
         let block =
             self.c_blocks.iter().find(|block| (block.address..block.address + block.size).contains(&address))?;
         // C code keeps the first address of a block.
-        Some(match address == block.address {
+        Some(match address == block.address && !block.root.is_empty() {
             true => Foreign::Held(block.to_string()),
+            false if address == block.address => Foreign::Named(block.to_string()),
             false => Foreign::Named(format!("a place in {block}")),
         })
     }
@@ -55,7 +61,10 @@ impl Known<'_> {
 
 impl fmt::Display for CBlock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} bytes that C code allocated with `malloc` while `{}` was evaluated", self.size, self.root)
+        match self.root.as_str() {
+            "" => write!(f, "{} bytes of C's heap from before the roots were evaluated", self.size),
+            root => write!(f, "{} bytes that C code allocated with `malloc` while `{root}` was evaluated", self.size),
+        }
     }
 }
 

@@ -58,6 +58,8 @@ pub(crate) struct Suspect {
     /// Whether it is improbable that it is garbage: stack frames leave addresses of all kinds in the unused parts of
     /// objects, but that of a function's beginning, or of a thread-local, hardly alone.
     pub(crate) certain: bool,
+    /// Whether it points at something that is known to be in use, wherever the word stands.
+    pub(crate) held: bool,
 }
 
 impl Proof {
@@ -148,6 +150,7 @@ impl Proof {
     /// The word at an offset of the image data is this address; it depends on what it stands next to.
     pub(super) fn suspect(&mut self, foreign: Foreign, at: usize, first: Run<'_>) {
         let remains = first.is_among_remains(at);
+        let held = matches!(foreign, Foreign::Held(_));
         let (what, certain) = match foreign {
             Foreign::Held(what) => (what, true),
             Foreign::Named(what) => (what, !remains),
@@ -161,6 +164,6 @@ impl Proof {
             }
             Foreign::Other(what) | Foreign::Left(what) => (what, false),
         };
-        self.suspects.push(Suspect { offset: at as u64, what, certain });
+        self.suspects.push(Suspect { offset: at as u64, what, certain, held });
     }
 }

@@ -1,5 +1,6 @@
 //! Regions: what of a run's memory moves as a whole, and where it was.
 
+use crate::prove::c_heap::Data;
 use crate::prove::foreign::Known;
 use crate::runs::capture::{Capture, Mapping};
 use fastboot_format::image::HOME_WINDOW;
@@ -38,6 +39,15 @@ pub(crate) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
+    pub(super) fn halves(&self) -> Data<'a> {
+        Data { bytes: self.data, objects: self.objects }
+    }
+
+    /// Where C's heap begins.
+    pub(super) fn heap_start(&self) -> Option<u64> {
+        self.maps.iter().find(|mapping| mapping.name == "[heap]").map(|mapping| mapping.range.start)
+    }
+
     /// The run that left this capture, whose image data is `data`; `place` is 0 for the usual addresses, 1 for the others.
     pub(crate) fn new(capture: &'a Capture, data: &'a [u8], known: &'a Known<'a>, place: usize) -> Self {
         let process = &capture.process;

@@ -38,6 +38,8 @@ pub(crate) struct Capture {
     pub(crate) trace_words: Vec<u32>,
     /// What roots left open in the system: root, kind, description.
     pub(crate) left_behind: Vec<(String, Leftover, String)>,
+    /// Addresses of statics that the runtime changed itself, by allocating.
+    pub(crate) own_changes: Vec<Range<u64>>,
     /// Blocks of C's heap that roots left in use.
     pub(crate) c_blocks: Vec<CBlock>,
     /// The freeze thread's thread-locals.
@@ -108,7 +110,7 @@ pub(crate) struct ThreadLocals {
 /// A block of C's heap.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CBlock {
-    /// What was evaluated when it came to be.
+    /// What was evaluated when it came to be; nothing if it was there before.
     pub(crate) root: String,
     pub(crate) address: u64,
     /// In bytes.
@@ -289,6 +291,7 @@ impl Capture {
             traces: Vec::new(),
             trace_words: Vec::new(),
             left_behind: Vec::new(),
+            own_changes: Vec::new(),
             c_blocks: Vec::new(),
             thread_locals: ThreadLocals::default(),
             inputs: Vec::new(),
@@ -456,6 +459,13 @@ impl Capture {
                     size: fields.number()?,
                 });
             }
+            Tag::OwnChanges => {
+                for range in bytes.as_chunks::<16>().0 {
+                    let mut fields = Payload::new(range);
+                    let (start, length) = (fields.number()?, fields.number()?);
+                    self.own_changes.push(start..start.checked_add(length)?);
+                }
+            }
             Tag::Counts => {
                 self.counts = Counts {
                     strayed: fields.number()?,
@@ -498,6 +508,15 @@ impl Capture {
     /// Whether roots are declared in this crate: its code is the user's, more likely than not.
     pub(crate) fn declares_roots(&self, crate_name: Option<&str>) -> bool {
         self.roots.iter().any(|root| root.name.split("::").next() == crate_name)
+    }
+
+    /// What statics at these addresses, as in the file, held before the roots were evaluated, and after.
+    pub(crate) fn static_bytes(&self, range: Range<u64>) -> Option<(&[u8], &[u8])> {
+        self.statics.iter().find_map(|dump| {
+            let start = (range.start + self.process.exe_base).checked_sub(dump.address)?;
+            let bytes = usize::try_from(start).ok()?..usize::try_from(start + (range.end - range.start)).ok()?;
+            Some((dump.before.get(bytes.clone())?, dump.after.get(bytes)?))
+        })
     }
 
     /// The word at an address in a writable segment of the executable, as the run left it.

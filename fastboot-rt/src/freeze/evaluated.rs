@@ -3,6 +3,7 @@
 use super::observe::c_heap;
 use crate::os::{headers, memory, time};
 use core::ops::Range;
+use fastboot_format::statics::Dump;
 
 /// What a freeze run is about.
 pub(crate) struct Settings {
@@ -29,6 +30,8 @@ pub(crate) struct Evaluated<'a> {
     /// What the statics held before, and after.
     pub(crate) before: &'a Copies,
     pub(crate) after: &'a Copies,
+    /// What the runtime changed itself before, addresses: its work allocates, so they are the allocator's.
+    pub(crate) own: &'a [Range<u64>],
     /// Blocks of C's heap that came to be meanwhile, are in use, and the root that was evaluated then.
     pub(crate) c_blocks: &'a [(&'static str, c_heap::Block)],
     /// Whether an expression left anything open in the system.
@@ -62,6 +65,13 @@ impl Copies {
     pub(crate) fn now(section: usize) -> Self {
         Self { statics: copy_statics(section), thread_locals: headers::copy_thread_locals() }
     }
+}
+
+/// Addresses of the words of statics that changed from one copy to another.
+pub(crate) fn changed(before: &Copies, after: &Copies) -> Vec<Range<u64>> {
+    let pairs = before.statics.iter().zip(&after.statics);
+    let dumps = pairs.map(|(before, after)| Dump { address: before.0 as u64, before: &before.1, after: &after.1 });
+    dumps.flat_map(|dump| dump.changed(dump.range())).collect()
 }
 
 /// The statics of the executable, copied: address and bytes of each writable segment.

@@ -10,9 +10,10 @@
 //! `main` never runs. For the tool the runtime only captures; what becomes of it is the tool's business. A program that
 //! freezes itself ([`crate::first_run`]) has its roots evaluated here too, and makes of them what it needs.
 
-use super::evaluated::{Clocks, Copies, Evaluated, Settings};
+use super::evaluated::{Clocks, Copies, Evaluated, Settings, changed};
 use super::heap::{arena, place, scratch};
 use super::observe::leftovers::Open;
+use super::observe::process_state::ProcessState;
 use super::observe::{c_heap, inputs_seen};
 use super::tell::{self, CaptureFile, Listener, listener};
 use super::{identity, placements, prefault, random, shims, write};
@@ -28,7 +29,7 @@ use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use fastboot_format::features::Mask;
 use fastboot_format::image::{HOME_WINDOW, PAGE};
 use fastboot_format::protocol::{
-    AGAIN, HOME_SHIFT, Mode, PLAN_FILE, REQUEST_FILE, Request, SCRATCH_LEN, STACKS_LEN, World, is_well_apart,
+    AGAIN, HOME_SHIFT, Leftover, Mode, PLAN_FILE, REQUEST_FILE, Request, SCRATCH_LEN, STACKS_LEN, World, is_well_apart,
 };
 use std::ffi::OsStr;
 use std::fs::File;
@@ -45,7 +46,7 @@ pub(crate) const FAILED: i32 = 101;
 pub(crate) type Keep = fn(&Settings, &Evaluated<'_>) -> bool;
 
 /// This run.
-static RUN: OnceLock<(Settings, Keep)> = OnceLock::new();
+static RUN: OnceLock<(Settings, Keep, Copies)> = OnceLock::new();
 /// The kernel's number of the freeze thread, or 0 before there is one.
 static THREAD: AtomicI32 = AtomicI32::new(0);
 /// Whether a panic was recorded since the current root was begun.
@@ -114,7 +115,9 @@ pub(crate) fn evaluate(
         home: request.home as usize,
         section: program.segment.as_ref().map_or(0, |segment| segment.address),
     };
-    let _ = RUN.set((settings, keep));
+    // What changes from here on until an expression is evaluated, changes because memory is allocated.
+    let untouched = Copies::now(settings.section);
+    let _ = RUN.set((settings, keep, untouched));
     random::set(request.seed);
     shims::random::begin(request.seed);
     record_panics();
@@ -233,7 +236,7 @@ fn evaluate_root(record: &'static RootRecord) -> bool {
 
 extern "C-unwind" fn freeze_thread(_: *mut c_void) -> *mut c_void {
     THREAD.store(threads::thread_id(), Ordering::Release);
-    let Some((settings, keep)) = RUN.get() else { processes::exit(FAILED) };
+    let Some((settings, keep, untouched)) = RUN.get() else { processes::exit(FAILED) };
     // None of what is allocated here can be in an image: the allocator does not freeze yet, or no longer.
     let count = roots::all().chain(roots::warm_ups()).count();
     let (mut times, mut ends) = (Vec::with_capacity(count), Vec::with_capacity(count));
@@ -246,8 +249,9 @@ extern "C-unwind" fn freeze_thread(_: *mut c_void) -> *mut c_void {
     // So that what its search leaves on the stack is gone before anything is evaluated.
     let _ = std::arch::is_x86_feature_detected!("avx2");
     let before = Copies::now(settings.section);
+    let own = changed(untouched, &before);
     let began = Clocks::now();
-    let mut traces = Traces { open: Open::now(), c_blocks: Vec::new(), left_behind: false };
+    let mut traces = Traces::begin();
     alloc::begin_freezing(&place::HOOKS);
     for (index, record) in roots::all().chain(roots::warm_ups()).enumerate() {
         tell::set_current(Some(record));
@@ -279,6 +283,7 @@ extern "C-unwind" fn freeze_thread(_: *mut c_void) -> *mut c_void {
         clocks,
         before: &before,
         after: &after,
+        own: &own,
         c_blocks,
         left_behind: *left_behind,
     };
@@ -289,22 +294,32 @@ extern "C-unwind" fn freeze_thread(_: *mut c_void) -> *mut c_void {
 struct Traces {
     /// What is open now.
     open: Open,
-    /// Blocks of C's heap, each with the root that was evaluated when it came to be.
+    /// Everything else that an expression can change in the process.
+    state: ProcessState,
+    /// Blocks of C's heap, each with the root that was evaluated when it came to be, or nothing.
     c_blocks: Vec<(&'static str, c_heap::Block)>,
     /// Whether anything was left open.
     left_behind: bool,
 }
 
 impl Traces {
+    fn begin() -> Self {
+        // Constructors may have made objects in C's heap, as the C library and the runtime have.
+        let c_blocks = c_heap::in_use().into_iter().map(|block| ("", block)).collect();
+        Self { open: Open::now(), state: ProcessState::now(None), c_blocks, left_behind: false }
+    }
+
     /// Looks what the expression of this root left. `old_blocks` were there before.
     fn look(&mut self, record: &'static RootRecord, old_blocks: &[c_heap::Block]) {
         let new = c_heap::in_use().into_iter().filter(|block| old_blocks.binary_search(block).is_err());
         self.c_blocks.extend(new.map(|block| (record.name(), block)));
-        let now = Open::settled(&self.open);
-        for (kind, what) in now.since(&self.open) {
-            self.left_behind = true;
+        let open = Open::settled(&self.open);
+        let state = ProcessState::now(Some(&self.state));
+        for (kind, what) in open.since(&self.open).into_iter().chain(state.since(&self.state)) {
+            // A handler may run at any time, as what is open may be used.
+            self.left_behind |= !kind.is_change() || kind == Leftover::Handlers;
             listener().left_behind(record.name(), kind, &what);
         }
-        self.open = now;
+        (self.open, self.state) = (open, state);
     }
 }

@@ -15,6 +15,16 @@ pub(crate) fn exit(code: c_int) -> ! {
     }
 }
 
+/// What happens on a signal: 0 for what happens by default, 1 for nothing, else the address of a handler.
+pub(crate) fn handler(signal: c_int) -> usize {
+    // SAFETY: all zero is a valid `sigaction`.
+    let mut action: libc::sigaction = unsafe { core::mem::zeroed() };
+    // SAFETY: with a null pointer for the new action nothing is changed (sigaction(2)); `action` is writable, and stays as
+    // it is if there is no such signal.
+    unsafe { libc::sigaction(signal, ptr::null(), &raw mut action) };
+    action.sa_sigaction
+}
+
 /// How many bytes of address space the process may have.
 pub(crate) fn address_space() -> u64 {
     let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };

@@ -212,6 +212,17 @@ pub(crate) fn on_large_stack(
         .map_err(|errno| format!("cannot start a thread: {}", io::Error::from_raw_os_error(errno)))
 }
 
+/// The number with which glibc scrambles addresses of functions that it keeps, the same for all threads of a process.
+pub(crate) fn pointer_guard() -> u64 {
+    let guard: u64;
+    // SAFETY: reads one word of this thread's control block, which `fs` is the address of. That of glibc has the number
+    // there (`tcbhead_t`), that of musl something else, and both are longer. No flags, no stack.
+    unsafe {
+        core::arch::asm!("mov {}, qword ptr fs:[0x30]", out(reg) guard, options(nostack, preserves_flags, readonly))
+    };
+    guard
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

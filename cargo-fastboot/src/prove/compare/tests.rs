@@ -108,7 +108,7 @@ fn what_may_be_a_pointer_or_not_keeps_an_image_where_it_is() {
 #[test]
 fn thread_locals_are_suspects() {
     let proof = pie(&words(&[STACK_TOP[0] - 8]), &words(&[STACK_TOP[1] - 8])).unwrap();
-    let expected = Suspect { offset: 0, what: "a thread-local".to_owned(), certain: false };
+    let expected = Suspect { offset: 0, what: "a thread-local".to_owned(), certain: false, held: false };
     assert_eq!(proof.suspects, [expected]);
 }
 

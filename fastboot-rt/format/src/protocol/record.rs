@@ -66,13 +66,16 @@ pub enum Tag {
     Input = 18,
     /// A file that the expressions opened to write to: the root, the file's absolute path.
     Output = 21,
+    /// Ranges of the executable's statics that the runtime changed itself, before the roots were evaluated: `u64` address,
+    /// `u64` length in bytes of each. They are the allocator's.
+    OwnChanges = 24,
     /// A thread left its plan: the root that was being evaluated, `u64` key of the thread, `u64` which of its allocations did not
     /// fit, `u64` size and `u64` alignment that it asked for.
     Strayed = 22,
 }
 
 /// A kind of thing that a root can leave open in the system.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Leftover {
     /// A file descriptor.
@@ -81,17 +84,43 @@ pub enum Leftover {
     Mapping = 2,
     /// A thread.
     Thread = 3,
-    /// Signal handlers.
+    /// What happens on a signal.
     Handlers = 4,
     /// A child process.
     Child = 5,
+    /// An environment variable.
+    Variable = 6,
+    /// The working directory.
+    Folder = 7,
+    /// The mask of permissions for new files.
+    Umask = 8,
+    /// A resource limit.
+    Limit = 9,
+    /// The locale of the C library.
+    Locale = 10,
+    /// Functions that are called when the process exits.
+    AtExit = 11,
+    /// Data of a shared library.
+    Library = 12,
 }
 
 impl Leftover {
     /// The kind with this number.
     pub fn from_number(number: u64) -> Option<Self> {
-        const ALL: [Leftover; 5] =
-            [Leftover::Descriptor, Leftover::Mapping, Leftover::Thread, Leftover::Handlers, Leftover::Child];
+        const ALL: [Leftover; 12] = [
+            Leftover::Descriptor,
+            Leftover::Mapping,
+            Leftover::Thread,
+            Leftover::Handlers,
+            Leftover::Child,
+            Leftover::Variable,
+            Leftover::Folder,
+            Leftover::Umask,
+            Leftover::Limit,
+            Leftover::Locale,
+            Leftover::AtExit,
+            Leftover::Library,
+        ];
         ALL.into_iter().find(|kind| *kind as u64 == number)
     }
 
@@ -101,9 +130,21 @@ impl Leftover {
             Self::Descriptor => "the file descriptor",
             Self::Mapping => "the mapped file",
             Self::Thread => "the thread",
-            Self::Handlers => "signal handlers, mask",
+            Self::Handlers => "the handler of",
             Self::Child => "the child process",
+            Self::Variable => "the environment variable",
+            Self::Folder => "the working directory",
+            Self::Umask => "the umask",
+            Self::Limit => "the resource limit",
+            Self::Locale => "the locale",
+            Self::AtExit => "functions for the exit of the process (`atexit`),",
+            Self::Library => "data of the shared library",
         }
+    }
+
+    /// Whether it is something that the expression changed in the process, rather than something that it left open.
+    pub fn is_change(self) -> bool {
+        !matches!(self, Self::Descriptor | Self::Mapping | Self::Thread | Self::Child)
     }
 }
 
@@ -127,7 +168,7 @@ impl InputKind {
 impl Tag {
     /// The tag with this number.
     pub fn from_number(number: u32) -> Option<Self> {
-        const ALL: [Tag; 22] = [
+        const ALL: [Tag; 23] = [
             Tag::Process,
             Tag::Root,
             Tag::Memory,
@@ -149,6 +190,7 @@ impl Tag {
             Tag::Traces,
             Tag::TraceWords,
             Tag::Output,
+            Tag::OwnChanges,
             Tag::Strayed,
         ];
         ALL.into_iter().find(|tag| *tag as u32 == number)

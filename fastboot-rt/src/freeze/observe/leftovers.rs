@@ -16,8 +16,6 @@ pub(crate) struct Open {
     mappings: BTreeSet<String>,
     /// Threads: number and name.
     threads: BTreeSet<String>,
-    /// Signals with a handler, as the mask in `/proc/self/status`.
-    handlers: BTreeSet<String>,
     /// Child processes.
     children: BTreeSet<String>,
 }
@@ -29,12 +27,6 @@ impl Open {
             descriptors: descriptors(),
             mappings: mappings(&fs::read_to_string("/proc/self/maps").unwrap_or_default()),
             threads: threads(),
-            handlers: fs::read_to_string("/proc/self/status")
-                .unwrap_or_default()
-                .lines()
-                .filter_map(|line| line.strip_prefix("SigCgt:"))
-                .map(|mask| mask.trim().to_owned())
-                .collect(),
             children: children(),
         }
     }
@@ -59,7 +51,6 @@ impl Open {
             (Leftover::Descriptor, &self.descriptors, &before.descriptors),
             (Leftover::Mapping, &self.mappings, &before.mappings),
             (Leftover::Thread, &self.threads, &before.threads),
-            (Leftover::Handlers, &self.handlers, &before.handlers),
             (Leftover::Child, &self.children, &before.children),
         ];
         let new = all.into_iter();

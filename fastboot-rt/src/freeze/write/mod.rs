@@ -76,7 +76,7 @@ fn write_roots(&Evaluated { times, ends, .. }: &Evaluated<'_>) -> bool {
 }
 
 /// What statics held, before and after; and what of C's heap is in use.
-fn write_statics(&Evaluated { before, after, c_blocks, .. }: &Evaluated<'_>) -> bool {
+fn write_statics(&Evaluated { before, after, own, c_blocks, .. }: &Evaluated<'_>) -> bool {
     let mut written = true;
     for (tag, copies) in [(Tag::Before, before), (Tag::After, after)] {
         for (address, bytes) in &copies.statics {
@@ -85,6 +85,8 @@ fn write_statics(&Evaluated { before, after, c_blocks, .. }: &Evaluated<'_>) -> 
     }
     let [(address, before), (_, after)] = [&before.thread_locals, &after.thread_locals];
     written &= write_record(Tag::ThreadLocals, &[&word(*address as u64), &word(before.len() as u64), before, after]);
+    let own: Vec<u8> = own.iter().flat_map(|range| [range.start, range.end - range.start]).flat_map(word).collect();
+    written &= write_record(Tag::OwnChanges, &[&own]);
     for (root, (address, size)) in c_blocks {
         written &= write_record(Tag::CBlock, &[&string(root), &word(*address), &word(*size)]);
     }

@@ -3,6 +3,8 @@
 
 mod c_library;
 mod constructors;
+mod process;
+mod shared;
 
 fastboot_rt::install!();
 
@@ -19,6 +21,7 @@ fn case() -> String {
 fn evaluate(case: &str) -> String {
     constructors::evaluate(case);
     c_library::evaluate(case);
+    process::evaluate(case);
     format!("root of {case}")
 }
 
@@ -27,4 +30,6 @@ fn main() {
     println!("{}", *ROOT);
     constructors::answer(&case);
     c_library::answer(&case);
+    process::answer(&case);
+    shared::answer(&case);
 }

@@ -1,0 +1,99 @@
+//! Flags: small statics that may say that something was done, and what was done that the finished program does not have.
+//!
+//! ```text
+//! INIT.call_once(|| engine_init())     INIT travels, what engine_init did does not: the program would never do it again
+//! ```
+//!
+//! Which flag belongs to what nobody knows. So if anything was done that does not travel, every flag counts.
+
+use super::carried::Statics;
+use super::decide::Static;
+use super::policy;
+use crate::runs::capture::{CBlock, Capture, Mapping};
+use fastboot_format::protocol::Leftover;
+
+/// The longest static that is a flag whatever it holds, in bytes: two words.
+const LONGEST: u64 = 16;
+/// The longest one that is if a `Once` in it was completed.
+const LONGEST_WITH_ONCE: u64 = 64;
+/// What a `Once` of the standard library is before its call, and after it, as `u32`. The other way around in older ones.
+const ONCE: [[u8; 4]; 2] = [[3, 0, 0, 0], [0, 0, 0, 0]];
+
+/// Whether a carried static looks like a flag: it is small, and what it holds now is no address.
+pub(super) fn is_flag(one: &Static, length: u64, (before, after): (&[u8], &[u8]), maps: &[Mapping]) -> bool {
+    let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
+    let is_address = |address: u64| maps.iter().any(|mapping| mapping.range.contains(&address));
+    let has_address = after.as_chunks::<8>().0.iter().any(|bytes| is_address(word(bytes)));
+    let completed = || {
+        let states = before.as_chunks::<4>().0.iter().zip(after.as_chunks::<4>().0);
+        states.into_iter().any(|(before, after)| before != after && ONCE.contains(before) && ONCE.contains(after))
+    };
+    let is_small = length <= LONGEST || length <= LONGEST_WITH_ONCE && completed();
+    is_small && !has_address && !one.crate_name.as_deref().is_some_and(policy::has_harmless_flags)
+}
+
+/// What was done while roots were evaluated that the finished program does not have, each in a few words.
+pub(crate) fn changes(statics: &Statics, capture: &Capture) -> Vec<String> {
+    let left = capture.left_behind.iter().filter(|(_, kind, _)| kind.is_change());
+    let left = left.map(|(root, kind, what)| {
+        let verb = if *kind == Leftover::AtExit { "registered" } else { "changed" };
+        format!("root `{root}` {verb} {} {what}", kind.name())
+    });
+    let hooks = statics.hooks().map(|(name, what)| format!("a root's expression changed {what} (the static `{name}`)"));
+    let own: Vec<&str> = statics.of_c().collect();
+    let of_c = own.first().map(|first| {
+        let more = if own.len() > 1 { format!(" and {} more", own.len() - 1) } else { String::new() };
+        format!("a root's expression changed statics of C code (`{first}`{more})")
+    });
+    let new = capture.c_blocks.iter().filter(|block| !block.root.is_empty());
+    let held = new.filter_map(|block| Some((block, statics.holder(block.address, capture)?)));
+    let blocks = held.map(|(CBlock { root, size, .. }, holder)| {
+        format!("root `{root}` left {size} bytes in C's heap (the static `{holder}` refers to them)")
+    });
+    let mut all: Vec<String> = left.chain(hooks).chain(of_c).chain(blocks).collect();
+    all.dedup();
+    all
+}
+
+#[cfg(test)]
+#[expect(clippy::single_range_in_vec_init, reason = "lists of ranges with one")]
+mod tests {
+    use super::*;
+    use crate::carry::decide::Decision;
+
+    fn check(name: &str, before: &[u8], after: &[u8]) -> bool {
+        let crate_name = name.split("::").next().map(str::to_owned);
+        let one = Static {
+            name: name.to_owned(),
+            crate_name,
+            address: 0x1000,
+            size: after.len() as u64,
+            changed: vec![0x1000..0x1000 + after.len() as u64],
+            decision: Decision::Carry("state".into()),
+            chosen: false,
+            constructed: false,
+            of_c: false,
+            part_of: None,
+        };
+        let heap = Mapping { range: 0x7000..0x8000, executable: false, offset: 0, name: String::new() };
+        is_flag(&one, one.size, (before, after), &[heap])
+    }
+
+    #[test]
+    fn small_numbers_are_flags_and_addresses_are_not() {
+        assert!(check("app::ONCE", &[3, 0, 0, 0], &[0; 4]));
+        assert!(check("app::DONE", &[0], &[1]));
+        assert!(check("app::PAIR", &[0; 16], &[1; 16]));
+        assert!(!check("app::LIST", &[0; 8], &0x7010_u64.to_le_bytes()));
+        assert!(!check("app::TABLE", &[0; 24], &[1; 24]));
+        assert!(!check("foldhash::SEED", &[0; 8], &[1; 8]));
+    }
+
+    #[test]
+    fn a_longer_static_is_a_flag_if_a_once_in_it_was_completed() {
+        let (before, after) = ([[3, 0, 0, 0, 0, 0, 0, 0], [0; 8], [0; 8]].concat(), [[0; 8], [1; 8], [0; 8]].concat());
+        assert!(check("app::CELL", &before, &after));
+        let long = vec![0; 64];
+        assert!(!check("app::CELL", &[before, long.clone()].concat(), &[after, long].concat()));
+    }
+}

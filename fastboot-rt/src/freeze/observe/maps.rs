@@ -1,0 +1,93 @@
+//! What is mapped in this process, and what stands there.
+
+use core::ops::Range;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+
+/// A line of `/proc/self/maps`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Area {
+    pub(super) range: Range<u64>,
+    pub(super) writable: bool,
+    pub(super) executable: bool,
+    /// Path of the file, `[heap]` and the like, or nothing.
+    pub(super) name: String,
+}
+
+/// All of them, by ascending address.
+pub(super) fn areas() -> Vec<Area> {
+    fs::read_to_string("/proc/self/maps").unwrap_or_default().lines().filter_map(parse).collect()
+}
+
+fn parse(line: &str) -> Option<Area> {
+    let mut fields = line.splitn(6, ' ');
+    let (start, end) = fields.next()?.split_once('-')?;
+    let permissions = fields.next()?;
+    let number = |digits| u64::from_str_radix(digits, 16).ok();
+    Some(Area {
+        range: number(start)?..number(end)?,
+        writable: permissions.starts_with("rw") && permissions.ends_with('p'),
+        executable: permissions.contains('x'),
+        name: fields.nth(3).unwrap_or_default().trim_start().to_owned(),
+    })
+}
+
+/// Where a writable part of a file's data lies, and behind it what the file does not have, `.bss`.
+pub(super) fn with_bss(areas: &[Area], index: usize) -> impl Iterator<Item = &Range<u64>> {
+    let area = areas.get(index);
+    let rest = areas.get(index + 1);
+    let rest = rest.filter(|rest| {
+        rest.writable && rest.name.is_empty() && Some(rest.range.start) == area.map(|area| area.range.end)
+    });
+    [area, rest].into_iter().flatten().map(|area| &area.range)
+}
+
+/// Memory that was copied: its address, and the bytes.
+pub(super) type Copy = (u64, Vec<u8>);
+
+/// Copies a range, through `/proc`: what another thread unmaps meanwhile is no fault then.
+pub(super) fn copy(memory: &File, range: &Range<u64>) -> Option<Copy> {
+    let mut bytes = vec![0; usize::try_from(range.end - range.start).ok()?];
+    memory.read_exact_at(&mut bytes, range.start).ok()?;
+    Some((range.start, bytes))
+}
+
+/// The memory of this process.
+pub(super) fn memory() -> Option<File> {
+    File::open("/proc/self/mem").ok()
+}
+
+/// The words of some bytes.
+pub(super) fn words(bytes: &[u8]) -> impl ExactSizeIterator<Item = u64> {
+    bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word))
+}
+
+/// Whether an address is one of code.
+pub(super) fn is_code(areas: &[Area], address: u64) -> bool {
+    areas.iter().any(|area| area.executable && area.range.contains(&address))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_understood() {
+        let area = parse("7f00-7f10 rw-p 00000000 fe:00 123                        /usr/lib/my lib.so").unwrap();
+        let expected =
+            Area { range: 0x7f00..0x7f10, writable: true, executable: false, name: "/usr/lib/my lib.so".to_owned() };
+        assert_eq!(area, expected);
+        assert_eq!(
+            parse("7f00-7f10 rw-s 00000000 00:00 0 ").map(|area| (area.writable, area.name)),
+            Some((false, String::new()))
+        );
+        assert_eq!(parse("nothing"), None);
+    }
+
+    #[test]
+    fn own_memory_can_be_copied() {
+        let own = [1u8, 2, 3];
+        let start = own.as_ptr().addr() as u64;
+        assert_eq!(copy(&memory().unwrap(), &(start..start + 3)).unwrap().1, own);
+    }
+}
