@@ -1,8 +1,9 @@
 //! `cargo fastboot doctor`: well where building works, and where it does not, it says so and what to do.
 
 use anyhow::{Result, ensure};
-use fastboot_tests::programs::{fastboot, programs};
+use fastboot_tests::programs::{fastboot, programs, workspace};
 use fastboot_tests::tools;
+use std::fs;
 use std::process::Command;
 
 /// What it printed, and whether it ended well.
@@ -35,10 +36,33 @@ fn this_machine_can_build() -> Result<()> {
 
 #[test]
 fn in_a_package_it_looks_at_the_runtime() -> Result<()> {
-    let (said, well) = doctor(|command| {
-        command.current_dir(programs().join("small"));
-    })?;
-    ensure!(well && said.contains("ok    this package     small, with fastboot-rt "), "{said}");
+    // A workspace of its own, with nothing in it that has not been downloaded for the runtime.
+    let folder = tempfile::tempdir()?;
+    let runtime = workspace().join("fastboot-rt").canonicalize()?;
+    let write = |more: &str| {
+        let manifest = format!(
+            "[package]\nname = \"here\"\nedition = \"2024\"\n[workspace]\n[dependencies]\n\
+             fastboot-rt = {{ path = {runtime:?} }}\n{more}"
+        );
+        fs::write(folder.path().join("Cargo.toml"), manifest)
+    };
+    fs::create_dir(folder.path().join("src"))?;
+    fs::write(folder.path().join("src/main.rs"), "fastboot_rt::install!();\nfn main() {}\n")?;
+    let ask = || {
+        doctor(|command| {
+            command.current_dir(folder.path());
+        })
+    };
+    write("")?;
+    let (said, well) = ask()?;
+    ensure!(well && said.contains("ok    this package     here, with fastboot-rt "), "{said}");
+    // One that no cache has.
+    write("fastboot-no-such-crate = \"1\"\n")?;
+    let (said, well) = ask()?;
+    ensure!(
+        well && said.contains("warn  this package     here; which fastboot-rt") && said.contains("cargo fetch"),
+        "{said}"
+    );
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 //! host's programs. With it, nix evaluates the flake and builds the three phases, each a derivation of its own.
 
 use anyhow::{Context, Result, ensure};
-use fastboot_tests::programs::{cargo, fastboot, succeed, workspace, workspace_target};
+use fastboot_tests::programs::{TARGET, cargo, cargo_here, fastboot, succeed, workspace, workspace_target};
 use fastboot_tests::runs::{Run, program};
 use fastboot_tests::tools;
 use std::fs;
@@ -108,6 +108,8 @@ fn what_the_flake_has() -> Result<()> {
 #[test]
 fn the_three_phases_are_built_and_the_result_thaws() -> Result<()> {
     let Some(nix) = Nix::find()? else { return Ok(()) };
+    // Nothing is downloaded in the derivations.
+    succeed(cargo_here("fetch").args(["--locked", "--target", TARGET]))?;
     let list = nix.path("list");
     fs::write(&list, "one/two.rs\nthree/four.c\n")?;
     let (flake, stand_in) = (flake()?, stand_in()?);

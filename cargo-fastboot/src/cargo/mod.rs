@@ -4,17 +4,20 @@
 //! alone: setting it would rebuild every dependency and hide the user's own.
 
 pub(crate) mod lock;
+mod overrides;
 pub(crate) mod select;
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use cargo_metadata::{Message, Metadata, MetadataCommand, PackageId};
+use cargo_metadata::{Message, Metadata, MetadataCommand, Package, PackageId};
 
-use crate::cargo::select::{Choice, features_for};
+use crate::cargo::overrides::Overrides;
+use crate::cargo::select::{Choice, features_for, installs_runtime};
 use crate::cli::{BuildFlags, LinkFlags, NewFlags};
 use crate::say::shell::Shell;
 
@@ -44,15 +47,19 @@ pub(crate) struct Platform {
     pub(crate) runner: Vec<OsString>,
     /// Variables of the `[env]` table, for every program that cargo starts.
     pub(crate) environment: Vec<(OsString, OsString)>,
+    /// The code model that the flags for rustc ask for, if they do.
+    code_model: Option<String>,
     /// The folder of the standard library's shared libraries, for programs that prefer those.
     pub(crate) libraries: Option<PathBuf>,
 }
 
 impl Platform {
-    /// Reads the configuration for `target`, else for the one it names, else for the host; refuses what cannot be
-    /// frozen here, before anything is built.
-    pub(crate) fn load(target: Option<&str>) -> Result<Self> {
+    /// Reads the configuration, with the arguments of `--config`, for `target`, else for the one it names, else for the host;
+    /// refuses what cannot be frozen here, before anything is built.
+    pub(crate) fn load(target: Option<&str>, arguments: &[String]) -> Result<Self> {
         let folder = std::env::current_dir().context("cannot find the current folder")?;
+        let overrides = Overrides::read(arguments, &folder)?;
+        let target = target.or(overrides.build_target.as_deref());
         let config = cargo_config2::Config::load_with_cwd(&folder)
             .with_context(|| format!("cannot read cargo's configuration for {}", folder.display()))?;
         let host = config.host_triple().context("cannot find out the host; is `rustc` installed?")?.to_owned();
@@ -69,13 +76,24 @@ impl Platform {
             "cannot freeze for {triple}: images exist for Linux on x86-64 only. `cargo build --target {triple}` builds \
              the same program, with its roots evaluated on first use (see docs/limits.md)"
         );
-        let runner = config.runner(target).with_context(|| format!("cannot find out the runner for {triple}"))?;
+        let told = || format!("cannot find out the runner for {triple}");
+        let runner = match overrides.runner(triple, &config).with_context(told)? {
+            None => config.runner(target).with_context(told)?,
+            some => some,
+        };
         ensure!(
             runner.is_some() || host.starts_with("x86_64-") && host.contains("-linux-"),
             "cannot run programs for {triple} on {host}, and freezing runs the program; configure a runner with \
              `[target.{triple}] runner = \"...\"` in .cargo/config.toml (see docs/limits.md)"
         );
-        let environment = config.env.iter().filter(|(name, entry)| entry.force || std::env::var_os(name).is_none());
+        let flags = config.rustflags(target).with_context(|| format!("cannot find out the flags for {triple}"))?;
+        let code_model = flags.and_then(|flags| code_model(&flags.flags));
+        let files = config.env.iter().map(|(name, entry)| (name.as_str(), entry.value.as_os_str(), entry.force));
+        let flags = overrides.variables().map(|(name, value, force)| (name, OsStr::new(value), force));
+        // The last one counts.
+        let variables: BTreeMap<&str, (&OsStr, bool)> =
+            files.chain(flags).map(|(name, value, force)| (name, (value, force))).collect();
+        let environment = variables.into_iter().filter(|(name, (_, force))| *force || std::env::var_os(name).is_none());
         let mut rustc = Command::from(config.rustc());
         let printed = rustc.args(["--print", "target-libdir", "--target", triple]).output().ok();
         let libraries = printed
@@ -83,13 +101,34 @@ impl Platform {
             .map(|output| PathBuf::from(String::from_utf8_lossy(output.stdout.trim_ascii_end()).into_owned()));
         Ok(Self {
             triple: triple.to_owned(),
+            code_model,
             libraries,
             runner: runner.map_or_else(Vec::new, |runner| {
                 std::iter::once(runner.path.into_os_string()).chain(runner.args).collect()
             }),
-            environment: environment.map(|(name, entry)| (name.into(), entry.value.clone())).collect(),
+            environment: environment.map(|(name, (value, _))| (name.into(), value.to_owned())).collect(),
         })
     }
+}
+
+impl Platform {
+    /// Refuses flags for rustc with which no binary can be frozen, before anything is built.
+    pub(crate) fn require_flags(&self) -> Result<()> {
+        match self.code_model.as_deref() {
+            None | Some("small") => Ok(()),
+            Some(model) => Err(anyhow!(
+                "cannot freeze with `-C code-model={model}`: the section for the image is found by the distances of the small \
+                 code model; leave the flag out of RUSTFLAGS and of `rustflags` in cargo's configuration. The image \
+                 itself may have any size"
+            )),
+        }
+    }
+}
+
+/// The value of the last `-C code-model` in these flags.
+fn code_model(flags: &[String]) -> Option<String> {
+    let values = flags.iter().filter_map(|flag| flag.strip_prefix("-C").unwrap_or(flag).strip_prefix("code-model="));
+    values.last().map(str::to_owned)
 }
 
 /// The runner for a binary that is there already. Nobody is asked for the host unless it matters: that takes longer than many
@@ -100,7 +139,7 @@ pub(crate) fn runner(target: Option<&str>) -> Result<Vec<OsString>> {
     }
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let missing = Command::new(rustc).arg("-vV").output().is_err_and(|error| error.kind() == ErrorKind::NotFound);
-    if missing && target.is_none() { Ok(Vec::new()) } else { Ok(Platform::load(target)?.runner) }
+    if missing && target.is_none() { Ok(Vec::new()) } else { Ok(Platform::load(target, &[])?.runner) }
 }
 
 /// Whether cargo's configuration says anything about targets, in a file or in the environment.
@@ -243,8 +282,15 @@ fn link(
     let status = child.wait().with_context(|| format!("cannot wait for {command:?}"))?;
     let seen = seen?;
     if !status.success() {
+        if let Some(path) = has_allocator(choice.package) {
+            shell.warn(format_args!(
+                "if rustc says that there are two global allocators: `install!` sets it, and {} does; remove its \
+                 `#[global_allocator]`, and keep the allocator with `fastboot_rt::install!(ITS_TYPE);` (docs/adding.md)",
+                path.display()
+            ));
+        }
         // The package depends on the runtime, but a dependency that no source mentions is not linked.
-        if !std::fs::read_to_string(&choice.target.src_path).is_ok_and(|source| source.contains("install!")) {
+        if !installs_runtime(choice.target) {
             shell.warn(format_args!(
                 "if the linker misses `__wrap_...`: `{}` does not use fastboot-rt; put `fastboot_rt::install!();` into {}",
                 choice.name(),
@@ -260,6 +306,24 @@ fn link(
         )
     })?;
     Ok(ColdBuild { executable, bytes, environment: seen.environment, libraries: seen.libraries, stripped: false })
+}
+
+/// The first source file of a package that sets the global allocator by itself.
+fn has_allocator(package: &Package) -> Option<PathBuf> {
+    let mut folders = vec![package.manifest_path.parent()?.join("src").into_std_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs")
+                && std::fs::read_to_string(&path).is_ok_and(|text| text.contains("#[global_allocator]"))
+            {
+                return Some(path);
+            }
+        }
+    }
+    None
 }
 
 /// The flags of `cargo rustc` that build `choice`.
@@ -442,6 +506,17 @@ mod tests {
         let undefined: Vec<String> = names.iter().map(|name| format!("--undefined={name}")).collect();
         assert_eq!(undefined, fastboot_linker::UNDEFINED);
         assert!(undefined.iter().all(|option| arguments.contains(&format!("link-arg=-Wl,{option}"))), "{arguments}");
+    }
+
+    #[test]
+    fn code_models() {
+        let of = |flags: &str| code_model(&flags.split(' ').map(str::to_owned).collect::<Vec<_>>());
+        assert_eq!(of("-Ccode-model=large -O"), Some("large".to_owned()));
+        assert_eq!(of("-C code-model=large -C code-model=small"), Some("small".to_owned()));
+        assert_eq!(of("-C opt-level=3 --cfg code-model"), None);
+        let platform = |model: &str| Platform { code_model: Some(model.to_owned()), ..Platform::default() };
+        assert!(platform("small").require_flags().is_ok() && Platform::default().require_flags().is_ok());
+        assert!(platform("medium").require_flags().is_err_and(|error| error.to_string().contains("code-model=medium")));
     }
 
     #[test]

@@ -46,7 +46,8 @@ pub(crate) fn select<'m>(
 ) -> Result<Vec<Choice<'m>>> {
     let packages = packages(metadata, flags)?;
     let choices = if flags.targets.any() {
-        named_targets(&packages, flags)?
+        let choices = named_targets(&packages, flags)?;
+        without_helpers(metadata, choices, flags, shell)
     } else {
         default_targets(metadata, &packages, flags, verb, shell)?
     };
@@ -173,6 +174,45 @@ fn named_targets<'m>(packages: &[&'m Package], flags: &BuildFlags) -> Result<Vec
     Ok(choices)
 }
 
+/// Of all binaries or examples, those that can be frozen; the others are told. What was named is meant, whatever it is.
+fn without_helpers<'m>(
+    metadata: &Metadata,
+    choices: Vec<Choice<'m>>,
+    flags: &BuildFlags,
+    shell: &Shell,
+) -> Vec<Choice<'m>> {
+    let is_named = |choice: &Choice<'_>| {
+        let names = if choice.target.is_bin() { &flags.targets.bin } else { &flags.targets.example };
+        names.iter().any(|pattern| matches_pattern(choice.name(), pattern))
+    };
+    let why_not = |choice: &Choice<'_>| {
+        if is_named(choice) {
+            None
+        } else if !depends_on_runtime(metadata, choice.package) {
+            Some(format!("`{}` does not depend on {RUNTIME}", choice.package.name))
+        } else {
+            (!installs_runtime(choice.target))
+                .then(|| format!("no `fastboot_rt::install!` in {}", choice.target.src_path))
+        }
+    };
+    let judged: Vec<_> = choices.iter().map(|choice| (*choice, why_not(choice))).collect();
+    if judged.iter().all(|(_, why)| why.is_some()) {
+        // Then there is nothing to do, and the error for one of them says what to do about it.
+        return choices;
+    }
+    for (choice, why) in &judged {
+        if let Some(why) = why {
+            shell.status("Skipping", format_args!("{}: {why}", choice.name()));
+        }
+    }
+    judged.into_iter().filter(|(_, why)| why.is_none()).map(|(choice, _)| choice).collect()
+}
+
+/// Whether the source of a binary says so. A source that cannot be read may.
+pub(crate) fn installs_runtime(target: &Target) -> bool {
+    std::fs::read_to_string(&target.src_path).map_or(true, |source| source.contains("install!"))
+}
+
 fn no_such_target(kind: &str, name: &str, packages: &[&Package], is_kind: impl Fn(&Target) -> bool) -> String {
     let targets = packages.iter().flat_map(|package| &package.targets);
     let known: Vec<&str> = targets.filter(|target| is_kind(target)).map(|target| target.name.as_str()).collect();
@@ -212,9 +252,9 @@ fn default_targets<'m>(
             choices = freezable;
         }
     }
+    let is_default = |choice: &Choice<'_>| choice.package.default_run.as_deref() == Some(choice.name());
     if verb == Verb::Run {
-        let mut defaults =
-            choices.iter().filter(|choice| choice.package.default_run.as_ref() == Some(&choice.target.name));
+        let mut defaults = choices.iter().filter(|choice| is_default(choice));
         if let (Some(only), None) = (defaults.next(), defaults.next()) {
             return Ok(vec![*only]);
         }
@@ -222,7 +262,16 @@ fn default_targets<'m>(
     for package in packages {
         let of_package: Vec<_> = choices.iter().filter(|choice| choice.package.id == package.id).copied().collect();
         if of_package.len() > 1 {
-            let all = if verb == Verb::Build { ", or all with `--bins`" } else { ", or set `default-run`" };
+            if let Some(default) = of_package.iter().find(|choice| is_default(choice)) {
+                shell.status("Choosing", format_args!("{}, the `default-run`; all with `--bins`", default.name()));
+                choices.retain(|choice| choice.package.id != package.id || is_default(choice));
+                continue;
+            }
+            let all = if verb == Verb::Build {
+                ", all with `--bins`, or set `default-run`"
+            } else {
+                ", or set `default-run`"
+            };
             bail!(
                 "package `{}` has several binaries: {}; name one with `--bin NAME`{all}",
                 package.name,

@@ -85,10 +85,8 @@ pub(crate) fn verify_alone(flags: &VerifyFlags, shell: &Shell) -> Result<()> {
 
 /// Builds everything that was selected, then freezes and embeds each: all compile errors come before the first freeze.
 fn build_all(flags: &BuildFlags, verb: Verb, shell: &Shell) -> Result<Programs> {
-    let platform = Platform::load(flags.compilation.target.as_deref())?;
-    if flags.manifest.config.iter().any(|entry| entry.contains(".runner")) {
-        shell.warn("a runner given with `--config` is not used for freezing; set it in .cargo/config.toml instead");
-    }
+    let platform = Platform::load(flags.compilation.target.as_deref(), &flags.manifest.config)?;
+    platform.require_flags()?;
     let metadata = cargo::metadata(flags)?;
     let choices = select(&metadata, flags, verb, shell)?;
     let folder = target_folder(&metadata, flags)?.join("fastboot");

@@ -30,6 +30,7 @@ use crate::runs::inputs::Inputs;
 use crate::runs::run::Purpose;
 use crate::runs::spare::spare_memory;
 use crate::runs::wait::wait_for_all;
+use crate::say::output;
 use crate::say::shell::Shell;
 use anyhow::{Context, Result, anyhow, bail};
 use fastboot_format::image::{HOME_ALIGN, PAGE};
@@ -130,6 +131,7 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
         features: causes.features,
         digests: pages.digests,
         verbatim: frozen.planned.is_none(),
+        aligned: proof.aligned,
         static_pointers: image::relocations(&proof.static_pointers),
         image_pointers: relocatable.then(|| image::relocations(&proof.image_pointers)),
         carried: &carried,
@@ -145,13 +147,7 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
 /// A folder for the files of the runs: beside the binary, because a capture is as big as the image and `/tmp` is often
 /// memory; where that cannot be written to, there after all.
 pub(crate) fn working_folder(binary: &Path) -> Result<tempfile::TempDir> {
-    let mut builder = tempfile::Builder::new();
-    let builder = builder.prefix(".fastboot-freeze-");
-    binary
-        .parent()
-        .and_then(|folder| builder.tempdir_in(folder).ok())
-        .map_or_else(|| builder.tempdir(), Ok)
-        .context("cannot make a temporary folder for the freeze run")
+    output::temporary_folder(".fastboot-freeze-", binary.parent())
 }
 
 /// The objects that a plan run left, whose contents are `bytes`.

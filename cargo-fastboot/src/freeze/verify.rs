@@ -7,6 +7,7 @@ use crate::elf::binary::Binary;
 use crate::image::Image;
 use crate::options::FreezeOptions;
 use crate::runs::why::ending;
+use crate::say::output;
 use crate::say::shell::Shell;
 use anyhow::{Context, Result, bail};
 use fastboot_format::protocol::CHECK_VARIABLE;
@@ -120,7 +121,7 @@ pub(crate) fn verify(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
     }
     drop(binary);
 
-    let folder = tempfile::tempdir().context("cannot make a temporary folder for the report")?;
+    let folder = output::temporary_folder(".fastboot-verify-", None)?;
     let report = folder.path().join("report");
     let mut command = options.command(&path);
     command.env(CHECK_VARIABLE, &report).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());

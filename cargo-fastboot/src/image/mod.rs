@@ -8,8 +8,8 @@ use anyhow::{Context, Result, bail, ensure};
 use fastboot_format::features::Mask;
 use fastboot_format::image::write::{self, DATA_OFFSET, Layout, NamedRoot};
 use fastboot_format::image::{
-    self as format, Carried, DEFAULT_HOME, FLAG_COLD, FLAG_PIE, FLAG_READ_ONLY, FLAG_RELOCATABLE, FLAG_VERBATIM,
-    FLAG_VERITY, HEADER_LEN, Header, HeaderPage, PAGE, Root, Static, TABLE_LEN, Table, TableKind,
+    self as format, Carried, DEFAULT_HOME, FLAG_COLD, FLAG_EXE_ALIGNED, FLAG_PIE, FLAG_READ_ONLY, FLAG_RELOCATABLE,
+    FLAG_VERBATIM, FLAG_VERITY, HEADER_LEN, Header, HeaderPage, PAGE, Root, Static, TABLE_LEN, Table, TableKind,
 };
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
@@ -98,6 +98,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) digests: Vec<u8>,
     /// Whether it holds dead objects too.
     pub(crate) verbatim: bool,
+    /// Whether the executable moved by multiples of 2 MiB only.
+    pub(crate) aligned: bool,
     /// The words that move with the executable, from the proof: [`relocations`].
     pub(crate) static_pointers: Vec<u8>,
     /// The words that move with the image; `None` if it cannot be said of every word.
@@ -128,6 +130,7 @@ impl Image {
         let flags = [
             (FLAG_PIE, binary.pie),
             (FLAG_VERBATIM, parts.verbatim),
+            (FLAG_EXE_ALIGNED, parts.aligned),
             (FLAG_RELOCATABLE, parts.image_pointers.is_some()),
         ];
         let header = Header {

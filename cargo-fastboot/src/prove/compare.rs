@@ -31,7 +31,7 @@ use crate::prove::regions::{ADDRESS, REGIONS, Region, Run, WORD, distances, libr
 use crate::runs::capture::Capture;
 use crate::runs::forms::Form;
 use anyhow::{Result, anyhow, bail};
-use fastboot_format::protocol::is_well_apart;
+use fastboot_format::protocol::{is_aligned, is_well_apart};
 use std::ops::Range;
 
 /// How many words are compared at once.
@@ -82,6 +82,7 @@ pub(crate) fn compare(first: Run<'_>, second: Run<'_>, pie: bool) -> Result<Proo
             second.regions[Region::Executable as usize].0
         );
     }
+    proof.aligned = pie && is_aligned(comparison.distances[Region::Executable as usize]);
     let unexplained = comparison.take_those_that_moved(&mut proof);
     let unaligned = comparison.take_unaligned(&unexplained, &mut proof);
     comparison.explain_others(&unexplained, &unaligned, &mut proof)?;

@@ -24,6 +24,8 @@ pub(crate) struct Proof {
     pub(crate) differences: Vec<Difference>,
     /// Words of which it is not known whether they move.
     pub(crate) unclear: Vec<Unclear>,
+    /// Whether the executable moved by a multiple of 2 MiB: nothing is known then of the bits below.
+    pub(crate) aligned: bool,
     /// The words that are addresses in another form. Not more than a million of them.
     pub(crate) disguised: Vec<Disguised>,
 }
@@ -86,6 +88,7 @@ impl Proof {
     /// all three runs, is one as well: the executable was somewhere else in each of them, and nothing else follows it
     /// around. What is the same in both, or was overwritten, is data.
     pub(crate) fn settle(&mut self, other: &Self) {
+        self.aligned |= other.aligned;
         for unclear in std::mem::take(&mut self.unclear) {
             let (mine, theirs) = match unclear.region {
                 Region::Executable => (&mut self.static_pointers, &other.static_pointers),

@@ -82,6 +82,15 @@ pub(crate) fn copy(original: &Path, path: &Path) -> Result<()> {
     replace(path, Some(original), |file| Ok(std::io::Write::write_all(file, &bytes)?))
 }
 
+/// A folder for files of the tool's own: in `first`, if it is given and may be written into, else where temporary files are,
+/// else where they usually are: TMPDIR may name a folder that is not there.
+pub(crate) fn temporary_folder(prefix: &str, first: Option<&Path>) -> Result<tempfile::TempDir> {
+    let usual = [std::env::temp_dir(), "/tmp".into(), "/var/tmp".into(), ".".into()];
+    let mut folders = first.into_iter().chain(usual.iter().map(std::path::PathBuf::as_path));
+    let made = folders.find_map(|folder| tempfile::Builder::new().prefix(prefix).tempdir_in(folder).ok());
+    made.context("cannot make a temporary folder; set TMPDIR to a folder that you may write into")
+}
+
 fn temporary() -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".fastboot-");

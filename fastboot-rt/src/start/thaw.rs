@@ -21,7 +21,8 @@ use crate::roots::frozen::{self, Source};
 use crate::{alloc, roots};
 use core::ops::Range;
 use fastboot_format::image::{
-    self as format, FLAG_COLD, FLAG_PIE, FLAG_VERITY, FormatError, HEADER_COPY_LEN, Header, TableKind,
+    self as format, FLAG_COLD, FLAG_EXE_ALIGNED, FLAG_PIE, FLAG_VERITY, FormatError, HEADER_COPY_LEN, HOME_ALIGN,
+    Header, TableKind,
 };
 
 /// Looks into the cache of the program with this identity, if it has one.
@@ -122,7 +123,13 @@ fn accept(header: &Header, program: &Program) -> Result<(), Reason> {
     if missing != 0 {
         return Err(Reason::Cpu { missing });
     }
-    if header.flags & FLAG_PIE == 0 && program.exe_base as u64 != header.exe_base {
+    // The bits of the distance that must be zero.
+    let fixed = match (header.flags & FLAG_PIE != 0, header.flags & FLAG_EXE_ALIGNED != 0) {
+        (false, _) => u64::MAX,
+        (true, true) => HOME_ALIGN - 1,
+        (true, false) => 0,
+    };
+    if (program.exe_base as u64).wrapping_sub(header.exe_base) & fixed != 0 {
         return Err(Reason::ExecutableBase { expected: header.exe_base, found: program.exe_base as u64 });
     }
     Ok(())

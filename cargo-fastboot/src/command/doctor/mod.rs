@@ -38,14 +38,14 @@ pub(crate) fn doctor(flags: &DoctorFlags, shell: &Shell) -> Result<()> {
 }
 
 fn examine(shell: &Shell) -> Result<Vec<Finding>> {
-    let metadata = metadata();
-    let compiler = compiler();
+    let (compiler, host) = compiler();
     if compiler.level == Level::Fail {
         return Ok(vec![compiler]);
     }
+    let metadata = metadata(&host);
     let mut findings = vec![compiler];
-    findings.extend(metadata.as_ref().and_then(package));
-    let platform = match Platform::load(None) {
+    findings.extend(metadata.as_ref().map(package));
+    let platform = match Platform::load(None, &[]) {
         Ok(platform) => platform,
         Err(error) => {
             // It says itself what to do.
@@ -54,6 +54,10 @@ fn examine(shell: &Shell) -> Result<Vec<Finding>> {
         }
     };
 
+    if let Err(error) = platform.require_flags() {
+        findings.push(Finding { level: Level::Fail, about: "code model", found: format!("{error:#}"), remedy: None });
+        return Ok(findings);
+    }
     let folder = probe_folder(metadata.as_ref())?;
     let build = |pie, static_libc, place| build_probe(folder.path(), LinkFlags { pie, static_libc }, place, shell);
     let in_section = build(false, false, Place::Section)?;
@@ -84,6 +88,7 @@ fn examine(shell: &Shell) -> Result<Vec<Finding>> {
          rust-lld or GNU ld",
     ));
     findings.push(variant("--pie", &build(true, false, place)?, &platform.runner, "do without `--pie`"));
+    findings.push(variant("--static --pie", &build(true, true, place)?, &platform.runner, "do without one of the two"));
     Ok(findings)
 }
 
@@ -110,41 +115,53 @@ fn indented(text: &str) -> String {
     text.replace('\n', &format!("\n{:23}", ""))
 }
 
-/// Rust, as the current folder's configuration has it.
-fn compiler() -> Finding {
+/// Rust, as the current folder's configuration has it, and the triple of its host.
+fn compiler() -> (Finding, String) {
     const ABOUT: &str = "rustc";
     const NEEDED: &str = env!("CARGO_PKG_RUST_VERSION");
     let install = format!("install Rust {NEEDED} or later (`rustup update stable`)");
     let said = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into())).arg("-vV").output();
     let said = match said {
         Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout).into_owned(),
-        Ok(output) => return Finding::fail(ABOUT, String::from_utf8_lossy(&output.stderr).trim().to_owned(), install),
-        Err(error) => return Finding::fail(ABOUT, format!("cannot be run: {error}"), install),
+        Ok(output) => {
+            let why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            return (Finding::fail(ABOUT, why, install), String::new());
+        }
+        Err(error) => return (Finding::fail(ABOUT, format!("cannot be run: {error}"), install), String::new()),
     };
     let field =
         |name: &str| said.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("unknown").trim().to_owned();
     let (release, host) = (field("release:"), field("host:"));
     let found = format!("{release} for {host}");
-    if version(&release) >= version(NEEDED) { Finding::ok(ABOUT, found) } else { Finding::fail(ABOUT, found, install) }
+    let is_new = version(&release) >= version(NEEDED);
+    (if is_new { Finding::ok(ABOUT, found) } else { Finding::fail(ABOUT, found, install) }, host)
 }
 
-/// The package of the current folder, if there is one and cargo can say something about it without the network.
-fn metadata() -> Option<Metadata> {
+/// The package of the current folder, if there is one and cargo can say something about it without the network. It is asked
+/// about this platform only: what others need has not been downloaded.
+fn metadata(host: &str) -> Option<Metadata> {
     let of = |options: &[&str]| {
         let options: Vec<String> = options.iter().map(ToString::to_string).collect();
         MetadataCommand::new().cargo_path(cargo::program()).other_options(options).exec().ok()
     };
     // Without its dependencies, it still has a target folder.
-    of(&["--offline"]).or_else(|| of(&["--offline", "--no-deps"]))
+    of(&["--offline", "--filter-platform", host]).or_else(|| of(&["--offline", "--no-deps"]))
 }
 
 /// Whether the runtime of this package fits the tool.
-fn package(metadata: &Metadata) -> Option<Finding> {
+fn package(metadata: &Metadata) -> Finding {
     const ABOUT: &str = "this package";
     let packages = metadata.workspace_default_packages();
     let names = packages.iter().map(|package| package.name.as_str()).collect::<Vec<_>>().join(", ");
-    // Without a graph, nothing is known of the dependencies.
-    metadata.resolve.as_ref()?;
+    if metadata.resolve.is_none() {
+        return Finding::warn(
+            ABOUT,
+            format!(
+                "{names}; which {RUNTIME} it uses is not known, because not all of its dependencies are downloaded"
+            ),
+            "`cargo fetch`, then ask again",
+        );
+    }
     let other = metadata
         .packages
         .iter()
@@ -153,18 +170,18 @@ fn package(metadata: &Metadata) -> Option<Finding> {
         .find(|version| version != RUNTIME_VERSION);
     let exactly = format!("cargo add {RUNTIME}@={RUNTIME_VERSION}");
     if let Some(other) = other {
-        return Some(Finding::fail(
+        return Finding::fail(
             ABOUT,
             format!("{names}, with {RUNTIME} {other}; this is cargo-fastboot for {RUNTIME_VERSION}"),
             format!("`{exactly}`, or install the other version of cargo-fastboot"),
-        ));
+        );
     }
     if !packages.iter().any(|package| crate::cargo::select::depends_on_runtime(metadata, package)) {
-        return Some(Finding::warn(
+        return Finding::warn(
             ABOUT,
             format!("{names}, without {RUNTIME}"),
             format!("to freeze something here: `{exactly}`, then `fastboot_rt::install!();` into main.rs"),
-        ));
+        );
     }
-    Some(Finding::ok(ABOUT, format!("{names}, with {RUNTIME} {RUNTIME_VERSION}")))
+    Finding::ok(ABOUT, format!("{names}, with {RUNTIME} {RUNTIME_VERSION}"))
 }

@@ -5,6 +5,7 @@ use crate::cli::LinkFlags;
 use crate::elf::binary::Elf;
 use crate::options::Place;
 use crate::runs::spare::spare_memory;
+use crate::say::output;
 use crate::say::shell::Shell;
 use anyhow::{Context, Result, bail, ensure};
 use cargo_metadata::Metadata;
@@ -30,14 +31,9 @@ path = \"probe.rs\"
 
 /// A folder for the probe: where binaries of this package are built, else where temporary files are.
 pub(super) fn probe_folder(metadata: Option<&Metadata>) -> Result<tempfile::TempDir> {
-    let mut builder = tempfile::Builder::new();
-    let builder = builder.prefix(".fastboot-doctor-");
     let target = metadata.map(|metadata| metadata.target_directory.as_std_path());
     let there = target.and_then(|target| target.ancestors().find(|folder| folder.is_dir()));
-    there
-        .and_then(|folder| builder.tempdir_in(folder).ok())
-        .map_or_else(|| builder.tempdir(), Ok)
-        .context("cannot make a temporary folder for the probe; set TMPDIR to a folder that you may write into")
+    output::temporary_folder(".fastboot-doctor-", there)
 }
 
 /// What came of building the probe.

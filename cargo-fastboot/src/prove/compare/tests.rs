@@ -397,6 +397,14 @@ fn executables_that_are_not_well_apart_prove_nothing() {
 }
 
 #[test]
+fn an_executable_that_moved_by_a_multiple_of_2_mib_proves_that_much() {
+    let second = FIRST + 0x12_34a0_0000;
+    let (a, b) = (words(&[FIRST + 16, 5]), words(&[second + 16, 5]));
+    let proof = compare(run(&a, 0, FIRST), run(&b, 1, second), true).unwrap();
+    assert_eq!(proof, Proof { static_pointers: vec![0], aligned: true, ..Proof::default() });
+}
+
+#[test]
 fn runs_of_different_length_are_an_error_for_a_pie() {
     assert!(pie(&words(&[1, 2]), &words(&[1])).is_err());
     let (first, second) = (words(&[1, 2]), words(&[1]));

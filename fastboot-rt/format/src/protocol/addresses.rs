@@ -34,7 +34,17 @@ pub fn is_well_apart(distance: u64) -> bool {
     let [_, pages, rest @ ..] = distance.to_le_bytes();
     let [first, second, third, ..] = rest;
     // The lowest twelve bits are those of a page and never differ; the highest 16 belong to no address.
-    !matches!(pages >> 4, 0 | 0xf) && [first, second, third].into_iter().all(|byte| !matches!(byte, 0 | 1 | 0xff))
+    let pages_differ = !matches!(pages >> 4, 0 | 0xf) || is_aligned(distance);
+    let differ = [first, second, third].into_iter().all(|byte| !matches!(byte, 0 | 1 | 0xff));
+    // One that moved as far as the image could not be told from it.
+    distance != HOME_SHIFT && pages_differ && differ
+}
+
+/// Whether executables at this distance from each other were loaded at multiples of 2 MiB, as some file systems have large
+/// files loaded. Then the bits below do not differ, here or, because
+/// [`FLAG_EXE_ALIGNED`](crate::image::FLAG_EXE_ALIGNED) requires it, where the image is used.
+pub fn is_aligned(distance: u64) -> bool {
+    distance % HOME_ALIGN == 0
 }
 
 #[cfg(test)]
@@ -44,6 +54,9 @@ mod tests {
     #[test]
     fn what_is_moved_is_well_apart() {
         assert!(is_well_apart(HOME_SHIFT | 0x1000));
+        // What files of more than 2 MiB may have; but not one that moves as the image does.
+        assert!(is_well_apart(HOME_SHIFT + HOME_ALIGN) && !is_well_apart(HOME_SHIFT));
+        assert!(is_aligned(0x12_34a0_0000) && !is_aligned(0x12_34a0_1000));
         assert!(is_well_apart(STACK_TOP[0] - STACK_TOP[1]));
     }
 }
