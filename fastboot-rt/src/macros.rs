@@ -40,7 +40,7 @@
 /// and the name of its type. `docs/safety.md` has more.
 ///
 /// # Freezing where the program runs
-/// With a [`CacheDir`], a program that finds no image freezes itself: it starts cold and answers at once, while a process in
+/// With a [`CacheDir`](crate::CacheDir), a program that finds no image freezes itself: it starts cold and answers at once, while a process in
 /// the background evaluates all roots and leaves a snapshot for the next start. That takes a binary from
 /// `cargo fastboot build --cold`, and is told in `docs/first-run.md`. It goes together with all other forms, in any order:
 ///
@@ -215,7 +215,7 @@ macro_rules! __install_section {
 /// assert_eq!(*TOTAL, 6);
 /// ```
 ///
-/// Each static has the type [`Frozen<T>`], which dereferences to `T`. Any `T: Send + Sync + 'static` will do. Doc
+/// Each static has the type [`Frozen<T>`](crate::Frozen), which dereferences to `T`. Any `T: Send + Sync + 'static` will do. Doc
 /// comments and attributes are passed through, and a root may use another root.
 ///
 /// What a value may hold is in `docs/safety.md`: memory and code, but no file, thread, or other thing of the operating

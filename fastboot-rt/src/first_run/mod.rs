@@ -9,6 +9,8 @@
 //!
 //! [`begin`] is the side of the program that runs; [`freezer`] is the process that freezes; [`now`] waits for one.
 
+#![expect(clippy::result_large_err, clippy::large_enum_variant, reason = "before `main` nothing is allocated")]
+
 mod begin;
 mod cache_folder;
 mod code;

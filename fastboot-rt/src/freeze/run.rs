@@ -206,7 +206,9 @@ fn record_panics() {
     let before = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
         PANICKED.store(true, Ordering::Relaxed);
-        let message = info.payload_as_str().unwrap_or("(a payload that is not a string)");
+        let text = info.payload().downcast_ref::<&str>().copied();
+        let text = text.or_else(|| info.payload().downcast_ref::<String>().map(String::as_str));
+        let message = text.unwrap_or("(a payload that is not a string)");
         let location = info.location().map(ToString::to_string).unwrap_or_default();
         listener().panicked(tell::current_name(), message, &location);
         before(info);

@@ -1,7 +1,17 @@
 //! Cpu: which of the features in [`fastboot_format::features`] the processor at hand has.
 
-use core::arch::x86_64::{__cpuid, __cpuid_count};
+use core::arch::x86_64::{__cpuid_count, CpuidResult};
 use fastboot_format::features::{COMMON, FEATURES, Feature, Leaf, Mask, Register};
+
+/// What the instruction `cpuid` answers.
+#[inline]
+pub(crate) fn cpuid(leaf: u32, subleaf: u32) -> CpuidResult {
+    // SAFETY: every x86-64 processor has the instruction, which reads registers alone. Later compilers know that.
+    #[allow(unused_unsafe)]
+    unsafe {
+        __cpuid_count(leaf, subleaf)
+    }
+}
 
 /// `struct cpuid_feature` of glibc's `<sys/platform/x86.h>`: EAX to EDX as the processor reports them, and again
 /// with only what the operating system enabled.
@@ -48,8 +58,8 @@ fn known(leaf: FeatureLeaf) -> Mask {
 /// Which of these features the processor says it has, without what the operating system did not enable.
 #[cold]
 fn asked(wanted: Mask) -> Mask {
-    let highest = [__cpuid(0).eax, __cpuid(0x8000_0000).eax];
-    let saved = if __cpuid(1).ecx & OSXSAVE == 0 { 0 } else { extended_state() };
+    let highest = [cpuid(0, 0).eax, cpuid(0x8000_0000, 0).eax];
+    let saved = if cpuid(1, 0).ecx & OSXSAVE == 0 { 0 } else { extended_state() };
     let mut there = 0;
     for leaf in Leaf::ALL {
         let (eax, ecx) = leaf.numbers();
@@ -60,7 +70,7 @@ fn asked(wanted: Mask) -> Mask {
         if features().next().is_none() {
             continue;
         }
-        let found = __cpuid_count(eax, ecx);
+        let found = cpuid(eax, ecx);
         let answer = [found.eax, found.ebx, found.ecx, found.edx];
         for (bit, feature) in features() {
             if has(feature, answer) && saved & feature.state == feature.state {

@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn the_instruction_with_its_prefix_says_the_same() {
-        let found = core::arch::x86_64::__cpuid_count(7, 0);
+        let found = cpu::cpuid(7, 0);
         assert_eq!(real_cpuid(7, 0), [found.eax, found.ebx, found.ecx, found.edx]);
     }
 }

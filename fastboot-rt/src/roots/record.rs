@@ -54,16 +54,18 @@ impl RootRecord {
 
     /// What keeps the registry there when a program has no roots.
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-    pub(super) const ANCHOR: Self = Self {
-        slot: None,
-        evaluate: || {},
-        check: || Checked::NotComparable,
-        name: "",
-        type_name: || "",
-        size: 0,
-        align: 1,
-        writable: [],
-    };
+    pub(super) const fn anchor() -> Self {
+        Self {
+            slot: None,
+            evaluate: || {},
+            check: || Checked::NotComparable,
+            name: "",
+            type_name: || "",
+            size: 0,
+            align: 1,
+            writable: [],
+        }
+    }
 
     /// Whether it is that of a root, and not of something that is only warmed.
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]

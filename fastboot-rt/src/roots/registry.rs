@@ -4,7 +4,7 @@ use super::record::RootRecord;
 
 #[used]
 #[unsafe(link_section = crate::__record_section!())]
-static ANCHOR: RootRecord = RootRecord::ANCHOR;
+static ANCHOR: RootRecord = RootRecord::anchor();
 
 // The linker's symbols: only their addresses mean something.
 #[allow(improper_ctypes)]

@@ -14,7 +14,7 @@ pub struct Root {
     pub size: u64,
     /// Alignment in bytes of the value.
     pub align: u64,
-    /// [`digest`] of the type's name.
+    /// [`digest`](crate::image::digest) of the type's name.
     pub type_digest: u64,
     /// Offset of the root's name in the string table; its type's name is the string that follows.
     pub name: u64,

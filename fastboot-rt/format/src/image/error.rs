@@ -13,27 +13,27 @@ pub enum FormatError {
         /// Bytes there.
         found: u64,
     },
-    /// The first eight bytes are not [`MAGIC`].
+    /// The first eight bytes are not [`MAGIC`](crate::image::MAGIC).
     Magic,
     /// Nothing has been embedded yet: the binary is cold.
     Cold,
     /// Made by another version of fastboot.
     Version {
-        /// [`VERSION`].
+        /// [`VERSION`](crate::image::VERSION).
         expected: u16,
         /// The version in the header.
         found: u16,
     },
     /// Made for another processor architecture.
     Machine {
-        /// [`MACHINE`].
+        /// [`MACHINE`](crate::image::MACHINE).
         expected: u16,
         /// The `e_machine` in the header.
         found: u16,
     },
     /// Made for another page size.
     PageSize {
-        /// [`PAGE`].
+        /// [`PAGE`](crate::image::PAGE).
         expected: u32,
         /// The page size in the header, in bytes.
         found: u32,

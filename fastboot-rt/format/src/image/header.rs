@@ -12,7 +12,7 @@ pub struct Header {
     pub page_size: u32,
     /// `FLAG_*` bits.
     pub flags: u64,
-    /// The address the image is made for; a multiple of [`HOME_ALIGN`] in [`HOME_WINDOW`].
+    /// The address the image is made for; a multiple of [`HOME_ALIGN`](crate::image::HOME_ALIGN) in [`HOME_WINDOW`](crate::image::HOME_WINDOW).
     pub home: u64,
     /// Length of the image in bytes, header included; a multiple of [`PAGE`].
     pub length: u64,

@@ -8,7 +8,7 @@ pub const VERSION: u16 = 4;
 pub const MACHINE: u16 = 62;
 /// Size in bytes of a page, of the header page, and the alignment of image data.
 pub const PAGE: usize = 4096;
-/// Size in bytes of the encoded [`Header`].
+/// Size in bytes of the encoded [`Header`](crate::image::Header).
 pub const HEADER_LEN: usize = 128;
 /// Size in bytes of what the section [`HEADER_COPY`] holds: a quarter of a page.
 pub const HEADER_COPY_LEN: usize = 1024;
@@ -22,7 +22,7 @@ pub const ROOT_LEN: usize = 40;
 pub const CARRIED_LEN: usize = 24;
 /// Size in bytes of one entry of the table of statics.
 pub const STATIC_LEN: usize = 16;
-/// Size in bytes of an encoded [`Footer`].
+/// Size in bytes of an encoded [`Footer`](crate::image::Footer).
 pub const FOOTER_LEN: usize = 32;
 /// Written last, into the last word of the header: the image is complete.
 pub const VALID: u64 = u64::from_le_bytes(*b"complete");
@@ -39,21 +39,21 @@ pub const HOME_ALIGN: u64 = 2 << 20;
 /// proof hold something else in its lower bytes, that stays what it is.
 pub const HOME_STEP: u64 = 0x18_0000_0000;
 
-/// [`Header::flags`]: the executable is position-independent, so words listed in
-/// [`TableKind::StaticPointers`] move with its load address.
+/// [`Header::flags`](crate::image::Header::flags): the executable is position-independent, so words listed in
+/// [`TableKind::StaticPointers`](crate::image::TableKind::StaticPointers) move with its load address.
 pub const FLAG_PIE: u64 = 1;
-/// [`Header::flags`]: made by a verbatim freeze, so it holds dead objects too.
+/// [`Header::flags`](crate::image::Header::flags): made by a verbatim freeze, so it holds dead objects too.
 pub const FLAG_VERBATIM: u64 = 2;
-/// [`Header::flags`]: [`TableKind::ImagePointers`] lists every pointer of the image into itself, and no object needs more
+/// [`Header::flags`](crate::image::Header::flags): [`TableKind::ImagePointers`](crate::image::TableKind::ImagePointers) lists every pointer of the image into itself, and no object needs more
 /// than an alignment of [`HOME_ALIGN`], so that the image can be used at a multiple of [`HOME_STEP`] from its home.
 pub const FLAG_RELOCATABLE: u64 = 4;
-/// [`Header::flags`]: to be mapped without permission to write.
+/// [`Header::flags`](crate::image::Header::flags): to be mapped without permission to write.
 pub const FLAG_READ_ONLY: u64 = 8;
-/// [`Header::flags`]: a snapshot that is only used while fs-verity protects its file.
+/// [`Header::flags`](crate::image::Header::flags): a snapshot that is only used while fs-verity protects its file.
 pub const FLAG_VERITY: u64 = 16;
-/// [`Header::flags`]: no image, but what a cold binary needs to freeze itself where it runs.
+/// [`Header::flags`](crate::image::Header::flags): no image, but what a cold binary needs to freeze itself where it runs.
 pub const FLAG_COLD: u64 = 32;
-/// [`Header::flags`] in the section of an executable that has no image there: one is appended to its file. A start looks for
+/// [`Header::flags`](crate::image::Header::flags) in the section of an executable that has no image there: one is appended to its file. A start looks for
 /// none otherwise. In a placeholder the flag stands for itself, outside of any digest.
 pub const FLAG_FOOTER: u64 = 64;
 /// [`Header::flags`]: of a position-independent executable that the system loads at multiples of [`HOME_ALIGN`] from

@@ -13,13 +13,13 @@ pub const MAX_TABLES: usize = TableKind::ALL.len();
 #[non_exhaustive]
 #[repr(u32)]
 pub enum TableKind {
-    /// [`Root`] entries, in the order of the binary's registry.
+    /// [`Root`](crate::image::Root) entries, in the order of the binary's registry.
     Roots = 1,
     /// Names, each a `u32` length and as many bytes of UTF-8; entries are named by their offset in the table.
     Strings = 2,
-    /// The words that hold an address inside the executable and move with its load address: see [`relocations`].
+    /// The words that hold an address inside the executable and move with its load address: see [`relocations`](crate::image::relocations).
     StaticPointers = 3,
-    /// [`Carried`] entries: statics of the executable that are given their bytes again at start.
+    /// [`Carried`](crate::image::Carried) entries: statics of the executable that are given their bytes again at start.
     Carried = 4,
     /// What became of every static that changed, for people: two strings each, its name and the decision.
     CarryReport = 5,
@@ -27,10 +27,10 @@ pub enum TableKind {
     PageDigests = 6,
     /// What the image is made of, for people: JSON text. Not read at start.
     Report = 7,
-    /// The words that hold an address inside the image and move with it: see [`relocations`]. Read only when the image is
+    /// The words that hold an address inside the image and move with it: see [`relocations`](crate::image::relocations). Read only when the image is
     /// not at its home address.
     ImagePointers = 8,
-    /// [`Static`] entries, ascending: the statics of the executable that a freeze on the user's machine has to know. Only
+    /// [`Static`](crate::image::Static) entries, ascending: the statics of the executable that a freeze on the user's machine has to know. Only
     /// in cold binaries.
     Statics = 9,
 }

@@ -32,10 +32,10 @@ pub enum Tag {
     Refused = 7,
     /// `u64` key of a thread, `u64` its `pthread_t` or 0, then a `u32` fingerprint for each of its allocations. In the order of thread numbers.
     Thread = 8,
-    /// Live blocks of the scratch heap, 40 bytes each: `u64` address, size, alignment, thread number and perhaps [`HELD`],
+    /// Live blocks of the scratch heap, 40 bytes each: `u64` address, size, alignment, thread number and perhaps [`HELD`](crate::protocol::HELD),
     /// allocation number. Any number of records; all blocks come in the order of their addresses.
     Blocks = 9,
-    /// Plan run: what those blocks of the record before hold that are [`HELD`], one behind the other, each padded to eight
+    /// Plan run: what those blocks of the record before hold that are [`HELD`](crate::protocol::HELD), one behind the other, each padded to eight
     /// bytes.
     BlockBytes = 10,
     /// `u64` address of a writable segment of the executable; what it held before the roots were evaluated.
