@@ -1,16 +1,15 @@
-//! Flags: small statics that may say that something was done, and what was done that the finished program does not have.
+//! Flags: small statics that may say that something was done.
 //!
 //! ```text
 //! INIT.call_once(|| engine_init())     INIT travels, what engine_init did does not: the program would never do it again
 //! ```
 //!
-//! Which flag belongs to what nobody knows. So if anything was done that does not travel, every flag counts.
+//! Which flag belongs to what nobody knows. So if anything was done that does not travel (see `changes`), every
+//! flag counts.
 
-use super::carried::Statics;
 use super::decide::Static;
 use super::policy;
-use crate::runs::capture::{CBlock, Capture, Mapping};
-use fastboot_format::protocol::Leftover;
+use crate::runs::capture::Mapping;
 
 /// The longest static that is a flag whatever it holds, in bytes: two words.
 const LONGEST: u64 = 16;
@@ -30,29 +29,6 @@ pub(super) fn is_flag(one: &Static, length: u64, (before, after): (&[u8], &[u8])
     };
     let is_small = length <= LONGEST || length <= LONGEST_WITH_ONCE && completed();
     is_small && !has_address && !one.crate_name.as_deref().is_some_and(policy::has_harmless_flags)
-}
-
-/// What was done while roots were evaluated that the finished program does not have, each in a few words.
-pub(crate) fn changes(statics: &Statics, capture: &Capture) -> Vec<String> {
-    let left = capture.left_behind.iter().filter(|(_, kind, _)| kind.is_change());
-    let left = left.map(|(root, kind, what)| {
-        let verb = if *kind == Leftover::AtExit { "registered" } else { "changed" };
-        format!("root `{root}` {verb} {} {what}", kind.name())
-    });
-    let hooks = statics.hooks().map(|(name, what)| format!("a root's expression changed {what} (the static `{name}`)"));
-    let own: Vec<&str> = statics.of_c().collect();
-    let of_c = own.first().map(|first| {
-        let more = if own.len() > 1 { format!(" and {} more", own.len() - 1) } else { String::new() };
-        format!("a root's expression changed statics of C code (`{first}`{more})")
-    });
-    let new = capture.c_blocks.iter().filter(|block| !block.root.is_empty());
-    let held = new.filter_map(|block| Some((block, statics.holder(block.address, capture)?)));
-    let blocks = held.map(|(CBlock { root, size, .. }, holder)| {
-        format!("root `{root}` left {size} bytes in C's heap (the static `{holder}` refers to them)")
-    });
-    let mut all: Vec<String> = left.chain(hooks).chain(of_c).chain(blocks).collect();
-    all.dedup();
-    all
 }
 
 #[cfg(test)]

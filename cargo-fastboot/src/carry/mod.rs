@@ -1,6 +1,7 @@
 //! Which statics that changed travel in the image.
 
 pub(crate) mod carried;
+pub(crate) mod changes;
 pub(crate) mod decide;
 pub(crate) mod flags;
 pub(crate) mod known;

@@ -4,7 +4,7 @@
 use super::causes::Causes;
 use super::stages::{Freezing, Frozen};
 use crate::carry::carried::Statics;
-use crate::carry::flags;
+use crate::carry::changes;
 use crate::carry::known::Known;
 use crate::contents::objects::Objects;
 use crate::contents::report::Report;
@@ -78,7 +78,7 @@ impl Freezing<'_> {
     /// Refuses flags that say that something was done which the finished program does not have; without a flag, that is a
     /// warning.
     pub(super) fn judge_changes(&self, statics: &Statics, capture: &Capture) -> Result<()> {
-        let changes = flags::changes(statics, capture);
+        let changes = changes::changes(statics, capture);
         let Some(first) = changes.first() else { return Ok(()) };
         let flags: Vec<&str> = statics.flags(capture).collect();
         let Some(flag) = flags.first() else {

@@ -1,0 +1,28 @@
+//! Changes: what was done while roots were evaluated that the finished program does not have.
+
+use super::carried::Statics;
+use crate::runs::capture::{CBlock, Capture};
+use fastboot_format::protocol::Leftover;
+
+/// What was done while roots were evaluated that the finished program does not have, each in a few words.
+pub(crate) fn changes(statics: &Statics, capture: &Capture) -> Vec<String> {
+    let left = capture.left_behind.iter().filter(|(_, kind, _)| kind.is_change());
+    let left = left.map(|(root, kind, what)| {
+        let verb = if *kind == Leftover::AtExit { "registered" } else { "changed" };
+        format!("root `{root}` {verb} {} {what}", kind.name())
+    });
+    let hooks = statics.hooks().map(|(name, what)| format!("a root's expression changed {what} (the static `{name}`)"));
+    let own: Vec<&str> = statics.of_c().collect();
+    let of_c = own.first().map(|first| {
+        let more = if own.len() > 1 { format!(" and {} more", own.len() - 1) } else { String::new() };
+        format!("a root's expression changed statics of C code (`{first}`{more})")
+    });
+    let new = capture.c_blocks.iter().filter(|block| !block.root.is_empty());
+    let held = new.filter_map(|block| Some((block, statics.holder(block.address, capture)?)));
+    let blocks = held.map(|(CBlock { root, size, .. }, holder)| {
+        format!("root `{root}` left {size} bytes in C's heap (the static `{holder}` refers to them)")
+    });
+    let mut all: Vec<String> = left.chain(hooks).chain(of_c).chain(blocks).collect();
+    all.dedup();
+    all
+}
