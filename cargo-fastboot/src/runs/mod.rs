@@ -6,6 +6,7 @@ pub(crate) mod incoming;
 pub(crate) mod inputs;
 pub(crate) mod memory;
 pub(crate) mod processor;
+pub(crate) mod records;
 pub(crate) mod run;
 pub(crate) mod spare;
 pub(crate) mod wait;
