@@ -127,8 +127,9 @@ impl Platform {
 
 /// The value of the last `-C code-model` in these flags.
 fn code_model(flags: &[String]) -> Option<String> {
-    let values = flags.iter().filter_map(|flag| flag.strip_prefix("-C").unwrap_or(flag).strip_prefix("code-model="));
-    values.last().map(str::to_owned)
+    let mut values =
+        flags.iter().filter_map(|flag| flag.strip_prefix("-C").unwrap_or(flag).strip_prefix("code-model="));
+    values.next_back().map(str::to_owned)
 }
 
 /// The runner for a binary that is there already. Nobody is asked for the host unless it matters: that takes longer than many

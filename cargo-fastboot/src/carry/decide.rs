@@ -139,8 +139,11 @@ pub(crate) fn attribute(
     Ok(statics)
 }
 
-/// What changed of each span, by the address where the static begins and the span's index.
-fn changes(dumps: &[Dump<'_>], spans: &Spans<'_>) -> Result<BTreeMap<(u64, usize), Vec<Range<u64>>>> {
+/// By the address where a static begins and the index of its span: what changed of it.
+type Changes = BTreeMap<(u64, usize), Vec<Range<u64>>>;
+
+/// What changed of each span.
+fn changes(dumps: &[Dump<'_>], spans: &Spans<'_>) -> Result<Changes> {
     let mut found = BTreeMap::<_, Vec<_>>::new();
     for dump in dumps {
         if dump.before.len() != dump.after.len() {

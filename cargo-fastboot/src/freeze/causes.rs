@@ -469,10 +469,10 @@ pub(super) fn is_named(name: &str, list: &[String]) -> bool {
 fn of_process(at: u64, values: [u64; 2], owns: [Own; 2], data: &[u8]) -> Option<Cause> {
     let halves = [values, values.map(|value| value >> 32)].map(|half| half.map(|half| half & 0xffff_ffff));
     let [a, b] = owns;
-    if halves.iter().any(|half| *half == [a.id, b.id]) {
+    if halves.contains(&[a.id, b.id]) {
         return Some(Cause::Process);
     }
-    if halves.iter().any(|half| *half == [a.thread, b.thread]) {
+    if halves.contains(&[a.thread, b.thread]) {
         return Some(Cause::Thread);
     }
     let within = |value: u64, clock: [u64; 2], unit: u64| (clock[0] / unit..=clock[1] / unit + 1).contains(&value);

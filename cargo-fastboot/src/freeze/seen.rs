@@ -6,6 +6,7 @@ use crate::runs::memory::ImageData;
 use std::collections::BTreeSet;
 
 /// What a run shows that has run 2's layout.
+#[expect(clippy::large_enum_variant, reason = "there are a handful in a freeze")]
 pub(super) enum Seen {
     /// The comparison, what belongs to the process, and its image data.
     Words(Proof, Own, ImageData),

@@ -49,6 +49,7 @@ pub(super) enum Ended {
 }
 
 /// What happened first to a run: its capture was read, as far as there is one, or the process came to an end.
+#[expect(clippy::large_enum_variant, reason = "there is one for each run")]
 enum First {
     Read(Result<Result<Capture, Failure>>),
     Exited(ExitStatus),

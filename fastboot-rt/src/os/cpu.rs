@@ -138,8 +138,8 @@ mod tests {
     fn what_is_missing_is_missing() {
         let there = features();
         assert_eq!((missing(0), missing(there)), (0, 0));
-        for bit in 0..FEATURES.len() {
-            assert_eq!(missing(1 << bit), !there & 1 << bit, "{}", FEATURES[bit].name);
+        for (bit, feature) in FEATURES.iter().enumerate() {
+            assert_eq!(missing(1 << bit), !there & 1 << bit, "{}", feature.name);
         }
     }
 

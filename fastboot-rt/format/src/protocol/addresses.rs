@@ -44,7 +44,7 @@ pub fn is_well_apart(distance: u64) -> bool {
 /// files loaded. Then the bits below do not differ, here or, because
 /// [`FLAG_EXE_ALIGNED`](crate::image::FLAG_EXE_ALIGNED) requires it, where the image is used.
 pub fn is_aligned(distance: u64) -> bool {
-    distance % HOME_ALIGN == 0
+    distance.is_multiple_of(HOME_ALIGN)
 }
 
 #[cfg(test)]

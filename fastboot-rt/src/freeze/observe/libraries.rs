@@ -79,7 +79,6 @@ fn differs(now: &[u8], before: &[u8], areas: &[Area]) -> bool {
 }
 
 #[cfg(test)]
-#[expect(clippy::single_range_in_vec_init, reason = "a list of ranges with one")]
 mod tests {
     use super::*;
 
