@@ -175,6 +175,8 @@ impl Key {
             directory,
             environment,
         } = options;
+        // Without training nobody reads it while freezing.
+        let stdin = if train.is_empty() { &[][..] } else { stdin };
         let how = format!(
             "{stripped} {place:?} {read_only} {home} {real_random} {keep_threads} {train:?} {stdin:?} {verbatim} {trace} {choices:?} {deny:?} \
              {allow_foreign:?} {allow_nondeterminism:?} {allow_shared:?} {allow_threads:?} {allow_world:?} {runner:?} {directory:?} {environment:?} {:x}",
