@@ -157,7 +157,7 @@ fn what_lies_between_addresses_of_the_stack_is_not_certain() {
     let proof = pie(&a, &b).unwrap();
     assert_eq!((proof.suspects, proof.dead), (Vec::new(), 2), "what has no name is like its neighbours");
     let in_static = Run { objects: 0, ..run(&a, 0, FIRST) };
-    let proof = compare(in_static, run(&b, 1, SECOND), true).unwrap();
+    let proof = compare(in_static, Run { objects: 0, ..run(&b, 1, SECOND) }, true).unwrap();
     assert_eq!((proof.suspects.len(), proof.dead), (1, 1), "no frame leaves anything in a static");
     let (a, b) = (words(&[local(0), local(0)]), words(&[local(1), local(1)]));
     let proof = compare(Run { known: &known, ..run(&a, 0, FIRST) }, run(&b, 1, SECOND), true).unwrap();
@@ -226,7 +226,7 @@ fn what_calls_leave_behind_is_dead_but_not_in_a_roots_value() {
     let b = words(&[0x7ffd_5550_2238, 0, 0, 0, 0, 0x7f55_5550_4560, 0, 0, 0, 0, 0x7f55_5550_7890]);
     let of = |known: &Known<'_>, objects: usize| {
         let first = Run { maps: &here, known, objects, ..run(&a, 0, FIRST) };
-        let proof = compare(first, Run { maps: &there, ..run(&b, 1, FIRST) }, false).unwrap();
+        let proof = compare(first, Run { maps: &there, objects, ..run(&b, 1, FIRST) }, false).unwrap();
         assert_eq!(proof.differences, []);
         (proof.dead, proof.suspects.iter().map(|suspect| suspect.offset).collect::<Vec<_>>())
     };
