@@ -57,6 +57,8 @@ pub(crate) struct FreezeOptions {
     pub(crate) deny: Vec<Deny>,
     /// Crates that those lists may name though the program does not have them.
     pub(crate) elsewhere: Vec<String>,
+    /// The program's packages that bind C libraries.
+    pub(crate) c_libraries: Vec<String>,
     /// Roots and carried statics that may hold addresses of memory outside of the image.
     pub(crate) allow_foreign: Vec<String>,
     /// Roots and carried statics that may differ from run to run.
@@ -93,6 +95,7 @@ impl Default for FreezeOptions {
             choices: Choices::default(),
             deny: Vec::new(),
             elsewhere: Vec::new(),
+            c_libraries: Vec::new(),
             allow_foreign: Vec::new(),
             allow_nondeterminism: Vec::new(),
             allow_shared: Vec::new(),

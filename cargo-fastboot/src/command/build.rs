@@ -1,6 +1,6 @@
 //! The pipeline of `build` and `run`: cold binary → image → embedded binary, where cargo put the cold one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use cargo_metadata::{Metadata, Package};
+use cargo_metadata::{DepKindInfo, DependencyKind, Metadata, Node, Package, PackageId};
 use fastboot_format::image::FLAG_VERITY;
 
 use super::kept::{create_folder, keep_cold};
@@ -96,7 +96,6 @@ fn build_all(flags: &BuildFlags, verb: Verb, shell: &Shell) -> Result<Programs> 
     let profile = flags.compilation.profile_folder();
     let lock = BuildLock::acquire(&folder.join(format!("{}-{profile}.lock", platform.triple)), shell)?;
     let messages = Messages::new(&flags.message_format, shell);
-    let crates = crate_names(&metadata);
     let finished = choices
         .iter()
         .map(|choice| {
@@ -108,7 +107,7 @@ fn build_all(flags: &BuildFlags, verb: Verb, shell: &Shell) -> Result<Programs> 
         .collect::<Result<Vec<_>>>()
         .and_then(|built| {
             let each = choices.iter().zip(built);
-            each.map(|(choice, (built, cold))| finish(*choice, built, &cold, flags, &platform, &crates, shell))
+            each.map(|(choice, (built, cold))| finish(*choice, built, &cold, flags, &platform, &metadata, shell))
                 .collect()
         });
     messages.finish(finished.is_ok());
@@ -122,7 +121,7 @@ fn finish(
     cold: &Path,
     flags: &BuildFlags,
     platform: &Platform,
-    crates: &[String],
+    metadata: &Metadata,
     shell: &Shell,
 ) -> Result<Finished> {
     let executable = &built.executable;
@@ -132,7 +131,8 @@ fn finish(
         directory: choice.package.manifest_path.parent().map(|folder| folder.as_std_path().to_owned()),
         environment: environment.clone(),
         train: flags.train.clone(),
-        elsewhere: crates.to_vec(),
+        elsewhere: crate_names(metadata),
+        c_libraries: c_libraries(metadata, choice.package),
         stdin: stdin_files(flags)?,
         compare: runs_to_compare(choice.package, flags)?,
         ..freeze_options(&flags.how, platform.runner.clone())
@@ -268,6 +268,23 @@ fn crate_names(metadata: &Metadata) -> Vec<String> {
     let targets = metadata.packages.iter().flat_map(|package| &package.targets);
     let names: BTreeSet<String> = targets.map(|target| target.name.replace('-', "_")).collect();
     names.into_iter().collect()
+}
+
+/// The packages that a program is made of and that link a C library, as their `links` say, or bring its source.
+fn c_libraries(metadata: &Metadata, program: &Package) -> Vec<String> {
+    // These say `links` so that no program has two of them.
+    const NOT_C: &[&str] = &["fastboot-rt", "rayon-core", "prettyplease", "wasm-bindgen-shared", "ring-core"];
+    let nodes = metadata.resolve.iter().flat_map(|resolve| &resolve.nodes);
+    let nodes: BTreeMap<&PackageId, &Node> = nodes.map(|node| (&node.id, node)).collect();
+    let (mut met, mut rest) = (BTreeSet::from([&program.id]), vec![&program.id]);
+    while let Some(node) = rest.pop().and_then(|id| nodes.get(id)) {
+        let at_run_time = |kind: &DepKindInfo| kind.kind == DependencyKind::Normal;
+        let dependencies = node.deps.iter().filter(|dependency| dependency.dep_kinds.iter().any(at_run_time));
+        rest.extend(dependencies.map(|dependency| &dependency.pkg).filter(|id| met.insert(*id)));
+    }
+    let links = |package: &&Package| package.links.is_some() && met.contains(&package.id);
+    let of_c = metadata.packages.iter().filter(links).map(|package| package.name.to_string());
+    of_c.filter(|name| !NOT_C.contains(&name.as_str()) && !name.starts_with("windows")).collect()
 }
 
 /// A list of names in `[package.metadata.fastboot]`.

@@ -166,6 +166,8 @@ impl Key {
             deny,
             // Decides about an error only.
             elsewhere: _,
+            // For messages alone.
+            c_libraries: _,
             allow_foreign,
             allow_nondeterminism,
             allow_shared,

@@ -156,19 +156,18 @@ impl Freezing<'_> {
             let origin = frozen.origin(objects, offset);
             origin.is_some_and(|origin| self.options.allow_foreign.iter().any(|name| means(name, origin)))
         };
-        let of_c = |suspect: &&Suspect| suspect.held && suspect.what.contains("`malloc`");
-        let mut found = proof.suspects.iter().filter(of_c).filter(|suspect| !is_allowed(suspect.offset));
-        let Some(Suspect { offset, what, .. }) = found.next().filter(|_| frozen.planned.is_some()) else {
-            return Ok(());
-        };
-        let bindings: Vec<String> =
-            self.options.elsewhere.iter().filter(|name| binds_c(name)).map(|name| format!("`{name}`")).collect();
-        let bindings = match bindings.as_slice() {
+        // Handles of running threads come first, and say more than what C code has for these threads.
+        let mut found = proof.suspects.iter().filter(|suspect| suspect.held && !is_allowed(suspect.offset));
+        let is_of_c = |suspect: &&Suspect| suspect.what.contains("`malloc`") && frozen.planned.is_some();
+        let Some(Suspect { offset, what, .. }) = found.next().filter(is_of_c) else { return Ok(()) };
+        let names: Vec<String> = self.options.c_libraries.iter().map(|name| format!("`{name}`")).collect();
+        let made_by = match names.as_slice() {
             [] => String::new(),
-            names => format!(" (of its packages {} bind such libraries)", names.join(", ")),
+            [name] => format!(", made by {name},"),
+            names => format!(", made by one of {},", names.join(", ")),
         };
         bail!(
-            "a value of a C library cannot be frozen{bindings}: the image holds the address of {what} (in {}{}), and that \
+            "a value of a C library{made_by} cannot be frozen: the image holds the address of {what} (in {}{}), and that \
              memory is not in the image; keep it out of the root, and make it where it is used first",
             frozen.way(objects, *offset),
             match found.count() {
@@ -260,11 +259,4 @@ impl Freezing<'_> {
         }
         Ok(())
     }
-}
-
-/// Whether a crate binds a C library, as far as its name tells, and not what a system brings.
-fn binds_c(crate_name: &str) -> bool {
-    const SYSTEMS: &[&str] =
-        &["windows", "linux_raw", "js", "web", "core_foundation", "security_framework", "objc", "ndk", "io_kit"];
-    crate_name.strip_suffix("_sys").is_some_and(|name| !SYSTEMS.contains(&name) && !name.starts_with("windows"))
 }
