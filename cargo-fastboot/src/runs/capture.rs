@@ -31,7 +31,7 @@ pub(crate) struct Capture {
     pub(super) held: u64,
     /// For each block, where in `trace_words` its trace begins, or 0. Empty if nothing was traced.
     pub(crate) traces: Vec<u32>,
-    /// As [`Tag::TraceWords`] has them.
+    /// As [`Tag::TraceWords`](fastboot_format::protocol::Tag::TraceWords) has them.
     pub(crate) trace_words: Vec<u32>,
     /// What roots left open in the system: root, kind, description.
     pub(crate) left_behind: Vec<(String, Leftover, String)>,

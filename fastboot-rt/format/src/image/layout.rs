@@ -56,8 +56,8 @@ pub const FLAG_COLD: u64 = 32;
 /// [`Header::flags`](crate::image::Header::flags) in the section of an executable that has no image there: one is appended to its file. A start looks for
 /// none otherwise. In a placeholder the flag stands for itself, outside of any digest.
 pub const FLAG_FOOTER: u64 = 64;
-/// [`Header::flags`]: of a position-independent executable that the system loads at multiples of [`HOME_ALIGN`] from
-/// [`Header::exe_base`]: only such distances were proved to be right.
+/// [`Header::flags`](super::Header::flags): of a position-independent executable that the system loads at multiples of [`HOME_ALIGN`] from
+/// [`Header::exe_base`](super::Header::exe_base): only such distances were proved to be right.
 pub const FLAG_EXE_ALIGNED: u64 = 128;
 /// Every flag this version knows, and its name.
 pub const FLAGS: [(u64, &str); 8] = [
