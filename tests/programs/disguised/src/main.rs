@@ -45,7 +45,7 @@ impl Form for Negated {
 }
 
 /// A word that is not aligned.
-#[repr(packed)]
+#[repr(C, packed)]
 struct Packed {
     tag: u8,
     hidden: Hidden<Shifted>,

@@ -8,6 +8,7 @@ fastboot_rt::install!();
 
 /// A name at the end of a chain of boxes.
 #[derive(Debug)]
+#[expect(clippy::redundant_allocation, reason = "the way to the text is to have more than one step")]
 struct Deep(Box<Box<String>>);
 
 fastboot_rt::frozen! {
