@@ -123,6 +123,12 @@ pub(super) fn sites(world: &[Difference]) -> Option<Arc<[u64]>> {
     })
 }
 
+/// This world with as many processors as there are.
+pub(super) fn without_processors(mut world: Vec<Difference>) -> Vec<Difference> {
+    world.retain(|difference| *difference != Difference::Processors);
+    world
+}
+
 /// This world with these features of the processor, rather than those of the lowest level.
 pub(super) fn with_features(world: &[Difference], features: Mask, sites: Arc<[u64]>) -> Vec<Difference> {
     let others = world.iter().filter(|difference| !matches!(difference, Difference::Features(..)));
@@ -173,10 +179,11 @@ impl Freezing<'_> {
         let names = Names { frozen, statics: statics.places(), objects };
         let here = shown.otherwise.is_some().then(|| search.words(proof));
         let mut world = self.world().to_vec();
-        if let Some(roots) = shown.only_middle {
+        if let Some(otherwise) = shown.only_middle {
             let sites = sites(&world).unwrap_or_default();
-            world = with_features(&world, middle_level() & all, sites);
-            causes.of_processor = roots;
+            world = without_processors(with_features(&world, middle_level() & all, sites));
+            causes.of_processor = otherwise.roots();
+            causes.findings.extend(search.statics_of_processors(&otherwise, &names)?);
         }
         let middle_run = shown.middle;
         let mut seen = shown.otherwise;
@@ -199,7 +206,10 @@ impl Freezing<'_> {
                         let by_chance: BTreeSet<_> = here.keys().filter_map(|at| names.owner(*at)).collect();
                         blamed.retain(|blamed| !by_chance.contains(&(&blamed.name, blamed.is_static)));
                     }
-                    causes.findings.extend(names.of_layout(&culprit, alone));
+                    let mut found = names.of_layout(&culprit, alone);
+                    // A pool with a place for each processor is as good with another number of them.
+                    found.retain(|finding| culprit != Difference::Processors || finding.is_static);
+                    causes.findings.extend(found);
                     world.retain(|difference| *difference != culprit);
                     seen = Some(search.observe(&world)?);
                 }
@@ -307,6 +317,32 @@ impl Search<'_> {
         self.freezing.shell.verbose(format_args!("what values depend on, run {}: {told}", self.runs));
         let run = self.freezing.run_again(self.frozen, world, &format!("cause-{}", self.runs));
         self.freezing.see(self.frozen, self.statics, run)
+    }
+
+    /// The carried statics that depend on the number of processors, if there may be some by what was seen where more differed.
+    fn statics_of_processors(&mut self, seen: &Seen, names: &Names<'_>) -> Result<Vec<Finding>> {
+        if !matches!(seen, Seen::Otherwise(blamed) if blamed.iter().any(|blamed| blamed.is_static)) {
+            return Ok(Vec::new());
+        }
+        let cause = Cause::World(Difference::Processors);
+        // There is one less. Whatever else differs has another cause.
+        let is_one_less = |[here, there]: [u64; 2]| {
+            let distance = here.wrapping_sub(there);
+            distance.is_power_of_two() && distance.trailing_zeros().is_multiple_of(8)
+        };
+        let mut found = match self.observe(&[Difference::Processors])? {
+            Seen::Words(proof, ..) => {
+                let words = self.words(&proof).into_iter().filter(|(_, values)| is_one_less(*values));
+                words.flat_map(|(at, values)| names.of_word(at, values, &cause)).collect()
+            }
+            Seen::Otherwise(mut blamed) => {
+                blamed.retain(|blamed| is_one_less(blamed.values));
+                names.of_layout(&Difference::Processors, Seen::Otherwise(blamed))
+            }
+            Seen::Failed(_) => Vec::new(),
+        };
+        found.retain(|finding: &Finding| finding.is_static);
+        Ok(found)
     }
 
     /// Which of these differences makes the run another one, which all of them together made `seen`; and what is seen with

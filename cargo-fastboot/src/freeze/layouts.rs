@@ -27,17 +27,35 @@ pub(super) fn blamed(frozen: &Frozen, statics: &Statics, run: &mut Capture) -> R
     let mut blamed = Vec::new();
     let both = statics.carried_as_left(&frozen.capture).zip(statics.carried_as_left(run));
     for ((name, first), (_, second)) in both {
-        let found = walk.first_difference(first, second);
-        blamed.extend(found.map(|values| Blamed { name: name.to_owned(), is_static: true, values }));
+        let found = walk.first_difference(first, second).filter(|(_, nested)| !nested);
+        blamed.extend(found.map(|(values, _)| values).map(|values| Blamed {
+            name: name.to_owned(),
+            is_static: true,
+            values,
+        }));
     }
     for (first, second) in frozen.capture.roots.iter().zip(&run.roots) {
         let [at, there] = [first.value.wrapping_sub(starts[0]), second.value.wrapping_sub(starts[1])];
         let values = walk.bytes(0, at, first.size).zip(walk.bytes(1, there, second.size));
         let found = values.and_then(|(first, second)| walk.first_difference(first, second));
+        // From where on everything lies otherwise, unused parts of objects hold something else as well.
+        let is_where_it_began = run.strayed.iter().any(|strayed| strayed.root == first.name);
+        let found = found.filter(|(_, nested)| !nested || is_where_it_began).map(|(values, _)| values);
         let name = &first.name;
         blamed.extend(found.map(|values| Blamed { name: name.clone(), is_static: false, values }));
     }
     Ok(blamed)
+}
+
+/// Whether two words differ in what they say: as numbers that are no addresses, or as text. What is left of an address of
+/// which some bytes were overwritten is neither.
+fn tells(values: [u64; 2]) -> bool {
+    let is_text = |word: u64| {
+        let bytes = word.to_le_bytes();
+        let length = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+        length > 1 && bytes[..length].iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ')
+    };
+    values.into_iter().all(|value| value < LEAST_ADDRESS >> 8) || values.into_iter().all(is_text)
 }
 
 /// Going through the values of two runs of different layouts, side by side.
@@ -58,18 +76,19 @@ impl<'a> Walk<'a> {
     }
 
     /// The first word that differs and is no address, in these bytes or in what they lead to.
-    fn first_difference(&self, first: &'a [u8], second: &'a [u8]) -> Option<[u64; 2]> {
+    /// Whether it is in what they lead to.
+    fn first_difference(&self, first: &'a [u8], second: &'a [u8]) -> Option<([u64; 2], bool)> {
         let word = |bytes: &[u8]| bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
-        let (mut seen, mut stack) = (BTreeSet::new(), vec![(first, second)]);
-        while let Some((first, second)) = stack.pop() {
+        let (mut seen, mut stack) = (BTreeSet::new(), vec![(first, second, false)]);
+        while let Some((first, second, nested)) = stack.pop() {
             let words = first.chunks(8).zip(second.chunks(8)).map(|(first, second)| [word(first), word(second)]);
             for values in words.filter(|[first, second]| first != second) {
                 if let Some((object, first, second)) = self.targets(values) {
-                    stack.extend(seen.insert(object).then_some((first, second)));
-                } else if !values.into_iter().all(|value| (LEAST_ADDRESS..END_OF_ADDRESSES).contains(&value)) {
-                    return Some(values);
+                    stack.extend(seen.insert(object).then_some((first, second, true)));
+                } else if tells(values) {
+                    return Some((values, nested));
                 } else if let Some(values) = self.overwritten(values) {
-                    return Some(values);
+                    return Some((values, nested));
                 }
             }
         }
@@ -124,7 +143,7 @@ mod tests {
         let other = bytes(&[starts[1] + 24, 2, 99, starts[1] + 40, 5, 8]);
         for (second, found) in [(&same, None), (&other, Some([7, 8]))] {
             let walk = Walk { data: [&first, second], starts, moved: 0, objects: &objects };
-            assert_eq!(walk.first_difference(&first[..16], &second[..16]), found);
+            assert_eq!(walk.first_difference(&first[..16], &second[..16]), found.map(|found| (found, true)));
         }
         let walk = Walk { data: [&[], &[]], starts, moved: 0x12_3456_7000, objects: &[] };
         let address = 0x5555_5555_4500_u64;

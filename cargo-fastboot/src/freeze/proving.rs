@@ -1,6 +1,6 @@
 //! Proving: run 3, and its comparison with run 2.
 
-use super::causes::{middle_level, sites, with_features};
+use super::causes::{middle_level, sites, with_features, without_processors};
 use super::running::PROVE;
 use super::seen::{Seen, Shown};
 use super::stages::{Freezing, Frozen, image_data};
@@ -53,7 +53,7 @@ impl Freezing<'_> {
             Seen::Words(proof, own, _) => (proof, Shown { own, otherwise: None, middle: None, only_middle: None }),
             otherwise => match self.prove_for_middle(frozen, statics)? {
                 Some((proof, own)) => {
-                    (proof, Shown { own, otherwise: None, middle: None, only_middle: Some(otherwise.roots()) })
+                    (proof, Shown { own, otherwise: None, middle: None, only_middle: Some(otherwise) })
                 }
                 None => {
                     self.shell.verbose("run 3 is another one in another world: it is made once more, in this one");
@@ -99,10 +99,12 @@ impl Freezing<'_> {
         Ok((proof, shown))
     }
 
-    /// Run 3 with the processor features of the middle level, where it comes to nothing with fewer.
+    /// Run 3 with the processor features of the middle level, where it comes to nothing with fewer; and on as many processors
+    /// as run 2, because pools of the crate `regex` have a place for each.
     fn prove_for_middle(&self, frozen: &Frozen, statics: &Statics) -> Result<Option<(Proof, Own)>> {
         let Some(sites) = sites(self.world()) else { return Ok(None) };
         let world = with_features(self.world(), middle_level() & frozen.capture.process.cpu, sites);
+        let world = without_processors(world);
         let run = self.run_again(frozen, &world, &format!("{PROVE}-middle"));
         Ok(match self.see(frozen, statics, run)? {
             Seen::Words(proof, own, _) => Some((proof, own)),

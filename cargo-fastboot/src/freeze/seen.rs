@@ -24,8 +24,9 @@ pub(super) struct Shown {
     pub(super) otherwise: Option<Seen>,
     /// What came of that world with the processor features of the middle level, if it was looked at.
     pub(super) middle: Option<Seen>,
-    /// If the proof was made with these features, because it came to nothing without them: the roots that need them.
-    pub(super) only_middle: Option<BTreeSet<String>>,
+    /// If the proof was made with these features, and on as many processors as run 2, because it came to nothing otherwise:
+    /// what came of that.
+    pub(super) only_middle: Option<Seen>,
 }
 
 /// A root or static, by name, and a word of it.
