@@ -204,6 +204,8 @@ pub(crate) struct ColdBuild {
     pub(crate) environment: Vec<(OsString, OsString)>,
     /// Folders of shared libraries that build scripts left in the target folder.
     pub(crate) libraries: Vec<PathBuf>,
+    /// The packages whose build scripts link a library, which is one of C.
+    pub(crate) binding: Vec<PackageId>,
     /// Whether the profile strips, so that the finished binary has to be stripped.
     pub(crate) stripped: bool,
 }
@@ -306,7 +308,14 @@ fn link(
             choice.name()
         )
     })?;
-    Ok(ColdBuild { executable, bytes, environment: seen.environment, libraries: seen.libraries, stripped: false })
+    Ok(ColdBuild {
+        executable,
+        bytes,
+        environment: seen.environment,
+        libraries: seen.libraries,
+        binding: seen.binding,
+        stripped: false,
+    })
 }
 
 /// The first source file of a package that sets the global allocator by itself.
@@ -413,6 +422,8 @@ pub(crate) fn rustc_arguments(link: LinkFlags, script: Option<&Path>) -> Vec<OsS
 /// What the messages of one build said.
 #[derive(Default)]
 struct Seen {
+    /// Packages that link a library.
+    binding: Vec<PackageId>,
     /// Path and contents.
     executable: Option<(PathBuf, Vec<u8>)>,
     environment: Vec<(OsString, OsString)>,
@@ -439,6 +450,9 @@ fn read_messages(mut stream: impl BufRead, choice: Choice<'_>, messages: &Messag
                 }
             }
             Ok(Message::BuildScriptExecuted(script)) => {
+                if !script.linked_libs.is_empty() {
+                    seen.binding.push(script.package_id.clone());
+                }
                 // `KIND=PATH`, or a path alone.
                 let folders = script.linked_paths.iter().map(|path| path.as_str());
                 seen.libraries

@@ -1,6 +1,6 @@
 //! The pipeline of `build` and `run`: cold binary → image → embedded binary, where cargo put the cold one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use cargo_metadata::{DepKindInfo, DependencyKind, Metadata, Node, Package, PackageId};
+use cargo_metadata::{Metadata, Package, PackageId};
 use fastboot_format::image::FLAG_VERITY;
 
 use super::kept::{create_folder, keep_cold};
@@ -132,7 +132,7 @@ fn finish(
         environment: environment.clone(),
         train: flags.train.clone(),
         elsewhere: crate_names(metadata),
-        c_libraries: c_libraries(metadata, choice.package),
+        c_libraries: built.binding.iter().map(|id| package_name(id).to_owned()).collect(),
         stdin: stdin_files(flags)?,
         compare: runs_to_compare(choice.package, flags)?,
         ..freeze_options(&flags.how, platform.runner.clone())
@@ -270,21 +270,14 @@ fn crate_names(metadata: &Metadata) -> Vec<String> {
     names.into_iter().collect()
 }
 
-/// The packages that a program is made of and that link a C library, as their `links` say, or bring its source.
-fn c_libraries(metadata: &Metadata, program: &Package) -> Vec<String> {
-    // These say `links` so that no program has two of them.
-    const NOT_C: &[&str] = &["fastboot-rt", "rayon-core", "prettyplease", "wasm-bindgen-shared", "ring-core"];
-    let nodes = metadata.resolve.iter().flat_map(|resolve| &resolve.nodes);
-    let nodes: BTreeMap<&PackageId, &Node> = nodes.map(|node| (&node.id, node)).collect();
-    let (mut met, mut rest) = (BTreeSet::from([&program.id]), vec![&program.id]);
-    while let Some(node) = rest.pop().and_then(|id| nodes.get(id)) {
-        let at_run_time = |kind: &DepKindInfo| kind.kind == DependencyKind::Normal;
-        let dependencies = node.deps.iter().filter(|dependency| dependency.dep_kinds.iter().any(at_run_time));
-        rest.extend(dependencies.map(|dependency| &dependency.pkg).filter(|id| met.insert(*id)));
+/// The name in a package's identity, which ends with `#NAME@VERSION`, or, where the folder has that name, with
+/// `/NAME#VERSION`. The metadata do not have those of features that are off by default.
+fn package_name(id: &PackageId) -> &str {
+    let (place, end) = id.repr.rsplit_once('#').unwrap_or((&id.repr, ""));
+    match end.rsplit_once('@') {
+        Some((name, _)) => name,
+        None => place.rsplit('/').next().unwrap_or(place),
     }
-    let links = |package: &&Package| package.links.is_some() && met.contains(&package.id);
-    let of_c = metadata.packages.iter().filter(links).map(|package| package.name.to_string());
-    of_c.filter(|name| !NOT_C.contains(&name.as_str()) && !name.starts_with("windows")).collect()
 }
 
 /// A list of names in `[package.metadata.fastboot]`.
@@ -415,4 +408,20 @@ fn summary(roots: u32, length: u64) -> String {
 /// `path` as the user would write it: from the current folder if it is inside.
 fn shown(path: &Path) -> &Path {
     std::env::current_dir().ok().and_then(|folder| path.strip_prefix(folder).ok()).unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packages_are_named_by_their_identities() {
+        for (id, name) in [
+            ("registry+https://github.com/rust-lang/crates.io-index#onig_sys@69.9.3", "onig_sys"),
+            ("path+file:///home/a/my-engine#0.1.0", "my-engine"),
+            ("path+file:///home/a/folder#my-engine@0.1.0", "my-engine"),
+        ] {
+            assert_eq!(package_name(&PackageId { repr: id.to_owned() }), name);
+        }
+    }
 }
