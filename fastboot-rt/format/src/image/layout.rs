@@ -67,8 +67,8 @@ pub const FLAGS: [(u64, &str); 8] = [
     (FLAG_READ_ONLY, "read-only"),
     (FLAG_VERITY, "fs-verity"),
     (FLAG_COLD, "cold"),
-    (FLAG_EXE_ALIGNED, "exe-aligned"),
     (FLAG_FOOTER, "footer"),
+    (FLAG_EXE_ALIGNED, "exe-aligned"),
 ];
 /// All of them together.
 pub(super) const KNOWN_FLAGS: u64 = {
