@@ -58,7 +58,7 @@ macro_rules! install {
 }
 
 // Macros have no names of their own for items: whatever they declare can be seen by expressions of the user's beside it. So
-// the names here are such as nobody uses, and roots' expressions, of which there are many, stand outside of blocks with items.
+// the names here are such as nobody uses.
 
 /// Sorts what [`install!`](crate::install) was given: allocator, snapshot, cache.
 #[doc(hidden)]
@@ -246,10 +246,13 @@ macro_rules! frozen {
         // giving them their values costs no page fault of its own, as long as there are not many.
         #[cfg_attr(all(target_os = "linux", target_arch = "x86_64"), unsafe(link_section = "fastboot_values"))]
         $visibility static $name: $crate::Frozen<$type> = {
-            let evaluate: fn() -> $type = || -> $type { $value };
+            // A function and not a closure: it has a symbol, which traces and debuggers show.
+            fn __fastboot_value() -> $type {
+                $value
+            }
             let record = $crate::__record!($name, $type $(, $check)?);
             // SAFETY: this becomes `$name`, which the record was made from.
-            unsafe { $crate::Frozen::__new(evaluate, record) }
+            unsafe { $crate::Frozen::__new(__fastboot_value, record) }
         };
         $crate::frozen! { $($rest)* }
     };

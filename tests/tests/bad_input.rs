@@ -132,8 +132,8 @@ fn a_root_that_points_to_a_static_that_is_not_carried() -> Result<()> {
 fn a_root_that_differs_from_run_to_run() -> Result<()> {
     let way = ["differ from run to run", "root `process_id::IDS`, +0x8 → 8 bytes, +0x0 → 16 bytes, +0x8: 0x"];
     bad("process_id", &["--deny", "nondeterminism"], &way)?;
-    let made = "root `process_id::IDS`, +0x8 → 8 bytes made by `process_id::IDS::value`, +0x0 → 16 bytes made by \
-                `process_id::IDS::value`, +0x8: 0x";
+    let made = "root `process_id::IDS`, +0x8 → 8 bytes made by `process_id::IDS::__fastboot_value`, +0x0 → 16 bytes made by \
+                `process_id::IDS::__fastboot_value`, +0x8: 0x";
     bad("process_id", &["--deny", "nondeterminism", "--trace"], &[made])
 }
 

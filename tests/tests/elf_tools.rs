@@ -82,7 +82,9 @@ fn gdb_shows_what_is_in_the_image_and_who_calls_through_it() -> Result<()> {
             .map(|start| said.lines().find_map(|line| line.strip_prefix(start)).unwrap_or_default());
         let in_image = |value: &str| value.contains("0x550000");
         ensure!(in_image(numbers) && sum == "103" && in_image(words), "{link:?}:\n{said}");
-        for function in ["sources::stop_here", "sources::ADD::value::{closure#0}::{closure#0}", "sources::main"] {
+        for function in
+            ["sources::stop_here", "sources::ADD::__fastboot_value::{closure#0}::{closure#0}", "sources::main"]
+        {
             ensure!(said.contains(function), "{link:?}: no `{function}` in what gdb said:\n{said}");
         }
     }

@@ -144,7 +144,10 @@ fn traces_say_who_made_what_and_change_nothing_else() -> Result<()> {
         let name =
             words.and_then(|words| words["name"].as_str()).with_context(|| format!("{program}: {functions:#?}"))?;
         // What is inlined counts as what it is inlined into.
-        ensure!(["small::WORDS::value", "witness::evaluated"].contains(&name), "{program}: {name} made the words");
+        ensure!(
+            ["small::WORDS::__fastboot_value", "witness::evaluated"].contains(&name),
+            "{program}: {name} made the words"
+        );
         let largest = &image["contents"]["largest"][0];
         ensure!(largest["function"].is_string(), "{program}: {largest:#}");
         let said = succeed(fastboot()?.arg("inspect").arg(&traced.snapshot))?.stdout;
@@ -278,7 +281,9 @@ fn the_page_shows_the_image_in_a_browser() -> Result<()> {
     for name in ["small::WORDS", "small::INDEX", "small::SHARED", "small::BUILT", "small::OWNER"] {
         ensure!(text.contains(name), "{name} is not on the page:\n{text}");
     }
-    for expected in ["10,009", "99.", "small::WORDS::value", "HashMap<&str, usize>", "sse2", "240.0 kB", "COUNTER"] {
+    for expected in
+        ["10,009", "99.", "small::WORDS::__fastboot_value", "HashMap<&str, usize>", "sse2", "240.0 kB", "COUNTER"]
+    {
         ensure!(text.contains(expected), "`{expected}` is not on the page:\n{text}");
     }
 
