@@ -57,6 +57,19 @@ impl Stage {
     fn made(&self, name: &str) -> PathBuf {
         self.target.path().join("debug").join(name)
     }
+
+    /// What was kept of the last build: in the folder with the cold binary that is kept as the latest one.
+    fn kept(&self, name: &str) -> Result<PathBuf> {
+        let all = self.made("fastboot");
+        let latest = fs::read(all.join("inputs.cold"))?;
+        for entry in fs::read_dir(&all)? {
+            let folder = entry?.path();
+            if fs::read(folder.join("inputs.cold")).is_ok_and(|cold| cold == latest) {
+                return Ok(folder.join(name));
+            }
+        }
+        anyhow::bail!("no folder in {} has the latest cold binary", all.display())
+    }
 }
 
 fn require(command: &mut Command, freezes: bool) -> Result<Run> {
@@ -161,12 +174,12 @@ fn what_was_not_verified_is_verified_when_that_is_asked_for() -> Result<()> {
 fn damage_means_to_freeze_anew() -> Result<()> {
     let stage = Stage::new()?;
     stage.require(true, &["--refreeze"])?;
-    let record = stage.made("fastboot/inputs.inputs");
+    let record = stage.kept("inputs.inputs")?;
     for text in ["", "{}", "no record"] {
         fs::write(&record, text)?;
         stage.require_once().with_context(|| format!("the record {text:?}"))?;
     }
-    let finished = stage.made("fastboot/inputs.embedded");
+    let finished = stage.kept("inputs.embedded")?;
     let mut bytes = fs::read(&finished)?;
     let last = bytes.len() - 1;
     bytes[last] ^= 1;
