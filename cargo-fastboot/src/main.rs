@@ -34,6 +34,8 @@ mod carry;
 mod plan;
 mod prove;
 
+mod link;
+mod migrate;
 mod options;
 mod runs;
 
@@ -47,6 +49,9 @@ use command::{build, completions, doctor, man, new};
 use say::shell::Shell;
 
 fn main() -> ExitCode {
+    if let Some(code) = link::wrapper::called_as_linker() {
+        return code;
+    }
     let cli = Cli::parse_as_subcommand();
     let shell = Shell::new(cli.output().verbosity(), cli.output().color());
     match execute(&cli.command, &shell) {

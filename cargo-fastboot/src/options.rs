@@ -75,6 +75,11 @@ pub(crate) struct FreezeOptions {
     pub(crate) directory: Option<PathBuf>,
     /// Environment variables set for the run.
     pub(crate) environment: Vec<(OsString, OsString)>,
+    /// What random bytes follow from while roots are evaluated, unless it is the identity of the binary.
+    pub(crate) seed: Option<u64>,
+    /// The same program, linked for other addresses: what run 3 runs, so that addresses in the executable are told from
+    /// numbers.
+    pub(crate) twin: Option<PathBuf>,
 }
 
 impl Default for FreezeOptions {
@@ -104,6 +109,8 @@ impl Default for FreezeOptions {
             runner: Vec::new(),
             directory: None,
             environment: Vec::new(),
+            seed: None,
+            twin: None,
         }
     }
 }

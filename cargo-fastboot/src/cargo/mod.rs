@@ -51,6 +51,17 @@ pub(crate) struct Platform {
     code_model: Option<String>,
     /// The folder of the standard library's shared libraries, for programs that prefer those.
     pub(crate) libraries: Option<PathBuf>,
+    /// The linker, if one is configured.
+    pub(crate) linker: Option<PathBuf>,
+}
+
+/// What the final crate is linked with.
+#[derive(Debug)]
+pub(crate) struct Linking {
+    /// The linker script.
+    pub(crate) script: PathBuf,
+    /// What to call in place of the linker.
+    pub(crate) linker: Option<PathBuf>,
 }
 
 impl Platform {
@@ -86,6 +97,7 @@ impl Platform {
             "cannot run programs for {triple} on {host}, and freezing runs the program; configure a runner with \
              `[target.{triple}] runner = \"...\"` in .cargo/config.toml (see docs/limits.md)"
         );
+        let linker = config.linker(target).with_context(|| format!("cannot find out the linker for {triple}"))?;
         let flags = config.rustflags(target).with_context(|| format!("cannot find out the flags for {triple}"))?;
         let code_model = flags.and_then(|flags| code_model(&flags.flags));
         let files = config.env.iter().map(|(name, entry)| (name.as_str(), entry.value.as_os_str(), entry.force));
@@ -103,6 +115,7 @@ impl Platform {
             triple: triple.to_owned(),
             code_model,
             libraries,
+            linker,
             runner: runner.map_or_else(Vec::new, |runner| {
                 std::iter::once(runner.path.into_os_string()).chain(runner.args).collect()
             }),
@@ -247,16 +260,16 @@ pub(crate) fn build_cold(
     choice: Choice<'_>,
     choices: &[Choice<'_>],
     flags: &BuildFlags,
-    script: &Path,
+    linking: &Linking,
     messages: &Messages,
     shell: &Shell,
 ) -> Result<ColdBuild> {
-    let built = link(choice, choices, flags, script, messages, false, shell)?;
+    let built = link(choice, choices, flags, linking, messages, false, shell)?;
     if crate::elf::strip::has_symbols(&built.bytes).unwrap_or(true) {
         return Ok(built);
     }
     // The symbols name the statics that the image has to carry.
-    let built = link(choice, choices, flags, script, messages, true, shell)?;
+    let built = link(choice, choices, flags, linking, messages, true, shell)?;
     Ok(ColdBuild { stripped: true, ..built })
 }
 
@@ -265,7 +278,7 @@ fn link(
     choice: Choice<'_>,
     choices: &[Choice<'_>],
     flags: &BuildFlags,
-    script: &Path,
+    linking: &Linking,
     messages: &Messages,
     symbols: bool,
     shell: &Shell,
@@ -273,7 +286,12 @@ fn link(
     let mut command = Command::new(program());
     command.arg("rustc").args(cargo_arguments(choice, choices, flags));
     command.arg("--message-format").arg(&messages.format);
-    command.arg("--").args(rustc_arguments(flags.link, (!flags.place.footer).then_some(script)));
+    command.arg("--").args(rustc_arguments(flags.link, (!flags.place.footer).then_some(&linking.script)));
+    if let Some(linker) = &linking.linker {
+        let mut option = OsString::from("linker=");
+        option.push(linker);
+        command.arg("-C").arg(option);
+    }
     if symbols {
         command.args(["-C", "strip=none"]);
     }

@@ -197,6 +197,10 @@ pub(crate) struct BuildFlags {
     /// Freeze anew even if neither the program nor its inputs changed
     #[arg(long, help_heading = OWN)]
     pub(crate) refreeze: bool,
+    /// Where the program changed, but nothing that its roots use, take the image over without freezing; links twice, with
+    /// cargo-fastboot as the linker, which calls the real one
+    #[arg(long, conflicts_with_all = ["cold", "refreeze", "train", "real_random"], help_heading = OWN)]
+    pub(crate) migrate: bool,
     #[command(flatten)]
     pub(crate) how: FreezeHow,
     #[command(flatten, next_help_heading = "Package Selection")]

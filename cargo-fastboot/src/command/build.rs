@@ -14,7 +14,7 @@ use fastboot_format::image::FLAG_VERITY;
 use super::kept::{create_folder, keep_cold};
 use crate::cargo::lock::BuildLock;
 use crate::cargo::select::{Choice, Verb, select};
-use crate::cargo::{self, ColdBuild, Messages, Platform};
+use crate::cargo::{self, ColdBuild, Linking, Messages, Platform};
 use crate::carry::decide;
 use crate::carry::known::Known;
 use crate::cli::{BuildFlags, FreezeFlags, FreezeHow, RunFlags, VerifyFlags};
@@ -28,6 +28,8 @@ use crate::freeze::pipeline::{Outcome, freeze};
 use crate::freeze::train::freeze_trained;
 use crate::freeze::verify::verify;
 use crate::image::Image;
+use crate::link::wrapper;
+use crate::migrate::{self, Freeze, Present};
 use crate::options::{Choices, FreezeOptions, Place};
 use crate::say::output;
 use crate::say::shell::{Shell, megabytes};
@@ -44,6 +46,13 @@ struct Finished {
 struct Programs {
     finished: Vec<Finished>,
     _lock: BuildLock,
+}
+
+/// What cargo built, where the cold binary is, and what is known of it from its link, if that was asked for.
+struct Cold {
+    built: ColdBuild,
+    path: PathBuf,
+    present: Option<Present>,
 }
 
 /// `cargo fastboot build`.
@@ -89,9 +98,11 @@ fn build_all(flags: &BuildFlags, verb: Verb, shell: &Shell) -> Result<Programs> 
     platform.require_flags()?;
     let metadata = cargo::metadata(flags)?;
     let choices = select(&metadata, flags, verb, shell)?;
-    let folder = target_folder(&metadata, flags)?.join("fastboot");
+    let target = target_folder(&metadata, flags)?;
+    let folder = target.join("fastboot");
     create_folder(&folder)?;
-    let script = write_script(&folder)?;
+    let linker = if flags.migrate { wrapper::install(&target, platform.linker.as_deref())? } else { None };
+    let linking = Linking { script: write_script(&folder)?, linker };
     // From before cargo builds until the finished programs are where they belong.
     let profile = flags.compilation.profile_folder();
     let lock = BuildLock::acquire(&folder.join(format!("{}-{profile}.lock", platform.triple)), shell)?;
@@ -99,16 +110,17 @@ fn build_all(flags: &BuildFlags, verb: Verb, shell: &Shell) -> Result<Programs> 
     let finished = choices
         .iter()
         .map(|choice| {
-            let mut built = cargo::build_cold(*choice, &choices, flags, &script, &messages, shell)?;
+            let mut built = cargo::build_cold(*choice, &choices, flags, &linking, &messages, shell)?;
             let bytes = std::mem::take(&mut built.bytes);
-            let cold = keep_cold(*choice, &choices, &built.executable, bytes, flags);
-            Ok((built, cold.with_context(|| format!("cannot freeze `{}`", choice.name()))?))
+            let present = flags.migrate.then(|| Present::find(&built.executable, &bytes));
+            let path = keep_cold(*choice, &choices, &built.executable, bytes, flags);
+            let path = path.with_context(|| format!("cannot freeze `{}`", choice.name()))?;
+            Ok(Cold { built, path, present })
         })
         .collect::<Result<Vec<_>>>()
         .and_then(|built| {
             let each = choices.iter().zip(built);
-            each.map(|(choice, (built, cold))| finish(*choice, built, &cold, flags, &platform, &metadata, shell))
-                .collect()
+            each.map(|(choice, cold)| finish(*choice, cold, flags, &platform, &metadata, shell)).collect()
         });
     messages.finish(finished.is_ok());
     Ok(Programs { finished: finished?, _lock: lock })
@@ -117,16 +129,16 @@ fn build_all(flags: &BuildFlags, verb: Verb, shell: &Shell) -> Result<Programs> 
 /// Freezes the binary that cargo built and puts the embedded one in its place.
 fn finish(
     choice: Choice<'_>,
-    built: ColdBuild,
-    cold: &Path,
+    cold: Cold,
     flags: &BuildFlags,
     platform: &Platform,
     metadata: &Metadata,
     shell: &Shell,
 ) -> Result<Finished> {
+    let Cold { built, path, .. } = &cold;
     let executable = &built.executable;
-    let environment = program_environment(choice, &built, platform);
-    shell.verbose(format_args!("cold binary: {}", shown(cold).display()));
+    let environment = program_environment(choice, built, platform);
+    shell.verbose(format_args!("cold binary: {}", shown(path).display()));
     let mut options = FreezeOptions {
         directory: choice.package.manifest_path.parent().map(|folder| folder.as_std_path().to_owned()),
         environment: environment.clone(),
@@ -140,17 +152,17 @@ fn finish(
     options.choices.carry.extend(metadata_names(choice.package, "carry")?);
     options.choices.skip.extend(metadata_names(choice.package, "skip")?);
     if flags.cold {
-        leave_cold(cold, executable, &options).with_context(|| format!("cannot finish `{}`", choice.name()))?;
+        leave_cold(path, executable, &options).with_context(|| format!("cannot finish `{}`", choice.name()))?;
         shell.status("Finished", format_args!("cold, in {}", shown(executable).display()));
         copy_out(flags, executable, shell)?;
-        return Ok(Finished { executable: built.executable, environment, runner: platform.runner.clone() });
+        return Ok(Finished { executable: executable.clone(), environment, runner: platform.runner.clone() });
     }
     options.allow_foreign.extend(metadata_names(choice.package, "allow-foreign")?);
     options.allow_nondeterminism.extend(metadata_names(choice.package, "allow-nondeterminism")?);
     options.allow_shared.extend(metadata_names(choice.package, "allow-shared")?);
     options.allow_threads.extend(metadata_names(choice.package, "allow-threads")?);
     options.allow_world.extend(metadata_names(choice.package, "allow-world")?);
-    let record = finish_in_place(cold, &built, flags, &options, shell).with_context(|| {
+    let record = finish_in_place(&cold, flags, &options, shell).with_context(|| {
         let path = shown(executable);
         format!(
             "cannot finish `{}`; the binary at {} stays cold: it evaluates its roots on first use",
@@ -161,7 +173,7 @@ fn finish(
     let path = shown(executable);
     shell.status("Finished", format_args!("embedded {}, in {}", summary(record.roots, record.image), path.display()));
     copy_out(flags, executable, shell)?;
-    Ok(Finished { executable: built.executable, environment, runner: platform.runner.clone() })
+    Ok(Finished { executable: executable.clone(), environment, runner: platform.runner.clone() })
 }
 
 /// Puts the cold binary to where cargo put the executable, with what it needs to freeze itself where it runs. One that is
@@ -194,25 +206,29 @@ fn copy_out(flags: &BuildFlags, executable: &Path, shell: &Shell) -> Result<()> 
 
 /// Puts the finished binary to where cargo put the executable: that of an earlier build if it would come out the same,
 /// else one that is made now.
-fn finish_in_place(
-    cold: &Path,
-    built: &ColdBuild,
-    flags: &BuildFlags,
-    options: &FreezeOptions,
-    shell: &Shell,
-) -> Result<Record> {
-    let store = Store::new(cold, built.stripped, flags.place.place(), flags.image.read_only, options)?;
+fn finish_in_place(cold: &Cold, flags: &BuildFlags, options: &FreezeOptions, shell: &Shell) -> Result<Record> {
+    let Cold { built, path, present } = cold;
+    let mut options = options.clone();
+    if let Some(present) = present {
+        shell.verbose(present.describe());
+        present.prepare(path, &mut options)?;
+    }
+    let options = &options;
+    let store = Store::new(path, built.stripped, flags.place.place(), flags.image.read_only, options)?;
     let found = if flags.refreeze { Err(None) } else { store.find(options) };
     let mut record = match found {
         Ok(record) => {
-            shell.status("Fresh", cold.file_stem().unwrap_or_default().display());
+            shell.status("Fresh", path.file_stem().unwrap_or_default().display());
             record
         }
         Err(reason) => {
             if let Some(reason) = reason {
                 shell.verbose(format_args!("to be frozen: {reason}"));
             }
-            freeze_and_embed(cold, built.stripped, &store, flags, options, shell)?
+            match migrate_and_embed(cold, &store, flags, options, shell)? {
+                Some(record) => record,
+                None => freeze_and_embed(cold, &store, flags, options, shell)?,
+            }
         }
     };
     let profile = flags.compilation.profile.as_deref();
@@ -239,28 +255,66 @@ fn finish_in_place(
     Ok(record)
 }
 
+/// Makes the finished binary in `store` of the image that is there, if that can be taken over.
+fn migrate_and_embed(
+    cold: &Cold,
+    store: &Store,
+    flags: &BuildFlags,
+    options: &FreezeOptions,
+    shell: &Shell,
+) -> Result<Option<Record>> {
+    let Some(present) = &cold.present else { return Ok(None) };
+    let (image, before) = match present.migrate(&cold.path, store, options) {
+        Ok(migrated) => migrated,
+        Err(why) => {
+            shell.verbose(format_args!("the image is not taken over: {why:#}"));
+            return Ok(None);
+        }
+    };
+    let name = cold.path.file_stem().unwrap_or_default().display();
+    shell.status("Migrating", format_args!("{name} (nothing that its roots use has changed)"));
+    store.forget()?;
+    embed_finished(cold, &image, store, flags, shell)?;
+    let record = store.describe(&image, before.into_inputs())?;
+    migrate::finished_anew(&cold.path, &record)?;
+    store.keep(&record)?;
+    Ok(Some(record))
+}
+
 /// Freezes the binary at `cold` and makes the finished one in `store`.
 fn freeze_and_embed(
-    cold: &Path,
-    stripped: bool,
+    cold: &Cold,
     store: &Store,
     flags: &BuildFlags,
     options: &FreezeOptions,
     shell: &Shell,
 ) -> Result<Record> {
     store.forget()?;
-    let Outcome { mut image, inputs, .. } = freeze_trained(cold, flags.place.place(), options, shell)?;
+    let mut outcome = freeze_trained(&cold.path, flags.place.place(), options, shell)?;
+    let known = Freeze::of(&mut outcome);
+    let Outcome { mut image, inputs, .. } = outcome;
     flags.image.apply(&mut image);
-    shell.status("Embedding", megabytes(image.len()));
-    let mut binary = Binary::read(cold)?;
-    if stripped {
-        let stripped = strip::strip(&binary.bytes).with_context(|| format!("cannot strip {}", cold.display()))?;
-        binary = Binary::parse(cold, stripped).with_context(|| format!("cannot use {}, stripped", cold.display()))?;
-    }
-    embed::embed_into(binary, &image, flags.place.place(), &store.finished)?;
+    embed_finished(cold, &image, store, flags, shell)?;
     let record = store.describe(&image, inputs)?;
+    if let Some(present) = &cold.present
+        && let Err(why) = present.remember(&cold.path, known, &record)
+    {
+        shell.verbose(format_args!("the image cannot be taken over later: {why}"));
+    }
     store.keep(&record)?;
     Ok(record)
+}
+
+/// Puts an image into the binary at `cold`, stripped if it is to be, which makes the finished one in `store`.
+fn embed_finished(cold: &Cold, image: &Image, store: &Store, flags: &BuildFlags, shell: &Shell) -> Result<()> {
+    shell.status("Embedding", megabytes(image.len()));
+    let path = &cold.path;
+    let mut binary = Binary::read(path)?;
+    if cold.built.stripped {
+        let stripped = strip::strip(&binary.bytes).with_context(|| format!("cannot strip {}", path.display()))?;
+        binary = Binary::parse(path, stripped).with_context(|| format!("cannot use {}, stripped", path.display()))?;
+    }
+    embed::embed_into(binary, image, flags.place.place(), &store.finished)
 }
 
 /// The crates of the packages that cargo knows of, and of their targets, in order.

@@ -271,6 +271,13 @@ impl Binary {
         Ok(Self { path, pie, dynamic, section, footer, identified, identity: OnceLock::new(), bytes })
     }
 
+    /// The first address that it has anything at, without the load bias.
+    pub(crate) fn first_address(&self) -> Result<u64> {
+        let elf = Elf::parse(&self.bytes)?;
+        let loads = elf.segments.iter().filter(|segment| segment.p_type(LE) == elf::PT_LOAD);
+        loads.map(|segment| segment.p_vaddr(LE)).min().context("it has no PT_LOAD segment")
+    }
+
     /// SHA-256 of every loaded byte except what embedding and `strip` change. The first one who asks waits for it.
     pub(crate) fn identity(&self) -> [u8; 32] {
         *self.identity.get_or_init(|| {

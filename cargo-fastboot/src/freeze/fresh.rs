@@ -87,6 +87,20 @@ impl Store {
     /// The record of the finished binary, if it is what would be made again; else why not, said for people, if there is
     /// anything to say.
     pub(crate) fn find(&self, options: &FreezeOptions) -> Result<Record, Option<String>> {
+        let record = self.read()?;
+        if record.key.cold != self.key.cold {
+            return Err(Some("the program changed".to_owned()));
+        }
+        self.check(record, options)
+    }
+
+    /// The same, whether the program changed or not.
+    pub(crate) fn find_but_for_program(&self, options: &FreezeOptions) -> Result<Record, Option<String>> {
+        self.check(self.read()?, options)
+    }
+
+    /// The record, if it is one that this tool wrote.
+    fn read(&self) -> Result<Record, Option<String>> {
         if !self.reusable {
             return Err(Some("random bytes are to be real".to_owned()));
         }
@@ -97,14 +111,16 @@ impl Store {
         };
         let record: Record = serde_json::from_slice(&text)
             .map_err(|error| Some(format!("{} cannot be used: {error}", self.record.display())))?;
-        let Key { tool, cold, how } = &record.key;
-        let changed = [
-            (*tool != self.key.tool, "cargo-fastboot is another one"),
-            (*cold != self.key.cold, "the program changed"),
-            (*how != self.key.how, "it is to be frozen in another way"),
-        ];
-        if let Some((_, reason)) = changed.into_iter().find(|(changed, _)| *changed) {
-            return Err(Some(reason.to_owned()));
+        if record.key.tool != self.key.tool {
+            return Err(Some("cargo-fastboot is another one".to_owned()));
+        }
+        Ok(record)
+    }
+
+    /// The record, if all but the program is as it was.
+    fn check(&self, record: Record, options: &FreezeOptions) -> Result<Record, Option<String>> {
+        if record.key.how != self.key.how {
+            return Err(Some("it is to be frozen in another way".to_owned()));
         }
         if let Some(reason) = record.inputs.first_changed(options) {
             return Err(Some(reason));
@@ -142,6 +158,18 @@ impl Store {
     }
 }
 
+impl Record {
+    /// What tells the finished binary from others.
+    pub(crate) fn digest(&self) -> &str {
+        &self.file.digest
+    }
+
+    /// What the roots' expressions read.
+    pub(crate) fn into_inputs(self) -> Inputs {
+        self.inputs
+    }
+}
+
 impl Key {
     fn new(cold: &Path, stripped: bool, place: Place, read_only: bool, options: &FreezeOptions) -> Result<Self> {
         let cannot_read = || format!("cannot read {}", cold.display());
@@ -176,12 +204,16 @@ impl Key {
             runner,
             directory,
             environment,
+            seed: _,
+            // Another twin, another cold binary.
+            twin,
         } = options;
+        let twin = twin.is_some();
         // Without training nobody reads it while freezing.
         let stdin = if train.is_empty() { &[][..] } else { stdin };
         let how = format!(
             "{stripped} {place:?} {read_only} {home} {real_random} {keep_threads} {train:?} {stdin:?} {verbatim} {trace} {choices:?} {deny:?} \
-             {allow_foreign:?} {allow_nondeterminism:?} {allow_shared:?} {allow_threads:?} {allow_world:?} {runner:?} {directory:?} {environment:?} {:x}",
+             {allow_foreign:?} {allow_nondeterminism:?} {allow_shared:?} {allow_threads:?} {allow_world:?} {runner:?} {directory:?} {environment:?} {twin} {:x}",
             processor::features() & cpu
         );
         Ok(Self {

@@ -46,6 +46,9 @@ const SMALL_RUN: u64 = 4;
 /// A block, its placement, where it is, its owner and its parent.
 const BYTES_FOR_BLOCK: u64 = 128;
 
+/// How the name of the folder for the files of the runs begins.
+pub(crate) const FOLDER: &str = ".fastboot-freeze-";
+
 /// What comes of a freeze.
 pub(crate) struct Outcome {
     pub(crate) image: Image,
@@ -53,6 +56,11 @@ pub(crate) struct Outcome {
     pub(crate) inputs: Inputs,
     /// Where the objects are, unless the image is verbatim.
     pub(crate) plan: Option<Plan>,
+    /// The words of the image data that hold an address in the executable, or why it is not known exactly which do, and that
+    /// nothing else follows from where the executable is.
+    pub(crate) addresses: Result<Vec<u64>, &'static str>,
+    /// What was mapped while the roots were evaluated.
+    pub(crate) mapped: Vec<String>,
 }
 
 /// Freezes a cold binary.
@@ -72,8 +80,10 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
             path.display()
         ));
     }
+    let twin = options.twin.as_deref().map(Binary::read).transpose()?;
     let freezing = Freezing {
         binary: &binary,
+        twin: twin.as_ref(),
         options,
         folder: folder.path(),
         shell,
@@ -127,12 +137,15 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
     });
     freezing.judge_density(&frozen, &report);
     let relocatable = freezing.is_relocatable(&frozen, &proof, &causes, objects.as_ref());
+    let addresses = freezing.addresses(&frozen, &proof);
+    let mapped = frozen.capture.maps.iter().map(|mapping| mapping.name.clone()).collect();
+    let static_pointers = if binary.pie { image::relocations(&proof.static_pointers) } else { Vec::new() };
     let parts = Parts {
         features: causes.features,
         digests: pages.digests,
         verbatim: frozen.planned.is_none(),
         aligned: proof.aligned,
-        static_pointers: image::relocations(&proof.static_pointers),
+        static_pointers,
         image_pointers: relocatable.then(|| image::relocations(&proof.image_pointers)),
         carried: &carried,
         decisions: &statics.report().collect::<Vec<_>>(),
@@ -141,13 +154,14 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
     let image = Image::build(&binary, &frozen.capture, frozen.data, parts)
         .with_context(|| format!("cannot make an image for {}", path.display()))?;
     wait_for_all();
-    Ok(Outcome { image, inputs: frozen.inputs, plan: frozen.planned.map(|planned| planned.plan) })
+    let plan = frozen.planned.map(|planned| planned.plan);
+    Ok(Outcome { image, inputs: frozen.inputs, plan, addresses, mapped })
 }
 
 /// A folder for the files of the runs: beside the binary, because a capture is as big as the image and `/tmp` is often
 /// memory; where that cannot be written to, there after all.
 pub(crate) fn working_folder(binary: &Path) -> Result<tempfile::TempDir> {
-    output::temporary_folder(".fastboot-freeze-", binary.parent())
+    output::temporary_folder(FOLDER, binary.parent())
 }
 
 /// The objects that a plan run left, whose contents are `bytes`.

@@ -142,9 +142,12 @@ impl Freezing<'_> {
             resolved: &self.resolved_functions(&frozen.capture)?,
             values: &frozen.values(),
         };
+        // Below it there are numbers.
+        let lowest = if self.twin.is_some() { self.binary.first_address()? } else { 0 };
         let proof = prove::compare(
-            Run::new(&frozen.capture, &frozen.data, &known, 0),
-            Run::new(&second, &data, &Known { c_blocks: &second.c_blocks, ..Known::default() }, 1),
+            Run::new(&frozen.capture, &frozen.data, &known, 0).with_executable_from(lowest),
+            Run::new(&second, &data, &Known { c_blocks: &second.c_blocks, ..Known::default() }, 1)
+                .with_executable_from(lowest),
             self.binary.pie,
         )?;
         Ok((proof, data))

@@ -1,6 +1,7 @@
 //! Running: the runs of one freeze, each in a folder of its own.
 
 use super::stages::{Freezing, Frozen};
+use crate::link::wrapper::DISTANCE;
 use crate::runs::capture::Capture;
 use crate::runs::run::{Purpose, run};
 use crate::runs::world;
@@ -42,7 +43,12 @@ impl Freezing<'_> {
         shell: &Shell,
     ) -> Result<Capture> {
         let folder = self.folder.join(name);
-        let capture = run(self.binary, self.options, purpose, other, world, &folder, shell);
+        let twin = self.twin.filter(|_| other.is_some());
+        let mut capture = run(twin.unwrap_or(self.binary), self.options, purpose, other, world, &folder, shell);
+        if let (Some(_), Ok(capture)) = (twin, &mut capture) {
+            // As if it had been loaded elsewhere.
+            capture.process.exe_base = capture.process.exe_base.wrapping_add(DISTANCE);
+        }
         // The capture is open; its folder is not needed any more, and may be large.
         let _ = std::fs::remove_dir_all(&folder);
         capture
@@ -79,7 +85,8 @@ impl Freezing<'_> {
     fn another_world(&self, capture: &Capture) -> (Vec<world::Difference>, Option<TempDir>) {
         let declared = capture.inputs.iter().filter(|input| input.declared && input.kind == InputKind::Variable);
         let declared: Vec<&OsStr> = declared.map(|input| input.name.as_os_str()).collect();
-        let (mut world, folder) = world::differences(self.binary, self.options, &declared, self.folder);
+        let binary = self.twin.unwrap_or(self.binary);
+        let (mut world, folder) = world::differences(binary, self.options, &declared, self.folder);
         // What was seen to be read is most likely the cause of something, and what was not, of nothing.
         world.sort_by_key(|difference| match difference {
             world::Difference::Variable(name, _) => {

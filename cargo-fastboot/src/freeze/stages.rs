@@ -10,6 +10,7 @@ use crate::image::Pages;
 use crate::options::FreezeOptions;
 use crate::plan::placement::Plan;
 use crate::prove::proof::Proof;
+use crate::prove::regions::Region;
 use crate::runs::capture::Capture;
 use crate::runs::inputs::Inputs;
 use crate::runs::memory::ImageData;
@@ -27,6 +28,8 @@ use tempfile::TempDir;
 /// What all runs of one freeze have in common.
 pub(super) struct Freezing<'a> {
     pub(super) binary: &'a Binary,
+    /// What run 3 runs, if it is another one.
+    pub(super) twin: Option<&'a Binary>,
     pub(super) options: &'a FreezeOptions,
     pub(super) folder: &'a Path,
     pub(super) shell: &'a Shell,
@@ -152,5 +155,28 @@ impl Frozen {
     /// These objects, with all that is known about them.
     pub(super) fn objects<'a>(&'a self, statics: &'a [(String, Range<u64>)]) -> Option<Objects<'a>> {
         Some(Objects { layout: self.layout(statics)?, kinship: self.kinship.as_ref()? })
+    }
+}
+
+impl Freezing<'_> {
+    /// The words that hold an address in the executable, if the proof says so of each, and nothing else of the image moved with
+    /// the executable.
+    pub(super) fn addresses(&self, frozen: &Frozen, proof: &Proof) -> Result<Vec<u64>, &'static str> {
+        if !self.binary.pie && self.twin.is_none() {
+            return Err("addresses in the executable cannot be told from numbers");
+        }
+        if frozen.planned.is_none() {
+            return Err("the image is verbatim");
+        }
+        // What is unclear is among these, or among dead words.
+        if !proof.differences.is_empty() {
+            return Err(
+                "words of the image differ from run to run, which may come from where the program lies in memory",
+            );
+        }
+        if proof.parts != 0 || proof.disguised.iter().any(|one| one.region == Region::Executable) {
+            return Err("there may be parts of addresses in the image");
+        }
+        Ok(proof.static_pointers.clone())
     }
 }

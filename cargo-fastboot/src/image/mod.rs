@@ -160,6 +160,31 @@ impl Image {
         Self::assemble(&layout, data)
     }
 
+    /// The same image for another binary: with its identity, with these words at these offsets of the image data, and with its
+    /// statics carried to where they are there.
+    pub(crate) fn migrated(&self, identity: [u8; 32], words: &[(u64, u64)], statics: &[Carried]) -> Result<Self> {
+        let mut data = ImageData::new(self.header.data_length)?;
+        let start = usize::try_from(self.header.data_offset)?;
+        let length = data.len();
+        data.copy_from_slice(&self.bytes[start..start + length]);
+        for (offset, word) in words {
+            let place = usize::try_from(*offset).ok().and_then(|offset| data.get_mut(offset..)?.first_chunk_mut());
+            *place.context("a word outside of the image")? = word.to_le_bytes();
+        }
+        let kept = |kind| anyhow::Ok((kind, self.table(kind)?.to_vec()));
+        let tables = [
+            kept(TableKind::Roots)?,
+            write::carried(statics),
+            kept(TableKind::StaticPointers)?,
+            kept(TableKind::Strings)?,
+            kept(TableKind::CarryReport)?,
+            write::page_digests(&data),
+            kept(TableKind::Report)?,
+            kept(TableKind::ImagePointers)?,
+        ];
+        Self::assemble(&Layout::new(Header { identity, ..self.header }, tables), data)
+    }
+
     /// What a cold binary has in place of an image: the statics that a freeze on the user's machine has to know.
     pub(crate) fn cold(binary: &Binary, statics: &[Static]) -> Result<Self> {
         let header = Header { flags: FLAG_COLD, home: DEFAULT_HOME, identity: binary.identity(), ..Header::default() };

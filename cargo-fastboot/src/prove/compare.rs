@@ -73,7 +73,7 @@ pub(crate) fn compare(first: Run<'_>, second: Run<'_>, pie: bool) -> Result<Proo
     } else {
         second
     };
-    let comparison = Comparison::new(first, second, pie);
+    let comparison = Comparison::new(first, second);
     if pie && !is_well_apart(comparison.distances[Region::Executable as usize]) {
         bail!(
             "the freeze runs had the executable at {:#x} and {:#x}: the system does not randomise addresses enough, so \
@@ -106,7 +106,8 @@ pub(crate) fn compare(first: Run<'_>, second: Run<'_>, pie: bool) -> Result<Proo
 struct Comparison<'a> {
     first: Run<'a>,
     second: Run<'a>,
-    pie: bool,
+    /// Whether the executable moved: it is a PIE, or the second run is one of its twin.
+    moves: bool,
     distances: [u64; 5],
     /// How far the shared libraries were moved.
     libraries: u64,
@@ -115,11 +116,12 @@ struct Comparison<'a> {
 }
 
 impl<'a> Comparison<'a> {
-    fn new(first: Run<'a>, second: Run<'a>, pie: bool) -> Self {
+    fn new(first: Run<'a>, second: Run<'a>) -> Self {
         let distances = distances(first, second);
         let all = distances.into_iter().fold(0, |all, distance| all | distance);
         let libraries = libraries_distance(first, second);
-        Self { first, second, pie, distances, libraries, lowest: all & all.wrapping_neg() }
+        let moves = distances[Region::Executable as usize] != 0;
+        Self { first, second, moves, distances, libraries, lowest: all & all.wrapping_neg() }
     }
 
     /// The words at an offset in both runs, if they are in both.
@@ -214,7 +216,12 @@ impl<'a> Comparison<'a> {
             proof.take(Region::Executable, at as u64, self.first);
         } else {
             self.note_unclear(at, proof);
-            if self.is_dead(at) { proof.dead += 1 } else { proof.differ(at, self.first, self.second) }
+            if self.is_dead(at) {
+                proof.dead += 1;
+                proof.parts += u64::from(self.may_be_part(at));
+            } else {
+                proof.differ(at, self.first, self.second);
+            }
         }
     }
 
@@ -242,12 +249,12 @@ impl<'a> Comparison<'a> {
             let moved = || upper_half_moved(a, b, self.distances[region as usize]);
             self.first.contains(region, a) && !self.second.contains(region, b) && moved()
         };
-        self.pie && self.words(at).is_some_and(lost)
+        self.moves && self.words(at).is_some_and(lost)
     }
 
     /// Notes what around here could be an address that moves.
     fn note_unclear(&self, at: usize, proof: &mut Proof) {
-        for region in [Region::Executable, Region::Image].into_iter().skip(usize::from(!self.pie)) {
+        for region in [Region::Executable, Region::Image].into_iter().skip(usize::from(!self.moves)) {
             for start in around(at) {
                 let could_be = |run: Run<'_>| run.word(start).is_some_and(|word| run.contains(region, word & ADDRESS));
                 let left = |(a, b)| is_overwritten(a, b, self.distances[region as usize]);
@@ -257,6 +264,12 @@ impl<'a> Comparison<'a> {
                 }
             }
         }
+    }
+
+    /// Whether a word here, or one that shares bytes with it, may hold a part of an address in the executable.
+    fn may_be_part(&self, at: usize) -> bool {
+        let own = self.distances[Region::Executable as usize];
+        self.moves && around(at).filter_map(|start| self.words(start)).any(|(a, b)| is_overwritten(a, b, own))
     }
 
     /// Whether a word here, or one that shares bytes with it, is what is left of a pointer, or an address of what is gone in

@@ -18,6 +18,8 @@ pub(crate) struct Proof {
     pub(crate) image_pointers: Vec<u64>,
     /// How many words are addresses of temporaries and of stack frames, or what is left of an address.
     pub(crate) dead: u64,
+    /// How many of these may be part of an address in the executable.
+    pub(crate) parts: u64,
     /// The words that are addresses of memory outside of image and executable, as far as can be told.
     pub(crate) suspects: Vec<Suspect>,
     /// The words that differ but are no addresses: clocks, random numbers. Not more than a million of them.
@@ -70,6 +72,7 @@ impl Proof {
         self.static_pointers.extend(other.static_pointers);
         self.image_pointers.extend(other.image_pointers);
         self.dead += other.dead;
+        self.parts += other.parts;
         self.suspects.extend(other.suspects);
         self.differences.extend(other.differences);
         self.differences.truncate(MOST_DIFFERENCES);

@@ -67,6 +67,12 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// The same, of an executable whose first address is not that of its load bias.
+    pub(crate) fn with_executable_from(mut self, first: u64) -> Self {
+        self.regions[Region::Executable as usize].0 += first;
+        self
+    }
+
     pub(super) fn word(&self, at: usize) -> Option<u64> {
         Some(u64::from_le_bytes(*self.data.get(at..)?.first_chunk()?))
     }

@@ -65,7 +65,7 @@ pub(crate) fn run(
     std::fs::create_dir(folder).with_context(cannot_write)?;
     let limit = options.memory_limit.unwrap_or_else(spare_memory);
     // Another binary, another seed: two programs do not share their hash keys.
-    let seed = (!options.real_random).then(|| binary.seed());
+    let seed = (!options.real_random).then(|| options.seed.unwrap_or_else(|| binary.seed()));
     let elsewhere = other.is_some();
     let place = usize::from(elsewhere);
     // Builders such as nix turn randomisation off for all that they run; the comparison needs it. A runner (valgrind, for

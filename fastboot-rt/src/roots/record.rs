@@ -25,6 +25,14 @@ pub struct RootRecord {
     writable: [AtomicU8; 0],
 }
 
+// The tool reads records in object files.
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    use fastboot_format::protocol::{RECORD_CHECK, RECORD_LEN};
+    assert!(size_of::<RootRecord>() as u64 == RECORD_LEN, "the length that the tool knows");
+    assert!(core::mem::offset_of!(RootRecord, check) as u64 == RECORD_CHECK, "where the tool looks for it");
+};
+
 impl RootRecord {
     /// The record of the root whose value is noted in `slot`, and which `evaluate` evaluates.
     pub(super) const fn of<T: 'static>(

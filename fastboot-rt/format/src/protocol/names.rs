@@ -4,6 +4,12 @@ use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
 
+/// Name of the ELF section with the records of the roots. The number is that of their layout.
+pub const REGISTRY: &str = "fastboot_roots2";
+/// Length in bytes of a record.
+pub const RECORD_LEN: u64 = 64;
+/// Offset in a record of the address of the function that checks the root, which no freeze calls.
+pub const RECORD_CHECK: u64 = 16;
 /// Name of the environment variable that holds the path of the folder and puts the runtime into freeze mode.
 pub const FREEZE_VARIABLE: &str = "FASTBOOT_FREEZE";
 /// Name of the environment variable that holds the path of a report and puts the runtime into check mode.

@@ -1,0 +1,167 @@
+//! Migrate: an image of the program as it was before, made one of the program as it is now, without evaluating a root.
+//!
+//! That is right if the new program's own freeze would make the same image, up to addresses. So it is done only if
+//!
+//! - what the roots use is the same graph of code and data ([`link`](crate::link)), and lies in the same order;
+//! - the inputs, the libraries, the processor, the tool and all options are the same;
+//! - the freeze knew of each word whether it is an address in the executable, and nothing else moved with the executable.
+//!
+//! Then each address is rewritten: the same node, the same place in it. Whatever is not clear means that it is frozen again.
+
+mod address;
+mod past;
+
+use crate::elf::binary::Binary;
+use crate::freeze::fresh::{Record, Store};
+use crate::freeze::pipeline::Outcome;
+use crate::image::Image;
+use crate::link::Closure;
+use crate::link::wrapper::{self, Kept};
+use crate::options::FreezeOptions;
+use crate::say::output;
+use address::Moves;
+use anyhow::{Context, Result, ensure};
+use fastboot_format::image::{Carried, TableKind, carried};
+use past::Past;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+/// What is known of a cold binary from its link.
+pub(crate) struct Present {
+    closure: Result<Closure, String>,
+    /// Where the program is that was linked for other addresses, or why there is none.
+    twin: Result<PathBuf, String>,
+}
+
+impl Present {
+    /// Of the executable that cargo put at `executable`, with these bytes.
+    pub(crate) fn find(executable: &Path, bytes: &[u8]) -> Self {
+        let unknown = || "its link was not watched; is there a linker in RUSTFLAGS?".to_owned();
+        match wrapper::find(executable, bytes) {
+            Some((Kept { closure, twin }, path)) => Self { closure, twin: twin.map(|()| path) },
+            None => Self { closure: Err(unknown()), twin: Err(unknown()) },
+        }
+    }
+
+    /// Freezes in a way that lets the image be migrated later: `cold` is the stamped binary.
+    pub(crate) fn prepare(&self, cold: &Path, options: &mut FreezeOptions) -> Result<()> {
+        let Ok(closure) = &self.closure else { return Ok(()) };
+        options.seed = closure.fingerprint.first_chunk().map(|first| u64::from_le_bytes(*first));
+        if let Ok(twin) = &self.twin {
+            let stamped = cold.with_extension("twin");
+            let mut binary = Binary::read(twin)?;
+            binary.stamp();
+            output::replace(&stamped, Some(twin), |file| Ok(file.write_all(&binary.bytes)?))?;
+            options.twin = Some(stamped);
+        }
+        Ok(())
+    }
+
+    /// What to say of it.
+    pub(crate) fn describe(&self) -> String {
+        match &self.closure {
+            Ok(closure) => format!(
+                "the roots use {} functions, constants and statics; fingerprint {}",
+                closure.nodes.len(),
+                crate::elf::binary::hex(&closure.fingerprint)
+            ),
+            Err(why) => format!("it is not known what the roots use: {why}"),
+        }
+    }
+
+    /// The image of the program as it was when `store` was last written, for the program as it is now; with the record of that
+    /// one. An error says why not.
+    pub(crate) fn migrate(&self, cold: &Path, store: &Store, options: &FreezeOptions) -> Result<(Image, Record)> {
+        let now = self.closure.as_ref().map_err(|why| anyhow::anyhow!("it is not known what the roots use: {why}"))?;
+        let record = store
+            .find_but_for_program(options)
+            .map_err(|why| anyhow::anyhow!(why.unwrap_or_else(|| "nothing was frozen before".to_owned())))?;
+        let past = Past::load(cold)?;
+        ensure!(past.finished == record.digest(), "what is known of the last freeze is of another one");
+        if let Some(changed) = first_change(&past.closure, now) {
+            anyhow::bail!("{changed}");
+        }
+        past.check_libraries()?;
+        let finished = Binary::read(&store.finished)?;
+        let (_, image) = finished.image_bytes().context("the finished binary has no image")?;
+        let image = Image::from_bytes(image)?;
+        let moves = Moves::new(&past.closure, now)?;
+        let words = moves.rewritten(&image, &past.addresses)?;
+        let statics = carried(image.table(TableKind::Carried)?, image.header()).map(|one| {
+            let one = one?;
+            Ok(Carried { address: moves.range(one.address, one.length)?, ..one })
+        });
+        let statics = statics.collect::<Result<Vec<_>>>()?;
+        let migrated = image.migrated(Binary::read(cold)?.identity(), &words, &statics)?;
+        past.keep_for(now).save(cold)?;
+        Ok((migrated, record))
+    }
+
+    /// Writes down what a later build has to know of this freeze, once the finished binary is there. Says why there is nothing
+    /// to know.
+    pub(crate) fn remember(&self, cold: &Path, outcome: Freeze, record: &Record) -> Result<(), String> {
+        // Of whatever was there nothing is true any more.
+        let _ = std::fs::remove_file(Past::path(cold));
+        let closure = self.closure.clone()?;
+        let addresses = outcome
+            .addresses
+            .map_err(|why| self.twin.as_ref().err().map_or(why.to_owned(), |twin| format!("{why} ({twin})")))?;
+        let libraries = past::libraries(cold, &outcome.mapped).map_err(|error| format!("{error:#}"))?;
+        let past = Past { finished: record.digest().to_owned(), closure, addresses, libraries };
+        past.save(cold).map_err(|error| format!("{error:#}"))
+    }
+}
+
+/// What a freeze found out, as far as it matters here.
+pub(crate) struct Freeze {
+    addresses: Result<Vec<u64>, &'static str>,
+    mapped: Vec<String>,
+}
+
+impl Freeze {
+    pub(crate) fn of(outcome: &mut Outcome) -> Self {
+        let addresses = std::mem::replace(&mut outcome.addresses, Err("it was taken"));
+        Self { addresses, mapped: std::mem::take(&mut outcome.mapped) }
+    }
+}
+
+/// The finished binary is another one now: what is known of it is the same.
+pub(crate) fn finished_anew(cold: &Path, record: &Record) -> Result<()> {
+    let mut past = Past::load(cold)?;
+    past.finished = record.digest().to_owned();
+    past.save(cold)
+}
+
+/// Said for people: the first thing that the roots use that is another one; nothing if all is the same.
+fn first_change(before: &Closure, now: &Closure) -> Option<String> {
+    if before.fingerprint == now.fingerprint {
+        return None;
+    }
+    let pairs = before.nodes.iter().zip(&now.nodes);
+    let differs = pairs.filter(|(old, new)| old.hash != new.hash).map(|(_, new)| new);
+    // A name of the user's own says more than what a change of the order made of others.
+    let first = differs.clone().next();
+    Some(match first {
+        Some(node) => format!("`{}`, which the roots use, changed", node.name),
+        None => "the roots use more or less than before".to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::Reached;
+
+    fn closure(fingerprint: u8, hashes: &[u64]) -> Closure {
+        let node = |hash: &u64| Reached { name: format!("f{hash}"), address: 0, size: 0, hash: *hash, merged: false };
+        Closure { fingerprint: [fingerprint; 32], nodes: hashes.iter().map(node).collect() }
+    }
+
+    #[test]
+    fn the_first_change_is_named() {
+        let before = closure(1, &[1, 2, 3]);
+        assert_eq!(first_change(&before, &closure(1, &[1, 2, 3])), None);
+        assert_eq!(first_change(&before, &closure(2, &[1, 9, 4])).unwrap(), "`f9`, which the roots use, changed");
+        assert_eq!(first_change(&before, &closure(2, &[1, 2])).unwrap(), "the roots use more or less than before");
+    }
+}

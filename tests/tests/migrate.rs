@@ -1,0 +1,192 @@
+//! `build --migrate`: a change of what the roots do not use takes the image over, any other freezes again, and what was taken
+//! over is what a freeze would have made.
+
+use anyhow::{Context, Result, ensure};
+use fastboot_tests::programs::{fastboot, workspace};
+use fastboot_tests::runs::{self, Run};
+use std::fs;
+use std::path::PathBuf;
+use tempfile::TempDir;
+
+const MAIN: &str = r#"
+mod tables;
+fastboot_rt::install!();
+fn main() {
+    println!("{}", tables::all());
+}
+"#;
+
+const TABLES: &str = r#"
+use std::collections::{BTreeMap, HashMap};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+fastboot_rt::frozen! {
+    static WORDS: Vec<&'static str> = "to be or not".split(' ').collect();
+    static CALLS: BTreeMap<&'static str, fn() -> usize> = [("one", one as fn() -> usize), ("two", two)].into();
+    static SIZES: HashMap<String, usize> = WORDS.iter().map(|word| (word.to_string(), word.len() * FACTOR)).collect();
+    static SHAPES: Vec<Box<dyn Shape>> = vec![Box::new(Square(3)), Box::new(Circle(5))];
+    static PAIR: (&'static AtomicUsize, &'static AtomicUsize) = (&LEFT, &RIGHT);
+    // Numbers that are addresses of the executable for all one can see.
+    static NUMBERS: Vec<u64> = (0..0x40_u64).map(|n| 0x20_0000 + n * 0x1_0000).collect();
+    static READ: String = std::fs::read_to_string(fastboot_rt::input("words.txt")).unwrap();
+}
+const FACTOR: usize = 3;
+static LEFT: AtomicUsize = AtomicUsize::new(0);
+static RIGHT: AtomicUsize = AtomicUsize::new(0);
+static LAZY: LazyLock<Vec<usize>> = LazyLock::new(|| (0..100).collect());
+fastboot_rt::warm! { LEFT.fetch_add(LAZY.len(), Ordering::Relaxed) }
+
+trait Shape: Send + Sync {
+    fn area(&self) -> usize;
+}
+struct Square(usize);
+struct Circle(usize);
+impl Shape for Square {
+    fn area(&self) -> usize { self.0 * self.0 }
+}
+impl Shape for Circle {
+    fn area(&self) -> usize { self.0 * self.0 * 3 }
+}
+fn one() -> usize { 1 }
+fn two() -> usize { SHAPES.len() }
+
+pub fn all() -> String {
+    let shapes: Vec<usize> = SHAPES.iter().map(|shape| shape.area()).collect();
+    PAIR.0.fetch_add(1, Ordering::Relaxed);
+    let counters = [PAIR.0, PAIR.1].map(|counter| counter.load(Ordering::Relaxed));
+    let calls = [CALLS["one"](), CALLS["two"]()];
+    let numbers: u64 = NUMBERS.iter().sum();
+    format!("{} {} {calls:?} {shapes:?} {counters:?} {} {numbers:x} {}", WORDS.len(), SIZES["not"], LAZY[9], READ.trim())
+}
+"#;
+
+const PRINTS: &str = "4 9 [1, 2] [9, 75] [101, 0] 9 fe00000 words\n";
+const ROOTS: usize = 7;
+
+struct Program {
+    folder: TempDir,
+    flags: Vec<&'static str>,
+}
+
+impl Program {
+    fn new(flags: &[&'static str]) -> Result<Self> {
+        let program = Self { folder: tempfile::tempdir()?, flags: flags.to_vec() };
+        let runtime = workspace().join("fastboot-rt").canonicalize()?;
+        let manifest = format!(
+            "[package]\nname = \"app\"\nedition = \"2024\"\n[dependencies]\nfastboot-rt = {{ path = {runtime:?} }}\n\
+             [profile.dev]\nopt-level = 2\ncodegen-units = 1\nincremental = false\ndebug = false\n[workspace]\n"
+        );
+        program.write("Cargo.toml", &manifest)?;
+        program.restore()?;
+        Ok(program)
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<()> {
+        let path = self.folder.path().join(name);
+        fs::create_dir_all(path.parent().context("no folder")?)?;
+        Ok(fs::write(path, text)?)
+    }
+
+    fn restore(&self) -> Result<()> {
+        self.write("src/main.rs", MAIN)?;
+        self.write("src/tables.rs", TABLES)?;
+        self.write("words.txt", "words")
+    }
+
+    /// Builds, and says whether the image was taken over.
+    fn build(&self, more: &[&str]) -> Result<bool> {
+        let mut command = fastboot()?;
+        command.current_dir(self.folder.path()).args(["build", "--offline", "-v", "--migrate", "--verify"]);
+        let run = Run::of(command.args(&self.flags).args(more))?;
+        run.require_success()?;
+        let said = |what: &str| run.stderr.lines().any(|line| line.trim_start().starts_with(what));
+        let (migrated, frozen) = (said("Migrating app "), said("Freezing app"));
+        ensure!(migrated != frozen || said("Fresh app"), "neither or both:\n{}", run.stderr);
+        ensure!(!frozen || run.stderr.contains("not taken over: "), "why it is frozen is not said:\n{}", run.stderr);
+        Ok(migrated)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("target/debug/app")
+    }
+
+    fn prints(&self) -> Result<String> {
+        let run = Run::of(runs::program(&self.path()).env("FASTBOOT_LOG", "1"))?;
+        ensure!(run.stderr.starts_with(&format!("fastboot: thawed {ROOTS} roots")), "{run:?}");
+        Ok(run.stdout)
+    }
+
+    /// Forgets what was kept of earlier builds.
+    fn forget(&self) -> Result<()> {
+        for entry in fs::read_dir(self.folder.path().join("target/debug/fastboot"))? {
+            let path = entry?.path();
+            if path.is_dir() {
+                fs::remove_dir_all(path)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn changed(text: &str, from: &str, to: &str) -> Result<String> {
+    ensure!(text.contains(from), "the program has no `{from}`");
+    Ok(text.replace(from, to))
+}
+
+/// Changes that the roots do not see, and changes that they do.
+fn edits(flags: &[&'static str]) -> Result<()> {
+    let program = Program::new(flags)?;
+    ensure!(!program.build(&[])?, "there was nothing to take over");
+    ensure!(!program.build(&[])?, "nothing changed");
+    runs::require_same(PRINTS, &program.prints()?)?;
+
+    let harmless = [
+        ("src/main.rs", changed(MAIN, "\"{}\"", "\"{} and a longer text\"")?),
+        (
+            "src/main.rs",
+            changed(
+                MAIN,
+                "fn main() {",
+                "#[inline(never)]\nfn more(n: usize) -> String { format!(\"{n:x}\") }\nfn main() {\n println!(\"{}\", more(77));",
+            )?,
+        ),
+    ];
+    for (name, text) in harmless {
+        program.write(name, &text)?;
+        ensure!(program.build(&[])?, "frozen again, though the roots use nothing of it: {text}");
+        let (migrated, printed) = (fs::read(program.path())?, program.prints()?);
+        program.forget()?;
+        ensure!(!program.build(&[])?, "what was kept was forgotten");
+        ensure!(fs::read(program.path())? == migrated, "a freeze makes another program than what was taken over");
+        runs::require_same(&printed, &program.prints()?)?;
+    }
+
+    let harmful = [
+        ("src/tables.rs", changed(TABLES, "self.0 * self.0 * 3", "self.0 * self.0 * 4")?, "[9, 100]"),
+        ("src/tables.rs", changed(TABLES, "FACTOR: usize = 3", "FACTOR: usize = 5")?, "4 15 "),
+        ("src/tables.rs", changed(TABLES, "(&LEFT, &RIGHT)", "(&LEFT, &LEFT)")?, "[101, 101]"),
+        ("src/tables.rs", changed(TABLES, "fn one() -> usize { 1 }", "fn one() -> usize { 11 }")?, "[11, 2]"),
+        ("words.txt", "others".to_owned(), "others"),
+    ];
+    for (name, text, expected) in harmful {
+        program.restore()?;
+        program.build(&[])?;
+        program.write(name, &text)?;
+        ensure!(!program.build(&[])?, "taken over, though the roots use what changed: {text}");
+        let printed = program.prints()?;
+        ensure!(printed.contains(expected), "`{expected}` is missing in {printed}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_the_roots_do_not_use_changes_nothing() -> Result<()> {
+    edits(&[])
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn what_the_roots_do_not_use_changes_nothing_in_a_pie() -> Result<()> {
+    edits(&["--pie"])
+}
