@@ -85,9 +85,8 @@ fn a_new_user_installs_makes_a_program_and_changes_its_data() -> Result<()> {
     // What the runtime depends on is in no registry yet either.
     let cargo = empty.path().join(".cargo");
     fs::create_dir(&cargo)?;
-    let patch = |name: &str| format!("{name}.path = {:?}\n", packages.of(name));
-    let patches = ["fastboot-defer", "fastboot-format"].map(patch).concat();
-    fs::write(cargo.join("config.toml"), format!("[patch.crates-io]\n{patches}"))?;
+    let patch = format!("[patch.crates-io]\nfastboot-format.path = {:?}\n", packages.of("fastboot-format"));
+    fs::write(cargo.join("config.toml"), patch)?;
     let user = User { path: root.join("bin") };
     let runtime = packages.of("fastboot-rt");
     succeed(user.cargo(empty.path()).args(["fastboot", "new", "demo", "--fastboot-rt-path"]).arg(&runtime))?;

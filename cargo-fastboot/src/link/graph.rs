@@ -2,7 +2,7 @@
 //! each function, vtable and constant by itself as rustc has it; edges are their relocations.
 //!
 //! Addresses are taken from the link map, contents and relocations from the objects, and both are compared with the
-//! executable ([`check`](super::check)): a graph that is not that of the executable is none.
+//! executable ([`check`]): a graph that is not that of the executable is none.
 
 use super::check::{self, Field};
 use super::inputs::{Object, cie_of};
