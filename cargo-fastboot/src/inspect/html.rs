@@ -142,12 +142,15 @@ fn write_statics(page: &mut String, image: &ImageFacts) -> fmt::Result {
 }
 
 fn write_technical(page: &mut String, image: &ImageFacts) -> fmt::Result {
+    let features = match image.cpu_features.as_slice() {
+        [] => "none but those that the program itself needs".to_owned(),
+        names => names.iter().map(|name| format!("<span>{name}</span>")).collect(),
+    };
     writeln!(
         page,
-        "<h2>Processor features that it needs</h2>\n<p class=\"features\">{}</p>\n<h2>Tables</h2>\n\
+        "<h2>Processor features that it needs</h2>\n<p class=\"features\">{features}</p>\n<h2>Tables</h2>\n\
          <div class=\"wide\"><table>\n<thead><tr><th class=\"number\">bytes</th><th class=\"number\">at offset</th>\
-         <th class=\"number\">entries</th><th>table</th></tr></thead>\n<tbody>",
-        image.cpu_features.iter().map(|name| format!("<span>{name}</span>")).collect::<String>()
+         <th class=\"number\">entries</th><th>table</th></tr></thead>\n<tbody>"
     )?;
     for table in &image.tables {
         writeln!(

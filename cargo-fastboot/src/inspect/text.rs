@@ -61,7 +61,10 @@ fn print_image(out: &mut impl Write, image: &ImageFacts) -> Result<()> {
     if let Some(pointers) = image.pointers {
         line(out, "pointers", format_args!("{} into the image; {}", grouped(pointers), image.relocations()))?;
     }
-    wrapped(out, "cpu features", &image.cpu_features)?;
+    match image.cpu_features.as_slice() {
+        [] => line(out, "cpu features", "none but those that the program itself needs")?,
+        names => wrapped(out, "cpu features", names)?,
+    }
     print_owners(out, image)?;
     print_largest(out, image)?;
     if !image.statics.is_empty() {
