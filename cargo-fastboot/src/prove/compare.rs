@@ -31,6 +31,7 @@ use crate::prove::regions::{ADDRESS, REGIONS, Region, Run, WORD, distances, libr
 use crate::runs::capture::Capture;
 use crate::runs::forms::Form;
 use anyhow::{Result, anyhow, bail};
+use fastboot_format::image::HOME_ALIGN;
 use fastboot_format::protocol::{is_aligned, is_well_apart};
 use std::ops::Range;
 
@@ -41,7 +42,10 @@ const MANY: usize = 10_000;
 
 /// Whether the executable, if it is a PIE, lay far enough from where it lay in the other run.
 pub(crate) fn are_comparable(first: &Capture, second: &Capture) -> bool {
-    is_well_apart(second.process.exe_base.wrapping_sub(first.process.exe_base))
+    let distance = second.process.exe_base.wrapping_sub(first.process.exe_base);
+    // Smaller ones are not loaded at multiples of 2 MiB: it was by chance, and would be asked of every start.
+    let by_chance = is_aligned(distance) && first.process.exe_end - first.process.exe_base < HOME_ALIGN;
+    is_well_apart(distance) && !by_chance
 }
 
 /// Compares two runs of one binary.
