@@ -1,5 +1,7 @@
 //! A root that is not the same in any two runs.
 
+#![allow(clippy::vec_box, reason = "the way to the number is to have more than one step")]
+
 fastboot_rt::install!();
 
 fastboot_rt::frozen! {
