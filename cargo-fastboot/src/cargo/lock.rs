@@ -19,12 +19,12 @@ impl BuildLock {
     /// Waits for the lock file at `path`, and says so, as cargo does. Where the file system has no locks there is none to wait
     /// for, as for cargo.
     pub(crate) fn acquire(path: &Path, shell: &Shell) -> Result<Self> {
-        let told = || format!("cannot lock {}; check that the folder may be written into", path.display());
-        let file = File::options().create(true).append(true).open(path).with_context(told)?;
+        let cannot_lock = || format!("cannot lock {}; check that the folder may be written into", path.display());
+        let file = File::options().create(true).append(true).open(path).with_context(cannot_lock)?;
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => {
                 shell.status("Blocking", "waiting for file lock on build directory");
-                file.lock().with_context(told)?;
+                file.lock().with_context(cannot_lock)?;
             }
             Err(TryLockError::Error(error)) => shell.verbose(format_args!("no lock on {}: {error}", path.display())),
             Ok(()) => {}

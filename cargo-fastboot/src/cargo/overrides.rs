@@ -64,12 +64,12 @@ impl Overrides {
         }
         // Read by itself, for what `cfg(..)` means.
         let folder = output::temporary_folder(".fastboot-config-", None)?;
-        let told = || format!("cannot write into {}", folder.path().display());
-        std::fs::create_dir(folder.path().join(".cargo")).with_context(told)?;
+        let cannot_write = || format!("cannot write into {}", folder.path().display());
+        std::fs::create_dir(folder.path().join(".cargo")).with_context(cannot_write)?;
         // Strings of JSON are strings of TOML.
         let table = |(name, words)| anyhow::Ok(format!("target.{}.runner = {}\n", json(name)?, json(words)?));
         let text = self.runners.iter().map(table).collect::<Result<String>>()?;
-        std::fs::write(folder.path().join(".cargo/config.toml"), text).with_context(told)?;
+        std::fs::write(folder.path().join(".cargo/config.toml"), text).with_context(cannot_write)?;
         let nothing: [(&str, &str); 0] = [];
         let options = ResolveOptions::default().cargo_home(None).env(nothing).rustc(config.rustc().clone());
         let own = cargo_config2::Config::load_with_options(folder.path(), options)?;

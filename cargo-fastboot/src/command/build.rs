@@ -13,8 +13,10 @@ use fastboot_format::image::FLAG_VERITY;
 
 use super::kept::{create_folder, keep_cold};
 use crate::cargo::lock::BuildLock;
+use crate::cargo::messages::Messages;
+use crate::cargo::platform::{Platform, runner};
 use crate::cargo::select::{Choice, Verb, select};
-use crate::cargo::{self, ColdBuild, Linking, Messages, Platform};
+use crate::cargo::{self, ColdBuild, Linking};
 use crate::carry::decide;
 use crate::carry::known::Known;
 use crate::cli::{BuildFlags, FreezeFlags, FreezeHow, RunFlags, VerifyFlags};
@@ -23,8 +25,9 @@ use crate::elf::binary::{Binary, Elf};
 use crate::elf::strip;
 use crate::embed;
 use crate::freeze::compare_runs;
+use crate::freeze::finish::FreezeOutput;
 use crate::freeze::fresh::{Record, Store};
-use crate::freeze::pipeline::{Outcome, freeze};
+use crate::freeze::pipeline::freeze;
 use crate::freeze::train::freeze_trained;
 use crate::freeze::verify::verify;
 use crate::image::Image;
@@ -75,7 +78,7 @@ pub(crate) fn run(flags: &RunFlags, shell: &Shell) -> Result<Infallible> {
 
 /// `cargo fastboot freeze`.
 pub(crate) fn freeze_alone(flags: &FreezeFlags, shell: &Shell) -> Result<()> {
-    let options = freeze_options(&flags.how, cargo::runner(flags.target.as_deref())?);
+    let options = freeze_options(&flags.how, runner(flags.target.as_deref())?);
     let mut image = freeze(&flags.binary, &options, shell)?.image;
     flags.image.apply(&mut image);
     if flags.fs_verity {
@@ -89,7 +92,7 @@ pub(crate) fn freeze_alone(flags: &FreezeFlags, shell: &Shell) -> Result<()> {
 
 /// `cargo fastboot verify`.
 pub(crate) fn verify_alone(flags: &VerifyFlags, shell: &Shell) -> Result<()> {
-    verify(&flags.path, &freeze_options(&flags.how, cargo::runner(flags.target.as_deref())?), shell)
+    verify(&flags.path, &freeze_options(&flags.how, runner(flags.target.as_deref())?), shell)
 }
 
 /// Builds everything that was selected, then freezes and embeds each: all compile errors come before the first freeze.
@@ -186,8 +189,8 @@ fn leave_cold(cold: &Path, executable: &Path, options: &FreezeOptions) -> Result
     }
     let FreezeOptions { choices, elsewhere, .. } = options;
     let elf = Elf::parse(&binary.bytes)?;
-    let told = || format!("cannot tell what statics {} has", cold.display());
-    let statics = decide::rules(&elf, &binary.bytes, choices).with_context(told)?;
+    let cannot_tell = || format!("cannot tell what statics {} has", cold.display());
+    let statics = decide::rules(&elf, &binary.bytes, choices).with_context(cannot_tell)?;
     Known::read(&elf, &binary.bytes, elsewhere)?.require_choices(choices, &[])?;
     let tables = Image::cold(&binary, &statics)?;
     embed::embed_into(binary, &tables, Place::Section, executable)
@@ -290,9 +293,9 @@ fn freeze_and_embed(
     shell: &Shell,
 ) -> Result<Record> {
     store.forget()?;
-    let mut outcome = freeze_trained(&cold.path, flags.place.place(), options, shell)?;
-    let known = Freeze::of(&mut outcome);
-    let Outcome { mut image, inputs, .. } = outcome;
+    let mut output = freeze_trained(&cold.path, flags.place.place(), options, shell)?;
+    let known = Freeze::of(&mut output);
+    let FreezeOutput { mut image, inputs, .. } = output;
     flags.image.apply(&mut image);
     embed_finished(cold, &image, store, flags, shell)?;
     let record = store.describe(&image, inputs)?;
@@ -327,10 +330,10 @@ fn crate_names(metadata: &Metadata) -> Vec<String> {
 /// The name in a package's identity, which ends with `#NAME@VERSION`, or, where the folder has that name, with
 /// `/NAME#VERSION`. The metadata do not have those of features that are off by default.
 fn package_name(id: &PackageId) -> &str {
-    let (place, end) = id.repr.rsplit_once('#').unwrap_or((&id.repr, ""));
+    let (source, end) = id.repr.rsplit_once('#').unwrap_or((&id.repr, ""));
     match end.rsplit_once('@') {
         Some((name, _)) => name,
-        None => place.rsplit('/').next().unwrap_or(place),
+        None => source.rsplit('/').next().unwrap_or(source),
     }
 }
 

@@ -75,7 +75,7 @@ pub(crate) struct Large {
 }
 
 /// What there is to report of.
-pub(crate) struct Facts {
+pub(crate) struct Tally {
     /// What the last run counted.
     pub(crate) counts: Counts,
     /// How many aligned words of the image data hold an address in it.
@@ -88,7 +88,7 @@ pub(crate) struct Facts {
 }
 
 impl Report {
-    pub(crate) fn new(Facts { counts, pointers, carried, overflow, planned }: Facts) -> Self {
+    pub(crate) fn new(Tally { counts, pointers, carried, overflow, planned }: Tally) -> Self {
         let Counts { strayed, placed, overflowed, objects, live, .. } = counts;
         let plan = planned.as_ref().map(|(planned, _)| Fit { planned: *planned, placed, overflowed, strayed });
         let contents = planned.map(|(_, contents)| Contents { carried, overflow, ..contents });

@@ -103,8 +103,8 @@ impl<'a> Elf<'a> {
     pub(crate) fn resolved_places(&self, bytes: &[u8]) -> Result<Vec<u64>> {
         let mut places = Vec::new();
         for section in self.sections.iter() {
-            let told = || "its relocations cannot be read: the file is damaged";
-            let Some((relocations, _)) = section.rela(LE, bytes).with_context(told)? else { continue };
+            let cannot_read = || "its relocations cannot be read: the file is damaged";
+            let Some((relocations, _)) = section.rela(LE, bytes).with_context(cannot_read)? else { continue };
             let kinds = [elf::R_X86_64_JUMP_SLOT, elf::R_X86_64_GLOB_DAT, elf::R_X86_64_IRELATIVE];
             let resolved = relocations.iter().filter(|one| kinds.contains(&one.r_type(LE, false)));
             places.extend(resolved.map(|one| one.r_offset.get(LE)));

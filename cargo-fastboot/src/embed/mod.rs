@@ -83,7 +83,7 @@ fn into_section(mut binary: Binary, image: &Image, out: &Path) -> Result<()> {
         );
     };
     let before = without_image(&mut binary)?;
-    let position = place(&binary, image);
+    let position = position(&binary, image);
     let patched = patch(&binary, segment, image, &position)?;
     output::replace(out, Some(&binary.path), |file| {
         file.write_all(&patched)?;
@@ -104,7 +104,8 @@ fn without_image(binary: &mut Binary) -> Result<Vec<u8>> {
     Ok(binary.bytes.clone())
 }
 
-fn place(binary: &Binary, image: &Image) -> Position {
+/// Where in the file and in memory the image goes.
+fn position(binary: &Binary, image: &Image) -> Position {
     let (end, size) = (binary.bytes.len() as u64, image.len());
     if image.is_cold() {
         let (offset, address) = (end.next_multiple_of(PAGE as u64), binary.section.address);

@@ -45,8 +45,8 @@ pub(crate) fn key(options: &FreezeOptions) -> Result<Option<String>> {
     for run in &options.compare {
         hash.update(format!("{:?} {}\n", run.arguments.words, run.errors).as_bytes());
         if let Some(path) = &run.stdin {
-            let told = || format!("cannot read {}, which `--stdin` names", path.display());
-            hash.update(&std::fs::read(path).with_context(told)?);
+            let cannot_read = || format!("cannot read {}, which `--stdin` names", path.display());
+            hash.update(&std::fs::read(path).with_context(cannot_read)?);
         }
     }
     Ok(Some(hash.finalize().to_hex().to_string()))
@@ -80,8 +80,9 @@ pub(crate) fn compare_runs(path: &Path, options: &FreezeOptions, shell: &Shell) 
 }
 
 fn once(path: &Path, run: &CompareRun, thaw: bool, options: &FreezeOptions, shell: &Shell) -> Result<Done> {
-    let told = || "cannot make a temporary file for what the program prints";
-    let (mut output, mut errors) = (tempfile::tempfile().with_context(told)?, tempfile::tempfile().with_context(told)?);
+    let cannot_make = || "cannot make a temporary file for what the program prints";
+    let (mut output, mut errors) =
+        (tempfile::tempfile().with_context(cannot_make)?, tempfile::tempfile().with_context(cannot_make)?);
     let mut command = options.command(path);
     command.args(&run.arguments.words).env(LOG_VARIABLE, "1").env_remove("FASTBOOT_SNAPSHOT");
     if thaw {
@@ -90,8 +91,8 @@ fn once(path: &Path, run: &CompareRun, thaw: bool, options: &FreezeOptions, shel
         command.env("FASTBOOT", "off");
     }
     command.stdin(run.stdin()?);
-    command.stdout(Stdio::from(output.try_clone().with_context(told)?));
-    command.stderr(Stdio::from(errors.try_clone().with_context(told)?));
+    command.stdout(Stdio::from(output.try_clone().with_context(cannot_make)?));
+    command.stderr(Stdio::from(errors.try_clone().with_context(cannot_make)?));
     let status = verify::wait(&mut command, "Comparing", options, path, shell)?;
     let printed = |file: &mut File| {
         let mut bytes = Vec::new();
@@ -152,17 +153,17 @@ mod tests {
 
     #[test]
     fn the_first_line_that_differs_is_shown() {
-        let told = |cold: &str, thawed: &str| first_difference("standard output", cold.as_bytes(), thawed.as_bytes());
-        assert_eq!(told("a\nb\n", "a\nb\n"), None);
+        let said = |cold: &str, thawed: &str| first_difference("standard output", cold.as_bytes(), thawed.as_bytes());
+        assert_eq!(said("a\nb\n", "a\nb\n"), None);
         let expected = "line 2 of standard output is\n  `b` without,\n  `c` with it";
-        assert_eq!(told("a\nb\nx\n", "a\nc\ny\n").as_deref(), Some(expected));
+        assert_eq!(said("a\nb\nx\n", "a\nc\ny\n").as_deref(), Some(expected));
         assert!(
-            told("a", "a\nb")
+            said("a", "a\nb")
                 .unwrap()
                 .ends_with("line 2 of standard output is\n  nothing more without,\n  `b` with it")
         );
-        assert!(told("a\n", "a").unwrap().contains("  `` without,\n  nothing more with it"));
-        assert!(told(&"ä".repeat(1000), "b").unwrap().contains(&format!("`{}…` without", "ä".repeat(SHOWN))));
+        assert!(said("a\n", "a").unwrap().contains("  `` without,\n  nothing more with it"));
+        assert!(said(&"ä".repeat(1000), "b").unwrap().contains(&format!("`{}…` without", "ä".repeat(SHOWN))));
     }
 
     #[test]

@@ -118,7 +118,7 @@ impl Freezing<'_> {
             let (lost, overflow) = (megabytes(lost), megabytes(overflow));
             format!("{lost} of the image are in no use, {overflow} of it were allocated otherwise than planned")
         };
-        let told = match (frozen.capture.strayed.as_slice(), is_sparse) {
+        let found = match (frozen.capture.strayed.as_slice(), is_sparse) {
             ([], false) => return,
             ([], true) => sparse(),
             ([first, others @ ..], _) => {
@@ -131,7 +131,7 @@ impl Freezing<'_> {
             }
         };
         self.shell
-            .warn(format_args!("{told}. Look for randomness, clocks and threads that take turns in the expressions"));
+            .warn(format_args!("{found}. Look for randomness, clocks and threads that take turns in the expressions"));
     }
 
     /// Warns of inputs that were not declared, or refuses them.
@@ -152,10 +152,7 @@ impl Freezing<'_> {
     /// Refuses values of C libraries, before anything else is looked into: what they allocated is in use, and not in the image.
     /// In a verbatim image it may be garbage.
     pub(super) fn judge_c_values(&self, frozen: &Frozen, proof: &Proof, objects: Option<&Objects<'_>>) -> Result<()> {
-        let is_allowed = |offset: u64| {
-            let origin = frozen.origin(objects, offset);
-            origin.is_some_and(|origin| self.options.allow_foreign.iter().any(|name| means(name, origin)))
-        };
+        let is_allowed = |offset: u64| is_of(&self.options.allow_foreign, frozen, objects, offset);
         // Handles of running threads come first, and say more than what C code has for these threads.
         let mut found = proof.suspects.iter().filter(|suspect| suspect.held && !is_allowed(suspect.offset));
         let is_of_c = |suspect: &&Suspect| suspect.what.contains("`malloc`") && frozen.planned.is_some();
@@ -185,78 +182,142 @@ impl Freezing<'_> {
         causes: &Causes,
         objects: Option<&Objects<'_>>,
     ) -> Result<()> {
-        let way = |offset| frozen.way(objects, offset);
-        let origin = |offset| frozen.origin(objects, offset);
-        let allowed = |names: &[String], offset: u64| {
-            !names.is_empty() && origin(offset).is_some_and(|origin| names.iter().any(|name| means(name, origin)))
-        };
         self.judge_disguised(frozen, proof, objects, |offset| {
-            causes.explained.contains(&offset) || allowed(&self.options.allow_foreign, offset)
+            causes.explained.contains(&offset) || is_of(&self.options.allow_foreign, frozen, objects, offset)
         })?;
-        let is_foreign = |suspect: &&Suspect| !allowed(&self.options.allow_foreign, suspect.offset);
+        if let Some(found) = self.foreign(frozen, proof, objects) {
+            self.say(found)?;
+        }
+        if let Some(found) = self.nondeterministic(frozen, proof, causes, objects) {
+            self.say(found)?;
+        }
+        Ok(())
+    }
+
+    /// What there is to say of addresses of memory that is not in the image.
+    fn foreign(&self, frozen: &Frozen, proof: &Proof, objects: Option<&Objects<'_>>) -> Option<Said> {
+        let way = |offset| frozen.way(objects, offset);
+        let is_foreign = |suspect: &&Suspect| !is_of(&self.options.allow_foreign, frozen, objects, suspect.offset);
         let foreign: Vec<_> = proof.suspects.iter().filter(is_foreign).collect();
-        // Verbatim images and the overflow are full of garbage, which proves nothing.
-        let placed = |offset: u64| frozen.is_planned(offset);
-        // What a stack frame left behind lies in unused parts, but hardly at the very beginning of a root's value.
-        let values = frozen.values();
-        let is_value = |offset: u64| values.contains(&offset);
-        let certain = |suspect: &&&Suspect| suspect.certain || is_value(suspect.offset);
-        let counts = |suspect: &&&Suspect| placed(suspect.offset) || suspect.held && frozen.planned.is_some();
-        let certain = foreign.iter().find(|suspect| certain(suspect) && counts(suspect));
         if self.shell.is_verbose() {
             for Suspect { offset, what, .. } in foreign.iter().take(LISTED) {
                 self.shell.verbose(format_args!("the address of {what} in {}", way(*offset)));
             }
         }
-        if let Some(worst) = certain.or(foreign.first()) {
-            let found = format!(
-                "the image holds the address of {} (in {}{}), which the embedded program does not have there",
-                worst.what,
-                way(worst.offset),
-                if foreign.len() == 1 { String::new() } else { format!("; {} such words in all", foreign.len()) },
-            );
-            let name = origin(worst.offset).unwrap_or("NAME");
-            let remedy = format!(
-                "if it is garbage that nothing reads, allow it: `--allow-foreign {name}`, or \
-                 `allow-foreign = [\"{name}\"]` in [package.metadata.fastboot]"
-            );
-            if certain.is_some() || self.options.deny.contains(&Deny::Foreign) {
-                bail!("{found}; keep it out of the root, or, {remedy}");
-            }
-            if frozen.planned.is_some() {
-                self.shell.warn(format_args!("{found}; {remedy}"));
-            } else {
-                self.shell.verbose(found);
-            }
-        }
-        // What depends on something that is known was said already. But two builds will not be equal all the same.
+        // What a stack frame left behind lies in unused parts, but hardly at the very beginning of a root's value.
+        let values = frozen.values();
+        let is_value = |offset: u64| values.contains(&offset);
+        let is_certain = |suspect: &&&Suspect| suspect.certain || is_value(suspect.offset);
+        // Verbatim images and the overflow are full of garbage, which proves nothing.
+        let counts =
+            |suspect: &&&Suspect| frozen.is_planned(suspect.offset) || suspect.held && frozen.planned.is_some();
+        let certain = foreign.iter().find(|suspect| is_certain(suspect) && counts(suspect));
+        let worst = certain.or(foreign.first())?;
+        let name = frozen.origin(objects, worst.offset).unwrap_or("NAME");
+        let remedy = format!(
+            "if it is garbage that nothing reads, allow it: `--allow-foreign {name}`, or `allow-foreign = [\"{name}\"]` in \
+             [package.metadata.fastboot]"
+        );
+        let severity = if certain.is_some() || self.options.deny.contains(&Deny::Foreign) {
+            Severity::Error(format!("keep it out of the root, or, {remedy}"))
+        } else if frozen.planned.is_some() {
+            Severity::Warning(remedy)
+        } else {
+            Severity::Note
+        };
+        let found = format!(
+            "the image holds the address of {} (in {}{}), which the embedded program does not have there",
+            worst.what,
+            way(worst.offset),
+            if foreign.len() == 1 { String::new() } else { format!("; {} such words in all", foreign.len()) },
+        );
+        Some(Said { found, severity })
+    }
+
+    /// What there is to say of words that are others in each run, and nobody knows why.
+    fn nondeterministic(
+        &self,
+        frozen: &Frozen,
+        proof: &Proof,
+        causes: &Causes,
+        objects: Option<&Objects<'_>>,
+    ) -> Option<Said> {
         let deny = self.options.deny.contains(&Deny::Nondeterminism);
+        // What depends on something that is known was said already. But two builds will not be equal all the same.
         let is_new = |difference: &&Difference| {
             (deny || !causes.explained.contains(&difference.offset))
-                && !allowed(&self.options.allow_nondeterminism, difference.offset)
+                && !is_of(&self.options.allow_nondeterminism, frozen, objects, difference.offset)
         };
         let mut differences = proof.differences.iter().filter(is_new);
-        if let Some(Difference { offset, values: [a, b] }) = differences.next() {
-            let found = format!(
-                "{} words of the image differ from run to run, the first in {}: {a:#x}, then {b:#x}",
-                1 + differences.count(),
-                way(*offset)
-            );
-            if self.options.deny.contains(&Deny::Nondeterminism) {
-                bail!("{found}; look for clocks, randomness and threads in the root's expression");
-            }
+        let Difference { offset, values: [a, b] } = differences.next()?;
+        let severity = if deny {
+            Severity::Error("look for clocks, randomness and threads in the root's expression".to_owned())
+        } else if frozen.is_planned(*offset) && !self.options.real_random {
+            let name = frozen.origin(objects, *offset).unwrap_or("NAME");
+            Severity::Warning(format!(
+                "two builds will not be equal. Look for clocks, randomness and threads in the root's expression, or allow \
+                 it: `--allow-nondeterminism {name}`, or `allow-nondeterminism = [\"{name}\"]` in \
+                 [package.metadata.fastboot]"
+            ))
+        } else {
             // Who asked for real random bytes, or for images with garbage in them, knows.
-            if placed(*offset) && !self.options.real_random {
-                let name = origin(*offset).unwrap_or("NAME");
-                self.shell.warn(format_args!(
-                    "{found}; two builds will not be equal. Look for clocks, randomness and threads in the root's \
-                     expression, or allow it: `--allow-nondeterminism {name}`, or `allow-nondeterminism = [\"{name}\"]` \
-                     in [package.metadata.fastboot]"
-                ));
-            } else {
-                self.shell.verbose(found);
-            }
+            Severity::Note
+        };
+        let found = format!(
+            "{} words of the image differ from run to run, the first in {}: {a:#x}, then {b:#x}",
+            1 + differences.count(),
+            frozen.way(objects, *offset)
+        );
+        Some(Said { found, severity })
+    }
+
+    fn say(&self, Said { found, severity }: Said) -> Result<()> {
+        match severity {
+            Severity::Error(remedy) => bail!("{found}; {remedy}"),
+            Severity::Warning(remedy) => self.shell.warn(format_args!("{found}; {remedy}")),
+            Severity::Note => self.shell.verbose(found),
         }
         Ok(())
     }
+
+    /// Says which statics are carried, and of which it is doubtful whether they should be.
+    pub(super) fn tell_statics(&self, statics: &Statics, capture: &Capture) {
+        for name in statics.doubtful_dispatch_caches(capture) {
+            self.shell.warn(format_args!(
+                "the static `{name}` held the address of one function before the roots were evaluated and another \
+                 afterwards, so it is taken for a dispatch cache and not carried; if it is none, carry it: `--carry {name}`, \
+                 or `carry = [\"{name}\"]` in [package.metadata.fastboot]"
+            ));
+        }
+        for name in statics.doubtful_thread_locals(capture) {
+            self.shell.warn(format_args!(
+                "the thread-local `{name}` changed while the roots were evaluated, and every thread of the embedded program \
+                 starts with its first value; if a root relies on it, keep what it needs in the root"
+            ));
+        }
+        for (name, decision) in statics.report() {
+            self.shell.verbose(format_args!("static {name}: {decision}"));
+        }
+    }
+}
+
+/// Something that is to be said of an image.
+struct Said {
+    found: String,
+    severity: Severity,
+}
+
+/// How bad it is, and what to do about it.
+enum Severity {
+    /// There is no image.
+    Error(String),
+    Warning(String),
+    /// For those who asked with `-v`.
+    Note,
+}
+
+/// Whether what lies at an offset in the image data belongs to one of these roots and statics.
+fn is_of(names: &[String], frozen: &Frozen, objects: Option<&Objects<'_>>, offset: u64) -> bool {
+    let is_named = |origin| names.iter().any(|name| means(name, origin));
+    !names.is_empty() && frozen.origin(objects, offset).is_some_and(is_named)
 }

@@ -3,6 +3,7 @@
 mod causes;
 pub(crate) mod compare_runs;
 mod disguised;
+pub(crate) mod finish;
 pub(crate) mod fresh;
 mod judge;
 mod judge_world;

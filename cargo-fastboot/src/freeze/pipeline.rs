@@ -7,33 +7,30 @@
 //! ```
 //! If placing does not work out, one verbatim run takes the place of the first two.
 
-use super::causes::Causes;
 use super::disguised::Learned;
+use super::finish::{FreezeOutput, Judged};
 use super::proving::MOST_PROOFS;
 use super::running::PROVE;
 use super::stages::{Examined, First, Freezing, Frozen, Placed, Planned, image_data};
 use crate::carry::carried::Statics;
 use crate::contents::objects::{Objects, Origin};
-use crate::contents::report::{self, Facts, Report};
+use crate::contents::report;
 use crate::elf::binary::{Binary, Elf};
 use crate::elf::strip;
-use crate::image::{self, Image, Paging, Parts};
+use crate::image::Paging;
 use crate::options::FreezeOptions;
 use crate::plan::mark::{self, Heap, Seed};
 use crate::plan::placement::Plan;
 use crate::prove::compare as prove;
-use crate::prove::disguise::Disguised;
-use crate::prove::proof::{Difference, Proof, Unclear};
 use crate::prove::regions::Region;
 use crate::runs::capture::{Capture, Counts, Strayed};
 use crate::runs::inputs::Inputs;
 use crate::runs::run::Purpose;
 use crate::runs::spare::spare_memory;
-use crate::runs::wait::wait_for_all;
 use crate::say::output;
 use crate::say::shell::Shell;
 use anyhow::{Context, Result, anyhow, bail};
-use fastboot_format::image::{HOME_ALIGN, PAGE};
+use fastboot_format::image::PAGE;
 use std::path::Path;
 use std::sync::{Mutex, OnceLock};
 
@@ -49,22 +46,8 @@ const BYTES_FOR_BLOCK: u64 = 128;
 /// How the name of the folder for the files of the runs begins.
 pub(crate) const FOLDER: &str = ".fastboot-freeze-";
 
-/// What comes of a freeze.
-pub(crate) struct Outcome {
-    pub(crate) image: Image,
-    /// What the roots' expressions read, as it was after the first run.
-    pub(crate) inputs: Inputs,
-    /// Where the objects are, unless the image is verbatim.
-    pub(crate) plan: Option<Plan>,
-    /// The words of the image data that hold an address in the executable, or why it is not known exactly which do, and that
-    /// nothing else follows from where the executable is.
-    pub(crate) addresses: Result<Vec<u64>, &'static str>,
-    /// What was mapped while the roots were evaluated.
-    pub(crate) mapped: Vec<String>,
-}
-
 /// Freezes a cold binary.
-pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Result<Outcome> {
+pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Result<FreezeOutput> {
     let path = std::path::absolute(path).with_context(|| format!("cannot find {}", path.display()))?;
     let binary = Binary::read(&path)?;
     // Found out once: while a run is made there is less.
@@ -90,72 +73,9 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
         elsewhere: OnceLock::new(),
         along: Mutex::default(),
     };
-
-    let told = || format!("cannot freeze {}", path.display());
-    let mut learned = Learned::default();
-    let (frozen, statics, Examined { proof, shown, references, pages, contents }) = loop {
-        let (mut frozen, mut statics, second) = freezing.image_data(&mut learned)?;
-        let mut examined = freezing.examine(&mut frozen, &mut statics, second).with_context(told)?;
-        if !freezing.learn(&frozen, &mut examined.proof, &mut learned) {
-            break (frozen, statics, examined);
-        }
-    };
-    let places = statics.places();
-    let objects = frozen.objects(&places);
-    freezing.judge_c_values(&frozen, &proof, objects.as_ref()).with_context(told)?;
-    let causes = freezing.find_causes(&frozen, &statics, &proof, shown, objects.as_ref()).with_context(told)?;
-    let way = |offset| frozen.way(objects.as_ref(), offset);
-    statics.check(references, &binary, &frozen.capture, way)?;
-    freezing.judge_changes(&statics, &frozen.capture).with_context(told)?;
-    freezing.judge_world(&causes).with_context(told)?;
-    freezing.tell_features(&causes);
-    freezing.judge(&frozen, &proof, &causes, objects.as_ref()).with_context(told)?;
-    freezing.judge_inputs(&frozen.inputs)?;
-    for name in statics.doubtful_dispatch_caches(&frozen.capture) {
-        shell.warn(format_args!(
-            "the static `{name}` held the address of one function before the roots were evaluated and another afterwards, \
-             so it is taken for a dispatch cache and not carried; if it is none, carry it: `--carry {name}`, or \
-             `carry = [\"{name}\"]` in [package.metadata.fastboot]"
-        ));
-    }
-    for name in statics.doubtful_thread_locals(&frozen.capture) {
-        shell.warn(format_args!(
-            "the thread-local `{name}` changed while the roots were evaluated, and every thread of the embedded program \
-             starts with its first value; if a root relies on it, keep what it needs in the root"
-        ));
-    }
-    for (name, decision) in statics.report() {
-        shell.verbose(format_args!("static {name}: {decision}"));
-    }
-    let carried = statics.carried();
-    let report = Report::new(Facts {
-        counts: frozen.capture.counts,
-        pointers: pages.pointers,
-        carried: carried.iter().map(|range| range.length).sum(),
-        overflow: frozen.overflow().map_or(0, |range| range.end - range.start),
-        planned: frozen.planned.as_ref().map(|planned| planned.plan.len() as u64).zip(contents),
-    });
-    freezing.judge_density(&frozen, &report);
-    let relocatable = freezing.is_relocatable(&frozen, &proof, &causes, objects.as_ref());
-    let addresses = freezing.addresses(&frozen, &proof);
-    let mapped = frozen.capture.maps.iter().map(|mapping| mapping.name.clone()).collect();
-    let static_pointers = if binary.pie { image::relocations(&proof.static_pointers) } else { Vec::new() };
-    let parts = Parts {
-        features: causes.features,
-        digests: pages.digests,
-        verbatim: frozen.planned.is_none(),
-        aligned: proof.aligned,
-        static_pointers,
-        image_pointers: relocatable.then(|| image::relocations(&proof.image_pointers)),
-        carried: &carried,
-        decisions: &statics.report().collect::<Vec<_>>(),
-        report: serde_json::to_vec(&report).context("cannot write the report")?,
-    };
-    let image = Image::build(&binary, &frozen.capture, frozen.data, parts)
-        .with_context(|| format!("cannot make an image for {}", path.display()))?;
-    wait_for_all();
-    let plan = frozen.planned.map(|planned| planned.plan);
-    Ok(Outcome { image, inputs: frozen.inputs, plan, addresses, mapped })
+    let examined = freezing.place_and_prove()?;
+    let judged = freezing.judge_all(examined)?;
+    freezing.finish(judged)
 }
 
 /// A folder for the files of the runs: beside the binary, because a capture is as big as the image and `/tmp` is often
@@ -175,6 +95,43 @@ fn is_small(run: &Capture, bytes: u64) -> bool {
 }
 
 impl Freezing<'_> {
+    /// Runs 1 to 3, once more as long as the third one shows what the first one has to know.
+    fn place_and_prove(&self) -> Result<Examined> {
+        let mut learned = Learned::default();
+        loop {
+            let placed = self.image_data(&mut learned)?;
+            let mut examined = self.examine(placed).with_context(|| self.cannot_freeze())?;
+            if !self.learn(&examined.frozen, &mut examined.proof, &mut learned) {
+                return Ok(examined);
+            }
+        }
+    }
+
+    /// Says what is wrong with image data that was examined, and refuses it if it cannot be right.
+    fn judge_all(&self, examined: Examined) -> Result<Judged> {
+        let Examined { frozen, statics, proof, shown, references, pages, contents } = examined;
+        let cannot_freeze = || self.cannot_freeze();
+        let places = statics.places();
+        let objects = frozen.objects(&places);
+        self.judge_c_values(&frozen, &proof, objects.as_ref()).with_context(cannot_freeze)?;
+        let causes =
+            self.find_causes(&frozen, &statics, &proof, shown, objects.as_ref()).with_context(cannot_freeze)?;
+        let way = |offset| frozen.way(objects.as_ref(), offset);
+        statics.check(references, self.binary, &frozen.capture, way)?;
+        self.judge_changes(&statics, &frozen.capture).with_context(cannot_freeze)?;
+        self.judge_world(&causes).with_context(cannot_freeze)?;
+        self.tell_features(&causes);
+        self.judge(&frozen, &proof, &causes, objects.as_ref()).with_context(cannot_freeze)?;
+        self.judge_inputs(&frozen.inputs)?;
+        self.tell_statics(&statics, &frozen.capture);
+        Ok(Judged { frozen, statics, proof, causes, pages, contents })
+    }
+
+    /// What errors begin with.
+    fn cannot_freeze(&self) -> String {
+        format!("cannot freeze {}", self.binary.path.display())
+    }
+
     /// Image data, by a plan if that works out, else verbatim.
     fn image_data(&self, learned: &mut Learned) -> Result<Placed> {
         while !self.options.verbatim && learned.may_plan() {
@@ -191,7 +148,7 @@ impl Freezing<'_> {
             bail!("the roots' expressions did not allocate the same once more");
         }
         if !self.options.verbatim {
-            let first = learned.unplanned.as_ref().map_or_else(String::new, |told| format!(" (first {told})"));
+            let first = learned.unplanned.as_ref().map_or_else(String::new, |what| format!(" (first {what})"));
             let (why, remedy) = match learned.is_chain {
                 true => {
                     ("some objects are only found one after the other, by addresses in another form".to_owned(), "")
@@ -214,7 +171,8 @@ impl Freezing<'_> {
             let start = address.checked_sub(capture.data_address())?;
             Some(u64::from_le_bytes(*data.get(start as usize..)?.first_chunk()?))
         })?;
-        Ok((Frozen { capture, inputs, data, planned: None, kinship: None }, statics, None))
+        let frozen = Frozen { capture, inputs, data, planned: None, kinship: None };
+        Ok(Placed { frozen, statics, second: None })
     }
 
     /// Runs 1 and 2, with the objects in the image that were learned of, whatever leads to them. `None` when something that may
@@ -261,7 +219,8 @@ impl Freezing<'_> {
                 .verbose(format_args!("{references} words of the image data refer to what was not planned to live on"));
             return Ok(None);
         }
-        Ok(Some((Frozen { capture, inputs, data, planned: Some(planned), kinship: None }, statics, second)))
+        let frozen = Frozen { capture, inputs, data, planned: Some(planned), kinship: None };
+        Ok(Some(Placed { frozen, statics, second }))
     }
 
     /// What the first run left, and where it shall be.
@@ -351,11 +310,11 @@ impl Freezing<'_> {
 
     /// Finds out about image data, and meanwhile, if what it takes is small, whose its objects are. Statics that reach outside
     /// are not carried any more.
-    fn examine(&self, frozen: &mut Frozen, statics: &mut Statics, second: Option<Capture>) -> Result<Examined> {
+    fn examine(&self, Placed { mut frozen, mut statics, second }: Placed) -> Result<Examined> {
         let first = frozen.planned.as_mut().and_then(|planned| planned.first.take());
         let is_small = first.as_ref().is_some_and(|first| first.is_small);
         let places = statics.places();
-        let frozen_now = &*frozen;
+        let frozen_now = &frozen;
         let paging = Paging::new(&frozen_now.data, frozen_now.capture.data_address());
         let relate = || {
             let related = first.zip(frozen_now.layout(&places)).map(|(first, layout)| {
@@ -368,7 +327,7 @@ impl Freezing<'_> {
         };
         let examine = || {
             let Frozen { capture, data, .. } = frozen_now;
-            let (mut proof, shown) = self.prove(frozen_now, statics, second)?;
+            let (mut proof, shown) = self.prove(frozen_now, &statics, second)?;
             statics.drop_those_that_reach_outside(&mut proof);
             let references = statics.references(self.binary, capture, data, &proof);
             paging.take_part();
@@ -402,7 +361,7 @@ impl Freezing<'_> {
                 frozen.way(frozen.objects(&statics.places()).as_ref(), unclear.offset)
             );
         }
-        Ok(Examined { proof, shown, references, pages, contents })
+        Ok(Examined { frozen, statics, proof, shown, references, pages, contents })
     }
 
     /// The addresses of functions that the dynamic linker put into the executable's tables, ascending.
@@ -415,30 +374,5 @@ impl Freezing<'_> {
             elf.resolved_places(&self.binary.bytes)?.iter().filter_map(|place| capture.static_word(*place)).collect();
         found.sort_unstable();
         Ok(found)
-    }
-
-    /// Whether the image can be used at another address: if every pointer in it is known to be one, and no object needs an
-    /// alignment that another address may not have.
-    fn is_relocatable(&self, frozen: &Frozen, proof: &Proof, causes: &Causes, objects: Option<&Objects<'_>>) -> bool {
-        let alignment = frozen.capture.counts.largest_alignment;
-        let mut unexplained = proof.differences.iter().filter(|word| !causes.explained.contains(&word.offset));
-        let why = match proof.unclear_in(Region::Image) {
-            Some(Unclear { offset, .. }) => {
-                format!("a word (in {}) may be a pointer or not", frozen.way(objects, *offset))
-            }
-            None if alignment > HOME_ALIGN => format!("something in it is aligned to {alignment} bytes"),
-            None => match (proof.disguised.first(), unexplained.next()) {
-                (Some(Disguised { offset, disguise, .. }), _) => {
-                    format!("a word (in {}) is an address in another form, {disguise}", frozen.way(objects, *offset))
-                }
-                (None, Some(Difference { offset, .. })) => format!(
-                    "a word (in {}) differs from run to run, and may be an address in another form",
-                    frozen.way(objects, *offset)
-                ),
-                (None, None) => return true,
-            },
-        };
-        self.shell.verbose(format_args!("the image can only be used at its home address: {why}"));
-        false
     }
 }

@@ -3,7 +3,7 @@
 use super::stages::{Freezing, Frozen};
 use crate::link::wrapper::DISTANCE;
 use crate::runs::capture::Capture;
-use crate::runs::run::{Purpose, run};
+use crate::runs::run::{FreezeRun, Purpose};
 use crate::runs::world;
 use crate::say::shell::Shell;
 use anyhow::{Result, bail};
@@ -44,7 +44,9 @@ impl Freezing<'_> {
     ) -> Result<Capture> {
         let folder = self.folder.join(name);
         let twin = self.twin.filter(|_| other.is_some());
-        let mut capture = run(twin.unwrap_or(self.binary), self.options, purpose, other, world, &folder, shell);
+        let binary = twin.unwrap_or(self.binary);
+        let run = FreezeRun { binary, options: self.options, purpose, other, world, folder: &folder, shell };
+        let mut capture = run.capture();
         if let (Some(_), Ok(capture)) = (twin, &mut capture) {
             // As if it had been loaded elsewhere.
             capture.process.exe_base = capture.process.exe_base.wrapping_add(DISTANCE);

@@ -10,7 +10,6 @@ use crate::image::Pages;
 use crate::options::FreezeOptions;
 use crate::plan::placement::Plan;
 use crate::prove::proof::Proof;
-use crate::prove::regions::Region;
 use crate::runs::capture::Capture;
 use crate::runs::inputs::Inputs;
 use crate::runs::memory::ImageData;
@@ -68,8 +67,13 @@ pub(super) struct Frozen {
     pub(super) kinship: Option<Kinship>,
 }
 
-/// Image data that came of a plan, the statics that changed, and run 3, if it was made already.
-pub(super) type Placed = (Frozen, Statics, Option<Capture>);
+/// What runs 1 and 2 left.
+pub(super) struct Placed {
+    pub(super) frozen: Frozen,
+    pub(super) statics: Statics,
+    /// Run 3, if it was made at the same time.
+    pub(super) second: Option<Capture>,
+}
 
 /// The captured memory from behind the header page on, and behind it the bytes of the carried statics.
 pub(super) fn image_data(capture: &mut Capture, statics: &Statics) -> Result<ImageData> {
@@ -80,8 +84,10 @@ pub(super) fn image_data(capture: &mut Capture, statics: &Statics) -> Result<Ima
     Ok(data)
 }
 
-/// What is found out about image data.
+/// Image data, and what is found out about it.
 pub(super) struct Examined {
+    pub(super) frozen: Frozen,
+    pub(super) statics: Statics,
     pub(super) proof: Proof,
     pub(super) shown: Shown,
     /// To statics that are not carried.
@@ -155,28 +161,5 @@ impl Frozen {
     /// These objects, with all that is known about them.
     pub(super) fn objects<'a>(&'a self, statics: &'a [(String, Range<u64>)]) -> Option<Objects<'a>> {
         Some(Objects { layout: self.layout(statics)?, kinship: self.kinship.as_ref()? })
-    }
-}
-
-impl Freezing<'_> {
-    /// The words that hold an address in the executable, if the proof says so of each, and nothing else of the image moved with
-    /// the executable.
-    pub(super) fn addresses(&self, frozen: &Frozen, proof: &Proof) -> Result<Vec<u64>, &'static str> {
-        if !self.binary.pie && self.twin.is_none() {
-            return Err("addresses in the executable cannot be told from numbers");
-        }
-        if frozen.planned.is_none() {
-            return Err("the image is verbatim");
-        }
-        // What is unclear is among these, or among dead words.
-        if !proof.differences.is_empty() {
-            return Err(
-                "words of the image differ from run to run, which may come from where the program lies in memory",
-            );
-        }
-        if proof.parts != 0 || proof.disguised.iter().any(|one| one.region == Region::Executable) {
-            return Err("there may be parts of addresses in the image");
-        }
-        Ok(proof.static_pointers.clone())
     }
 }

@@ -6,7 +6,8 @@
 
 use crate::elf::binary::Binary;
 use crate::embed;
-use crate::freeze::pipeline::{Outcome, freeze, working_folder};
+use crate::freeze::finish::FreezeOutput;
+use crate::freeze::pipeline::{freeze, working_folder};
 use crate::freeze::verify;
 use crate::image::Image;
 use crate::options::{self, Allocation, Arguments, FreezeOptions, Place};
@@ -23,7 +24,12 @@ use std::process::Stdio;
 const THERE: u64 = 3 << 62;
 
 /// Freezes the binary at `cold`. If it is to be trained: embeds the image as `place` says, runs that, and freezes again.
-pub(crate) fn freeze_trained(cold: &Path, place: Place, options: &FreezeOptions, shell: &Shell) -> Result<Outcome> {
+pub(crate) fn freeze_trained(
+    cold: &Path,
+    place: Place,
+    options: &FreezeOptions,
+    shell: &Shell,
+) -> Result<FreezeOutput> {
     let untrained = freeze(cold, options, shell)?;
     if options.train.is_empty() {
         return Ok(untrained);
@@ -53,7 +59,7 @@ pub(crate) fn freeze_trained(cold: &Path, place: Place, options: &FreezeOptions,
 /// Runs the program with each of its arguments: the pages that it touched, numbered from the home address on.
 fn train(
     cold: &Path,
-    Outcome { image, .. }: &Outcome,
+    FreezeOutput { image, .. }: &FreezeOutput,
     place: Place,
     options: &FreezeOptions,
     shell: &Shell,

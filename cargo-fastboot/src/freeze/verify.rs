@@ -18,17 +18,17 @@ use std::time::Instant;
 
 /// What check mode said of the roots.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Report {
+struct Checked {
     equal: Vec<String>,
     not_comparable: Vec<String>,
     /// Why the check failed, sentence by sentence.
     failures: Vec<String>,
 }
 
-impl Report {
+impl Checked {
     /// What a report says; `ending` is how the program ended that wrote it.
     fn parse(text: &str, ending: &str) -> Self {
-        let mut report = Self::default();
+        let mut checked = Self::default();
         let (mut current, mut stage) = (None, None);
         let mut complete = false;
         for verdict in text.lines().filter_map(Verdict::parse) {
@@ -41,9 +41,9 @@ impl Report {
                     stage = Some(reached);
                     continue;
                 }
-                Verdict::Equal(root) => report.equal.push(root.to_owned()),
-                Verdict::NotComparable(root) => report.not_comparable.push(root.to_owned()),
-                Verdict::Different(root) => report.failures.push(format!(
+                Verdict::Equal(root) => checked.equal.push(root.to_owned()),
+                Verdict::NotComparable(root) => checked.not_comparable.push(root.to_owned()),
+                Verdict::Different(root) => checked.failures.push(format!(
                     "root `{root}` is not equal to a fresh one. If it is not meant to be (a clock, a random number, a \
                      counter in a static), say how to compare it: `static NAME: T = .., check = |thawed, fresh| ..;`"
                 )),
@@ -55,15 +55,15 @@ impl Report {
                         }
                         _ => "",
                     };
-                    report.failures.push(format!("root `{root}`: a panic {}: {message}{remedy}", during(stage)));
+                    checked.failures.push(format!("root `{root}`: a panic {}: {message}{remedy}", during(stage)));
                 }
-                Verdict::Cold(reason) => report.failures.push(format!("it starts cold: {reason}")),
+                Verdict::Cold(reason) => checked.failures.push(format!("it starts cold: {reason}")),
                 Verdict::End => complete = true,
             }
             current = None;
         }
-        if !complete && report.failures.is_empty() {
-            report.failures.push(match current {
+        if !complete && checked.failures.is_empty() {
+            checked.failures.push(match current {
                 Some(root) => {
                     let hint = match stage {
                         Some(Stage::Evaluating) => {
@@ -82,7 +82,7 @@ impl Report {
                 None => format!("the program {ending} after all of its roots were looked at"),
             });
         }
-        report
+        checked
     }
 
     /// What was done, in a word, and to how many roots.
@@ -100,19 +100,19 @@ impl Report {
 
 /// Verifies the embedded binary at `path`, run as it was for freezing.
 pub(crate) fn verify(path: &Path, options: &FreezeOptions, shell: &Shell) -> Result<()> {
-    let told = || format!("{} is not verified", path.display());
-    let path = std::path::absolute(path).with_context(told)?;
+    let not_verified = || format!("{} is not verified", path.display());
+    let path = std::path::absolute(path).with_context(not_verified)?;
     let binary = Binary::read(&path)?;
     let Some((_, bytes)) = binary.image_bytes() else {
         bail!("{} is a cold binary: there is no image to verify; build it with `cargo fastboot build`", path.display());
     };
-    goblin::elf::Elf::parse(&binary.bytes).context("goblin does not accept it").with_context(told)?;
-    let image = Image::from_bytes(bytes).with_context(told)?;
-    let copy = binary.header_copy().with_context(told)?;
+    goblin::elf::Elf::parse(&binary.bytes).context("goblin does not accept it").with_context(not_verified)?;
+    let image = Image::from_bytes(bytes).with_context(not_verified)?;
+    let copy = binary.header_copy().with_context(not_verified)?;
     if copy.is_some_and(|copy| copy.iter().any(|byte| *byte != 0) && !bytes.starts_with(copy)) {
-        bail!("{}: the copy of the image's header differs from it; build it again", told());
+        bail!("{}: the copy of the image's header differs from it; build it again", not_verified());
     }
-    image.check_pages().with_context(told)?;
+    image.check_pages().with_context(not_verified)?;
     if image.header().identity != binary.identity() {
         bail!(
             "{} holds an image of another binary: it was changed after it was embedded; build it again",
@@ -125,17 +125,17 @@ pub(crate) fn verify(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
     let report = folder.path().join("report");
     let mut command = options.command(&path);
     command.env(CHECK_VARIABLE, &report).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let status = wait(&mut command, "Verifying", options, &path, shell).with_context(told)?;
+    let status = wait(&mut command, "Verifying", options, &path, shell).with_context(not_verified)?;
     let text = std::fs::read_to_string(&report).unwrap_or_default();
-    let report = Report::parse(&text, &ending(status));
-    if !report.failures.is_empty() {
-        bail!("{}: {}", told(), report.failures.join("; "));
+    let checked = Checked::parse(&text, &ending(status));
+    if !checked.failures.is_empty() {
+        bail!("{}: {}", not_verified(), checked.failures.join("; "));
     }
-    for root in &report.not_comparable {
+    for root in &checked.not_comparable {
         shell.verbose(format_args!("root {root}: no PartialEq and no check, only thawed"));
     }
-    let (verb, told) = report.summary();
-    shell.status(verb, told);
+    let (verb, summary) = checked.summary();
+    shell.status(verb, summary);
     Ok(())
 }
 
@@ -181,8 +181,8 @@ mod tests {
     #[test]
     fn a_complete_report_passes() {
         let text = "begin a::B\nstage itself\nequal a::B\nbegin a::C\nnot-comparable a::C\nend\n";
-        let report = Report::parse(text, "ended");
-        assert_eq!((report.equal.len(), report.not_comparable.len(), report.failures.len()), (1, 1, 0));
+        let checked = Checked::parse(text, "ended");
+        assert_eq!((checked.equal.len(), checked.not_comparable.len(), checked.failures.len()), (1, 1, 0));
     }
 
     #[test]
@@ -190,7 +190,7 @@ mod tests {
         let summary = |equal: usize, thawed: usize| {
             let names = |count| vec![String::new(); count];
             let (verb, text) =
-                Report { equal: names(equal), not_comparable: names(thawed), failures: Vec::new() }.summary();
+                Checked { equal: names(equal), not_comparable: names(thawed), failures: Vec::new() }.summary();
             format!("{verb} {text}")
         };
         assert_eq!(summary(2, 0), "Verified 2 roots equal");
@@ -214,8 +214,8 @@ mod tests {
             ("cold image truncated\n", "image truncated"),
             ("", "without a report"),
         ] {
-            let report = Report::parse(text, "was ended by SIGSEGV");
-            assert!(report.failures.join(" ").contains(expected), "{text:?}: {report:?}");
+            let checked = Checked::parse(text, "was ended by SIGSEGV");
+            assert!(checked.failures.join(" ").contains(expected), "{text:?}: {checked:?}");
         }
     }
 }

@@ -7,7 +7,7 @@
 use super::check::{self, Field};
 use super::inputs::{Object, cie_of};
 use super::linked::Linked;
-use super::map::Placed;
+use super::map::InputSection;
 use super::merged::is_merged;
 use anyhow::{Context, Result, ensure};
 use object::LittleEndian as LE;
@@ -106,7 +106,7 @@ pub(super) enum Other<'a> {
 impl<'a> Graph<'a> {
     pub(crate) fn new(
         objects: &'a [Object<'a>],
-        map: &[Placed<'_>],
+        map: &[InputSection<'_>],
         linked: &'a Linked<'a>,
         wrapped: BTreeSet<&'a str>,
     ) -> Result<Self> {
@@ -126,7 +126,7 @@ impl<'a> Graph<'a> {
     }
 
     /// Finds for each line of the map the section that it means.
-    fn place(&mut self, map: &[Placed<'_>]) -> Result<()> {
+    fn place(&mut self, map: &[InputSection<'_>]) -> Result<()> {
         let mut candidates: HashMap<(&str, &str), Vec<(usize, usize)>> = HashMap::new();
         for (number, object) in self.objects.iter().enumerate() {
             for index in 1..object.len() {

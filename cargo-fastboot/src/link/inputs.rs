@@ -36,14 +36,14 @@ impl Files {
                 objects.extend(names.contains(path.as_str()).then(|| Object::parse(path.clone(), bytes)).transpose()?);
                 continue;
             }
-            let told = || format!("cannot read the archive {path}");
-            let archive = ArchiveFile::parse(bytes.as_slice()).with_context(told)?;
+            let cannot_read = || format!("cannot read the archive {path}");
+            let archive = ArchiveFile::parse(bytes.as_slice()).with_context(cannot_read)?;
             ensure!(!archive.is_thin(), "{path} is a thin archive");
             for member in archive.members() {
-                let member = member.with_context(told)?;
+                let member = member.with_context(cannot_read)?;
                 let name = format!("{path}({})", String::from_utf8_lossy(member.name()));
                 if names.contains(name.as_str()) {
-                    let data = member.data(bytes.as_slice()).with_context(told)?;
+                    let data = member.data(bytes.as_slice()).with_context(cannot_read)?;
                     objects.push(Object::parse(name, data)?);
                 }
             }
@@ -76,10 +76,10 @@ pub(crate) struct Object<'a> {
 
 impl<'a> Object<'a> {
     fn parse(name: String, bytes: &'a [u8]) -> Result<Self> {
-        let told = || format!("cannot take {name} apart");
-        let header = FileHeader64::<LE>::parse(bytes).with_context(told)?;
-        let sections = header.sections(LE, bytes).with_context(told)?;
-        let symbols = sections.symbols(LE, bytes, elf::SHT_SYMTAB).with_context(told)?;
+        let cannot_parse = || format!("cannot take {name} apart");
+        let header = FileHeader64::<LE>::parse(bytes).with_context(cannot_parse)?;
+        let sections = header.sections(LE, bytes).with_context(cannot_parse)?;
+        let symbols = sections.symbols(LE, bytes, elf::SHT_SYMTAB).with_context(cannot_parse)?;
         let mut relocations = HashMap::new();
         for (index, section) in sections.iter().enumerate() {
             match section.sh_type(LE) {

@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 
 /// An input section, and where it came to lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Placed<'a> {
+pub(crate) struct InputSection<'a> {
     pub(crate) address: u64,
     pub(crate) size: u64,
     /// The file as the linker names it: `object`, or `archive(member)`.
@@ -13,7 +13,7 @@ pub(crate) struct Placed<'a> {
 }
 
 /// Reads a link map.
-pub(crate) fn parse(text: &str) -> Result<Vec<Placed<'_>>> {
+pub(crate) fn parse(text: &str) -> Result<Vec<InputSection<'_>>> {
     let head = text.get(..text.floor_char_boundary(200)).unwrap_or_default();
     if head.trim_start().starts_with("VMA") {
         return Ok(text.lines().skip(1).filter_map(lld_line).collect());
@@ -25,7 +25,7 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Placed<'_>>> {
 }
 
 /// `VMA LMA Size Align`, and then, further to the right, an output section, an input section, or a symbol.
-fn lld_line(line: &str) -> Option<Placed<'_>> {
+fn lld_line(line: &str) -> Option<InputSection<'_>> {
     let mut rest = line;
     let mut number = || {
         rest = rest.trim_start_matches(' ');
@@ -39,11 +39,11 @@ fn lld_line(line: &str) -> Option<Placed<'_>> {
     number()?;
     let named = rest.strip_prefix("        ").filter(|name| !name.starts_with(' '))?;
     let (file, section) = named.strip_suffix(')')?.rsplit_once(":(")?;
-    (file != "<internal>").then_some(Placed { address, size, file, section })
+    (file != "<internal>").then_some(InputSection { address, size, file, section })
 }
 
 /// ` section address size file`, where the rest stands in a line of its own if the name is long.
-fn gnu(text: &str) -> Vec<Placed<'_>> {
+fn gnu(text: &str) -> Vec<InputSection<'_>> {
     let mut placed = Vec::new();
     let mut waiting = None;
     for line in text.lines() {
@@ -59,7 +59,7 @@ fn gnu(text: &str) -> Vec<Placed<'_>> {
             },
             _ => continue,
         };
-        placed.extend(gnu_place(rest).map(|(address, size, file)| Placed { address, size, file, section }));
+        placed.extend(gnu_place(rest).map(|(address, size, file)| InputSection { address, size, file, section }));
     }
     placed
 }
@@ -74,8 +74,8 @@ fn gnu_place(text: &str) -> Option<(u64, u64, &str)> {
 mod tests {
     use super::*;
 
-    fn placed<'a>(address: u64, size: u64, file: &'a str, section: &'a str) -> Placed<'a> {
-        Placed { address, size, file, section }
+    fn placed<'a>(address: u64, size: u64, file: &'a str, section: &'a str) -> InputSection<'a> {
+        InputSection { address, size, file, section }
     }
 
     #[test]

@@ -48,19 +48,18 @@ pub(crate) fn install(target: &Path, real: Option<&Path>) -> Result<Option<PathB
     let real = real.unwrap_or(Path::new(DEFAULT));
     // By its name rustc knows how to call it.
     let Some(name) = real.file_name().filter(|name| is_compiler(name)) else { return Ok(None) };
-    let digest: String =
-        Sha256::digest(real.as_os_str().as_bytes()).iter().take(4).map(|b| format!("{b:02x}")).collect();
-    let folder = target.join("fastboot").join(format!("{FOLDER}{digest}"));
-    let told = || format!("cannot make a linker in {}", folder.display());
-    std::fs::create_dir_all(&folder).with_context(told)?;
+    let digest = hex(real.as_os_str().as_bytes());
+    let folder = target.join("fastboot").join(format!("{FOLDER}{}", &digest[..8]));
+    let cannot_make = || format!("cannot make a linker in {}", folder.display());
+    std::fs::create_dir_all(&folder).with_context(cannot_make)?;
     output::replace(&folder.join(REAL), None, |file| Ok(file.write_all(real.as_os_str().as_bytes())?))?;
-    let this = std::env::current_exe().with_context(told)?;
+    let this = std::env::current_exe().with_context(cannot_make)?;
     let link = folder.join(name);
     if std::fs::read_link(&link).ok() != Some(this.clone()) {
         // Another build may make the same one at this moment.
         let new = folder.join(format!(".{}", std::process::id()));
-        std::os::unix::fs::symlink(&this, &new).with_context(told)?;
-        std::fs::rename(&new, &link).with_context(told)?;
+        std::os::unix::fs::symlink(&this, &new).with_context(cannot_make)?;
+        std::fs::rename(&new, &link).with_context(cannot_make)?;
     }
     Ok(Some(link))
 }
@@ -170,8 +169,8 @@ fn twin(real: &OsStr, arguments: &[OsString], executable: &[u8], map: &str, out:
     let base = if map.trim_start().starts_with("VMA") { lld } else { gnu };
     std::fs::create_dir_all(out.parent().context("no folder")?)?;
     let mut moved = arguments.to_vec();
-    let place = moved.iter().position(|argument| argument == "-o").context("no output")?;
-    *moved.get_mut(place + 1).context("no output")? = out.into();
+    let at = moved.iter().position(|argument| argument == "-o").context("no output")?;
+    *moved.get_mut(at + 1).context("no output")? = out.into();
     ensure!(call(real, &moved, &[base.into()], true)?.success(), "the linker cannot link for other addresses");
     let bytes = std::fs::read(out)?;
     let moved =
@@ -188,8 +187,8 @@ fn output_of(arguments: &[OsString]) -> Option<PathBuf> {
     if arguments.iter().any(|argument| argument.as_bytes().starts_with(b"@")) {
         return None;
     }
-    let place = arguments.iter().position(|argument| argument == "-o")?;
-    Some(PathBuf::from(arguments.get(place + 1)?))
+    let at = arguments.iter().position(|argument| argument == "-o")?;
+    Some(PathBuf::from(arguments.get(at + 1)?))
 }
 
 /// Where what is known of an executable is kept: where the tool keeps what it makes of it.

@@ -12,8 +12,8 @@ mod address;
 mod past;
 
 use crate::elf::binary::Binary;
+use crate::freeze::finish::FreezeOutput;
 use crate::freeze::fresh::{Record, Store};
-use crate::freeze::pipeline::Outcome;
 use crate::image::Image;
 use crate::link::Closure;
 use crate::link::wrapper::{self, Kept};
@@ -99,14 +99,14 @@ impl Present {
 
     /// Writes down what a later build has to know of this freeze, once the finished binary is there. Says why there is nothing
     /// to know.
-    pub(crate) fn remember(&self, cold: &Path, outcome: Freeze, record: &Record) -> Result<(), String> {
+    pub(crate) fn remember(&self, cold: &Path, freeze: Freeze, record: &Record) -> Result<(), String> {
         // Of whatever was there nothing is true any more.
         let _ = std::fs::remove_file(Past::path(cold));
         let closure = self.closure.clone()?;
-        let addresses = outcome
+        let addresses = freeze
             .addresses
             .map_err(|why| self.twin.as_ref().err().map_or(why.to_owned(), |twin| format!("{why} ({twin})")))?;
-        let libraries = past::libraries(cold, &outcome.mapped).map_err(|error| format!("{error:#}"))?;
+        let libraries = past::libraries(cold, &freeze.mapped).map_err(|error| format!("{error:#}"))?;
         let past = Past { finished: record.digest().to_owned(), closure, addresses, libraries };
         past.save(cold).map_err(|error| format!("{error:#}"))
     }
@@ -119,9 +119,9 @@ pub(crate) struct Freeze {
 }
 
 impl Freeze {
-    pub(crate) fn of(outcome: &mut Outcome) -> Self {
-        let addresses = std::mem::replace(&mut outcome.addresses, Err("it was taken"));
-        Self { addresses, mapped: std::mem::take(&mut outcome.mapped) }
+    pub(crate) fn of(output: &mut FreezeOutput) -> Self {
+        let addresses = std::mem::replace(&mut output.addresses, Err("it was taken"));
+        Self { addresses, mapped: std::mem::take(&mut output.mapped) }
     }
 }
 

@@ -31,8 +31,8 @@ impl Past {
     pub(super) fn load(cold: &Path) -> Result<Self> {
         let path = Self::path(cold);
         ensure!(path.exists(), "what the last freeze used was not kept");
-        let told = || format!("{} cannot be used", path.display());
-        serde_json::from_slice(&std::fs::read(&path).with_context(told)?).with_context(told)
+        let cannot_use = || format!("{} cannot be used", path.display());
+        serde_json::from_slice(&std::fs::read(&path).with_context(cannot_use)?).with_context(cannot_use)
     }
 
     pub(super) fn save(&self, cold: &Path) -> Result<()> {

@@ -48,8 +48,8 @@ impl<'a> Run<'a> {
         self.maps.iter().find(|mapping| mapping.name == "[heap]").map(|mapping| mapping.range.start)
     }
 
-    /// The run that left this capture, whose image data is `data`; `place` is 0 for the usual addresses, 1 for the others.
-    pub(crate) fn new(capture: &'a Capture, data: &'a [u8], known: &'a Known<'a>, place: usize) -> Self {
+    /// The run that left this capture, whose image data is `data`; `set` is 0 for the usual addresses, 1 for the others.
+    pub(crate) fn new(capture: &'a Capture, data: &'a [u8], known: &'a Known<'a>, set: usize) -> Self {
         let process = &capture.process;
         let image = capture.data_address();
         Self {
@@ -58,9 +58,9 @@ impl<'a> Run<'a> {
             regions: [
                 (image, image + data.len() as u64),
                 (process.exe_base, process.exe_end),
-                (SCRATCH[place], SCRATCH[place] + SCRATCH_LEN),
-                (STACK_TOP[place] - STACKS_LEN, process.thread_locals),
-                (process.thread_locals, STACK_TOP[place]),
+                (SCRATCH[set], SCRATCH[set] + SCRATCH_LEN),
+                (STACK_TOP[set] - STACKS_LEN, process.thread_locals),
+                (process.thread_locals, STACK_TOP[set]),
             ],
             maps: &capture.maps,
             known,

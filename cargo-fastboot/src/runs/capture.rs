@@ -21,7 +21,7 @@ pub(crate) struct Capture {
     pub(super) memory_len: u64,
     pub(super) memory: Option<Held<ImageData>>,
     /// Writable segments of the executable before the roots were evaluated, and after.
-    pub(crate) statics: Vec<Statics>,
+    pub(crate) statics: Vec<StaticSegment>,
     /// In the order of [`Block::thread`].
     pub(crate) threads: Vec<Thread>,
     /// Live blocks of the scratch heap, by ascending address.
@@ -40,7 +40,7 @@ pub(crate) struct Capture {
     /// Blocks of C's heap that roots left in use.
     pub(crate) c_blocks: Vec<CBlock>,
     /// The freeze thread's thread-locals.
-    pub(crate) thread_locals: ThreadLocals,
+    pub(crate) thread_locals: ThreadLocalBlock,
     /// What the roots' expressions read.
     pub(crate) inputs: Vec<Input>,
     /// Files that they opened to write to.
@@ -90,7 +90,7 @@ pub(crate) struct Counts {
 
 /// A writable segment of the executable, as it was loaded: its statics.
 #[derive(Debug)]
-pub(crate) struct Statics {
+pub(crate) struct StaticSegment {
     pub(crate) address: u64,
     pub(crate) before: Vec<u8>,
     pub(crate) after: Vec<u8>,
@@ -98,7 +98,7 @@ pub(crate) struct Statics {
 
 /// The freeze thread's copy of the executable's thread-locals.
 #[derive(Debug, Default)]
-pub(crate) struct ThreadLocals {
+pub(crate) struct ThreadLocalBlock {
     pub(crate) address: u64,
     pub(crate) before: Vec<u8>,
     pub(crate) after: Vec<u8>,

@@ -1,8 +1,8 @@
 //! Records: a capture is read record by record, while the run writes it.
 
 use crate::runs::capture::{
-    Block, CBlock, Capture, Counts, Failure, Held, Input, Mapping, NOT_HELD, Own, Process, Root, Statics, Strayed,
-    Thread, ThreadLocals,
+    Block, CBlock, Capture, Counts, Failure, Held, Input, Mapping, NOT_HELD, Own, Process, Root, StaticSegment,
+    Strayed, Thread, ThreadLocalBlock,
 };
 use crate::runs::memory::{ImageData, Memory, with_capacity};
 use anyhow::{Context, Result, bail, ensure};
@@ -102,7 +102,7 @@ impl Capture {
         match tag {
             Tag::Process => self.process = Process::decode(&mut fields)?,
             Tag::Root => self.roots.push(Root::decode(&mut fields)?),
-            Tag::Before => self.statics.push(Statics {
+            Tag::Before => self.statics.push(StaticSegment {
                 address: fields.number()?,
                 before: bytes.get(8..)?.to_vec(),
                 after: Vec::new(),
@@ -120,7 +120,7 @@ impl Capture {
                 let (root, kind) = (fields.string()?, Leftover::from_number(fields.number()?)?);
                 self.left_behind.push((root, kind, fields.string()?));
             }
-            Tag::ThreadLocals => self.thread_locals = ThreadLocals::decode(bytes)?,
+            Tag::ThreadLocals => self.thread_locals = ThreadLocalBlock::decode(bytes)?,
             Tag::OwnChanges => self.take_own_changes(bytes)?,
             Tag::CBlock => self.c_blocks.push(CBlock::decode(&mut fields)?),
             Tag::Counts => self.counts = Counts::decode(&mut fields)?,
@@ -138,7 +138,7 @@ impl Capture {
 
     /// What a segment holds after the roots were evaluated; what it held before is known.
     fn take_after(&mut self, address: u64, bytes: &[u8]) -> Option<()> {
-        let same = |s: &&mut Statics| s.address == address && s.before.len() == bytes.len();
+        let same = |s: &&mut StaticSegment| s.address == address && s.before.len() == bytes.len();
         self.statics.iter_mut().find(same)?.after = bytes.to_vec();
         Some(())
     }
@@ -210,7 +210,7 @@ impl Root {
     }
 }
 
-impl ThreadLocals {
+impl ThreadLocalBlock {
     fn decode(bytes: &[u8]) -> Option<Self> {
         let mut fields = Payload::new(bytes);
         let (address, length) = (fields.number()?, usize::try_from(fields.number()?).ok()?);

@@ -14,8 +14,9 @@ use fastboot_format::protocol::{
     STATUS_LEN, TUNABLES_VARIABLE, tunables,
 };
 use std::fs::File;
+use std::io;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 /// How often a run may ask to be loaded elsewhere. One in six does.
 const MOST_LOADS: u32 = 60;
@@ -50,85 +51,119 @@ impl Purpose<'_> {
     }
 }
 
-/// Runs `binary` once, with its files in `folder`, which is made. `other`: a run in which everything shall have been at
-/// other addresses. `world`: in what else this one shall differ.
-pub(crate) fn run(
-    binary: &Binary,
-    options: &FreezeOptions,
-    purpose: Purpose<'_>,
-    other: Option<&Capture>,
-    world: &[Difference],
-    folder: &Path,
-    shell: &Shell,
-) -> Result<Capture> {
-    let cannot_write = || format!("cannot write into {}", folder.display());
-    std::fs::create_dir(folder).with_context(cannot_write)?;
-    let limit = options.memory_limit.unwrap_or_else(spare_memory);
-    // Another binary, another seed: two programs do not share their hash keys.
-    let seed = (!options.real_random).then(|| options.seed.unwrap_or_else(|| binary.seed()));
-    let elsewhere = other.is_some();
-    let place = usize::from(elsewhere);
-    // Builders such as nix turn randomisation off for all that they run; the comparison needs it. A runner (valgrind, for
-    // instance) may not be able to follow a program that executes itself again: its user decides.
-    let (seen, sites) = world::features(world);
-    let request = Request {
-        mode: purpose.mode(),
-        scratch: SCRATCH[place],
-        stack: STACK_TOP[place],
-        home: options.home + if elsewhere { HOME_SHIFT } else { 0 },
-        limit,
-        randomize: if elsewhere && !options.runner.is_empty() { None } else { Some(elsewhere) },
-        apart: other.filter(|_| binary.pie).map(|other| other.process.exe_base),
-        trace: options.trace,
-        hold_all: matches!(purpose, Purpose::Plan { hold_all: true }),
-        seed,
-        cpu: options.cpu & seen,
-        cpuid: sites,
-        world: world::from_inside(world),
-    };
-    if let Purpose::Place(plan) = purpose {
-        std::fs::hard_link(plan, folder.join(PLAN_FILE)).with_context(cannot_write)?;
-    }
-    std::fs::write(folder.join(REQUEST_FILE), request.encode()).with_context(cannot_write)?;
-    let status = folder.join(STATUS_FILE);
-    std::fs::write(&status, [0; STATUS_LEN]).with_context(cannot_write)?;
-    let status = File::open(&status).with_context(cannot_write)?;
-    let (binary_path, randomize) = (binary.path.as_path(), request.randomize);
-    let run = Awaited { binary: binary_path, options, randomize, folder, status: &status, shell };
+/// A run that is to be made.
+pub(crate) struct FreezeRun<'a> {
+    pub(crate) binary: &'a Binary,
+    pub(crate) options: &'a FreezeOptions,
+    pub(crate) purpose: Purpose<'a>,
+    /// A run in which everything shall have been at other addresses.
+    pub(crate) other: Option<&'a Capture>,
+    /// In what else this one shall differ.
+    pub(crate) world: &'a [Difference],
+    /// For its files. It is made.
+    pub(crate) folder: &'a Path,
+    pub(crate) shell: &'a Shell,
+}
 
-    let mut command = options.command(world::path(world, &binary.path));
-    command.env(FREEZE_VARIABLE, folder);
-    command.env(TUNABLES_VARIABLE, tunables(std::env::var(TUNABLES_VARIABLE).ok().as_deref()));
-    if !options.keep_threads {
-        // With one thread, allocations come in the same order every time.
-        command.envs(THREAD_VARIABLES.map(|name| (name, "1")));
-    }
-    if elsewhere {
-        command.env(PADDING_VARIABLE, "x".repeat(3000));
-    }
-    // What the expressions print is for the user, not part of what this command prints; and once is enough, so not when it is
-    // done a second time because of what was learned.
-    command.stdin(Stdio::null());
-    let first = matches!(purpose, Purpose::Plan { .. }) || (matches!(purpose, Purpose::Verbatim) && !elsewhere);
-    if first && options.preferred.is_empty() {
-        command.stdout(Stdio::from(std::io::stderr()));
-    } else {
-        command.stdout(Stdio::null()).stderr(Stdio::null());
-    }
-    world::apply(world, &mut command);
-    for _ in 0..MOST_LOADS {
-        match run.wait(&mut command)? {
-            Ended::Captured(capture) => return Ok(*capture),
-            Ended::Failed(Failure::Unfinished, Some(exit)) if exit.code() == Some(AGAIN) && request.apart.is_some() => {
-            }
-            Ended::Failed(failure, exit) => {
-                let cannot_freeze = format!("cannot freeze {}", binary.path.display());
-                return Err(explain(&failure, exit.unwrap_or_default(), read_status(&status)).context(cannot_freeze));
+impl FreezeRun<'_> {
+    /// Makes it.
+    pub(crate) fn capture(&self) -> Result<Capture> {
+        let request = self.request();
+        let status =
+            self.write_files(&request).with_context(|| format!("cannot write into {}", self.folder.display()))?;
+        let run = Awaited {
+            binary: &self.binary.path,
+            options: self.options,
+            randomize: request.randomize,
+            folder: self.folder,
+            status: &status,
+            shell: self.shell,
+        };
+        let mut command = self.command();
+        for _ in 0..MOST_LOADS {
+            match run.wait(&mut command)? {
+                Ended::Captured(capture) => return Ok(*capture),
+                Ended::Failed(Failure::Unfinished, Some(exit))
+                    if exit.code() == Some(AGAIN) && request.apart.is_some() => {}
+                Ended::Failed(failure, exit) => {
+                    let cannot_freeze = format!("cannot freeze {}", self.binary.path.display());
+                    return Err(
+                        explain(&failure, exit.unwrap_or_default(), read_status(&status)).context(cannot_freeze)
+                    );
+                }
             }
         }
+        bail!(
+            "the system loads {} at addresses too close to each other, however often it is asked; build without --pie",
+            self.binary.path.display()
+        )
     }
-    bail!(
-        "the system loads {} at addresses too close to each other, however often it is asked; build without --pie",
-        binary.path.display()
-    )
+
+    /// What the program is asked for.
+    fn request(&self) -> Request {
+        let options = self.options;
+        let elsewhere = self.other.is_some();
+        let set = usize::from(elsewhere);
+        let (seen, sites) = world::features(self.world);
+        Request {
+            mode: self.purpose.mode(),
+            scratch: SCRATCH[set],
+            stack: STACK_TOP[set],
+            home: options.home + if elsewhere { HOME_SHIFT } else { 0 },
+            limit: options.memory_limit.unwrap_or_else(spare_memory),
+            // Builders such as nix turn randomisation off for all that they run; the comparison needs it. A runner (valgrind,
+            // for instance) may not be able to follow a program that executes itself again: its user decides.
+            randomize: if elsewhere && !options.runner.is_empty() { None } else { Some(elsewhere) },
+            apart: self.other.filter(|_| self.binary.pie).map(|other| other.process.exe_base),
+            trace: options.trace,
+            hold_all: matches!(self.purpose, Purpose::Plan { hold_all: true }),
+            // Another binary, another seed: two programs do not share their hash keys.
+            seed: (!options.real_random).then(|| options.seed.unwrap_or_else(|| self.binary.seed())),
+            cpu: options.cpu & seen,
+            cpuid: sites,
+            world: world::from_inside(self.world),
+        }
+    }
+
+    /// Makes the folder and what the program finds in it; the file that the program says in how far it is.
+    fn write_files(&self, request: &Request) -> io::Result<File> {
+        std::fs::create_dir(self.folder)?;
+        if let Purpose::Place(plan) = self.purpose {
+            std::fs::hard_link(plan, self.folder.join(PLAN_FILE))?;
+        }
+        std::fs::write(self.folder.join(REQUEST_FILE), request.encode())?;
+        let status = self.folder.join(STATUS_FILE);
+        std::fs::write(&status, [0; STATUS_LEN])?;
+        File::open(&status)
+    }
+
+    /// The program, called as it has to be.
+    fn command(&self) -> Command {
+        let elsewhere = self.other.is_some();
+        let mut command = self.options.command(world::path(self.world, &self.binary.path));
+        command.env(FREEZE_VARIABLE, self.folder);
+        command.env(TUNABLES_VARIABLE, tunables(std::env::var(TUNABLES_VARIABLE).ok().as_deref()));
+        if !self.options.keep_threads {
+            // With one thread, allocations come in the same order every time.
+            command.envs(THREAD_VARIABLES.map(|name| (name, "1")));
+        }
+        if elsewhere {
+            command.env(PADDING_VARIABLE, "x".repeat(3000));
+        }
+        // What the expressions print is for the user, not part of what this command prints; and once is enough, so not when it
+        // is done a second time because of what was learned.
+        command.stdin(Stdio::null());
+        let first = match self.purpose {
+            Purpose::Plan { .. } => true,
+            Purpose::Verbatim => !elsewhere,
+            Purpose::Place(_) => false,
+        };
+        if first && self.options.preferred.is_empty() {
+            command.stdout(Stdio::from(io::stderr()));
+        } else {
+            command.stdout(Stdio::null()).stderr(Stdio::null());
+        }
+        world::apply(self.world, &mut command);
+        command
+    }
 }

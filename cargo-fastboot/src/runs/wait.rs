@@ -50,7 +50,7 @@ pub(super) enum Ended {
 
 /// What happened first to a run: its capture was read, as far as there is one, or the process came to an end.
 #[expect(clippy::large_enum_variant, reason = "there is one for each run")]
-enum First {
+enum Happened {
     Read(Result<Result<Capture, Failure>>),
     Exited(ExitStatus),
     /// It is to be ended: it took too long, or nobody knows how it does.
@@ -77,7 +77,7 @@ impl Awaited<'_> {
                 let _ = sender.send(Capture::read(&mut stream, most, self.folder).with_context(cannot_read));
             });
             let exit = match self.what_comes_first(&mut child, &receiver, began) {
-                First::Read(captured) => {
+                Happened::Read(captured) => {
                     return match captured {
                         Ok(Ok(capture)) => Ok(self.leave_to_end(child, capture, most)),
                         captured => {
@@ -88,8 +88,8 @@ impl Awaited<'_> {
                         }
                     };
                 }
-                First::Exited(exit) => Ok(exit),
-                First::Lost(error) => Err(error),
+                Happened::Exited(exit) => Ok(exit),
+                Happened::Lost(error) => Err(error),
             };
             let _ = child.kill();
             let _ = child.wait();
@@ -104,25 +104,25 @@ impl Awaited<'_> {
         child: &mut Child,
         receiver: &Receiver<Result<Result<Capture, Failure>>>,
         began: Instant,
-    ) -> First {
+    ) -> Happened {
         let progress = self.shell.progress("Freezing");
         loop {
             let elapsed = began.elapsed();
             match receiver.recv_timeout(POLL.min(elapsed / 8 + Duration::from_micros(200))) {
-                Ok(captured) => return First::Read(captured),
+                Ok(captured) => return Happened::Read(captured),
                 Err(RecvTimeoutError::Disconnected) => {
-                    return First::Read(Err(anyhow!("the capture could not be read")));
+                    return Happened::Read(Err(anyhow!("the capture could not be read")));
                 }
                 Err(RecvTimeoutError::Timeout) => {}
             }
             match child.try_wait().context("cannot wait for the freeze run") {
                 Ok(None) => {}
-                Ok(Some(exit)) => return First::Exited(exit),
-                Err(error) => return First::Lost(error),
+                Ok(Some(exit)) => return Happened::Exited(exit),
+                Err(error) => return Happened::Lost(error),
             }
             if self.options.timeout.is_some_and(|timeout| elapsed > timeout) {
                 let root = read_status(self.status).map_or_else(String::new, |status| status.root);
-                return First::Lost(anyhow!(
+                return Happened::Lost(anyhow!(
                     "freezing {} took longer than {} s: root `{root}` was still being evaluated; \
                      give it more time with --freeze-timeout",
                     self.binary.display(),

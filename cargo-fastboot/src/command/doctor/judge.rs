@@ -1,49 +1,51 @@
 //! Judge: what follows from how the probe was built and from what it printed.
 
-use super::finding::Finding;
+use super::diagnosis::Diagnosis;
 use super::probe::{Probe, ranges, run_probe};
 use fastboot_format::image::{DEFAULT_HOME, PAGE};
 use std::ffi::OsString;
 
 /// `as_footer` was built if `in_section` could not be.
-pub(super) fn linker(in_section: &Probe, as_footer: Option<&Probe>) -> Finding {
+pub(super) fn linker(in_section: &Probe, as_footer: Option<&Probe>) -> Diagnosis {
     const ABOUT: &str = "linker";
     const OTHERS: &str = "use rust-lld, which is Rust's default,\n\
                           or GNU ld, which `-C link-arg=-fuse-ld=bfd` asks for behind an option that asks for another";
     match (in_section, as_footer) {
-        (Probe::Built { linker, .. }, _) => Finding::ok(ABOUT, linker.clone()),
-        (Probe::Failed(why), Some(Probe::Built { linker, .. })) => Finding::warn(
+        (Probe::Built { linker, .. }, _) => Diagnosis::ok(ABOUT, linker.clone()),
+        (Probe::Failed(why), Some(Probe::Built { linker, .. })) => Diagnosis::warn(
             ABOUT,
             format!("{linker} does not take linker scripts\n{why}"),
             format!("build with `--footer`, which does without; or {OTHERS}"),
         ),
         (Probe::Failed(why), _) if why.contains("error[") => {
-            Finding::fail("compiler", why.clone(), "mend what the compiler complains of")
+            Diagnosis::fail("compiler", why.clone(), "mend what the compiler complains of")
         }
-        (Probe::Failed(why), _) => {
-            Finding::fail(ABOUT, why.clone(), format!("install a C compiler (Debian: gcc and libc6-dev), and {OTHERS}"))
-        }
+        (Probe::Failed(why), _) => Diagnosis::fail(
+            ABOUT,
+            why.clone(),
+            format!("install a C compiler (Debian: gcc and libc6-dev), and {OTHERS}"),
+        ),
     }
 }
 
 /// Another way to link, that one can do without.
-pub(super) fn variant(about: &'static str, probe: &Probe, runner: &[OsString], remedy: &str) -> Finding {
+pub(super) fn variant(about: &'static str, probe: &Probe, runner: &[OsString], remedy: &str) -> Diagnosis {
     match probe {
         Probe::Built { path, .. } => match run_probe(path, runner) {
-            Ok(_) => Finding::ok(about, "can be linked, and runs"),
-            Err(error) => Finding::warn(about, format!("{error:#}"), remedy),
+            Ok(_) => Diagnosis::ok(about, "can be linked, and runs"),
+            Err(error) => Diagnosis::warn(about, format!("{error:#}"), remedy),
         },
-        Probe::Failed(why) => Finding::warn(about, why.clone(), remedy),
+        Probe::Failed(why) => Diagnosis::warn(about, why.clone(), remedy),
     }
 }
 
-pub(super) fn kernel() -> Finding {
+pub(super) fn kernel() -> Diagnosis {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let release = release.trim();
     if version(release) >= [4, 17] {
-        Finding::ok("kernel", format!("Linux {release}"))
+        Diagnosis::ok("kernel", format!("Linux {release}"))
     } else {
-        Finding::warn("kernel", format!("Linux {release}"), "build without `--pie`, or on Linux 4.17 or later")
+        Diagnosis::warn("kernel", format!("Linux {release}"), "build without `--pie`, or on Linux 4.17 or later")
     }
 }
 
@@ -53,7 +55,7 @@ pub(super) fn randomize_va_space() -> String {
 }
 
 /// What follows from what the probe printed in its two runs, and from `kernel.randomize_va_space`.
-pub(super) fn judge(said: &str, randomize_va_space: &str) -> Vec<Finding> {
+pub(super) fn judge(said: &str, randomize_va_space: &str) -> Vec<Diagnosis> {
     let answers = |key: &str| {
         said.lines()
             .filter_map(|line| line.split_once(' '))
@@ -72,14 +74,14 @@ pub(super) fn judge(said: &str, randomize_va_space: &str) -> Vec<Finding> {
     ]
 }
 
-fn wrapped(answer: &str) -> Finding {
+fn wrapped(answer: &str) -> Diagnosis {
     match answer {
-        "yes" => Finding::ok("--wrap", "the linker leads calls to the runtime"),
-        _ => Finding::fail("--wrap", "the linker ignored it", "use rust-lld or GNU ld"),
+        "yes" => Diagnosis::ok("--wrap", "the linker leads calls to the runtime"),
+        _ => Diagnosis::fail("--wrap", "the linker ignored it", "use rust-lld or GNU ld"),
     }
 }
 
-fn home_window(answers: &[&str]) -> Finding {
+fn home_window(answers: &[&str]) -> Diagnosis {
     const ABOUT: &str = "home window";
     let taken: Vec<String> = [ranges(0), ranges(1)]
         .iter()
@@ -89,9 +91,9 @@ fn home_window(answers: &[&str]) -> Finding {
         .map(|((name, address, length), answer)| format!("{address:#x}..{:#x} ({name}): {answer}", address + length))
         .collect();
     if taken.is_empty() {
-        return Finding::ok(ABOUT, format!("free, from {DEFAULT_HOME:#x} on"));
+        return Diagnosis::ok(ABOUT, format!("free, from {DEFAULT_HOME:#x} on"));
     }
-    Finding::fail(
+    Diagnosis::fail(
         ABOUT,
         taken.join("\n"),
         "lift the limit on address space (`ulimit -v unlimited`), set vm.overcommit_memory to 0 or 1, and leave out\n\
@@ -99,17 +101,17 @@ fn home_window(answers: &[&str]) -> Finding {
     )
 }
 
-fn randomization(answer: &str, randomize_va_space: &str) -> Finding {
+fn randomization(answer: &str, randomize_va_space: &str) -> Diagnosis {
     const ABOUT: &str = "randomization";
     match (answer, randomize_va_space) {
-        (_, "0") => Finding::warn(
+        (_, "0") => Diagnosis::warn(
             ABOUT,
             "addresses are not randomised here",
             "`--pie` is refused, and addresses of shared libraries in roots are not noticed: set\n\
              kernel.randomize_va_space to 2",
         ),
-        ("ok", _) => Finding::ok(ABOUT, "can be turned off and on"),
-        (error, _) => Finding::warn(
+        ("ok", _) => Diagnosis::ok(ABOUT, "can be turned off and on"),
+        (error, _) => Diagnosis::warn(
             ABOUT,
             format!("cannot be turned off and on: {error}"),
             "two builds may differ in words that hold stale addresses; in a container, a seccomp profile that allows\n\
@@ -118,18 +120,18 @@ fn randomization(answer: &str, randomize_va_space: &str) -> Finding {
     }
 }
 
-fn page_size(answer: &str) -> Finding {
+fn page_size(answer: &str) -> Diagnosis {
     if answer == PAGE.to_string() {
-        Finding::ok("page size", format!("{answer} bytes"))
+        Diagnosis::ok("page size", format!("{answer} bytes"))
     } else {
-        Finding::fail("page size", format!("{answer} bytes"), format!("images are made for pages of {PAGE} bytes"))
+        Diagnosis::fail("page size", format!("{answer} bytes"), format!("images are made for pages of {PAGE} bytes"))
     }
 }
 
-fn cpuid_faulting(answer: &str) -> Finding {
+fn cpuid_faulting(answer: &str) -> Diagnosis {
     match answer {
-        "ok" => Finding::ok("CPU masking", "available (CPUID faulting)"),
-        error => Finding::warn(
+        "ok" => Diagnosis::ok("CPU masking", "available (CPUID faulting)"),
+        error => Diagnosis::warn(
             "CPU masking",
             format!("not available: {error}"),
             "an image thaws only on processors with every feature of the build machine's: build on the oldest one",
@@ -138,19 +140,19 @@ fn cpuid_faulting(answer: &str) -> Finding {
 }
 
 /// Without large folios, the kernel maps 16 pages around a fault.
-fn file_pages(answer: &str) -> Finding {
+fn file_pages(answer: &str) -> Diagnosis {
     const ABOUT: &str = "large folios";
     match answer.parse::<u32>() {
         Ok(faults) if faults <= 16 => {
-            Finding::ok(ABOUT, format!("the file system has them: {faults} page faults for 4 MiB of a file"))
+            Diagnosis::ok(ABOUT, format!("the file system has them: {faults} page faults for 4 MiB of a file"))
         }
-        Ok(faults) => Finding::warn(
+        Ok(faults) => Diagnosis::warn(
             ABOUT,
             format!("the file system here has none: {faults} page faults for 4 MiB of a file"),
             "a start is a little slower for it. XFS has them, and ext4 since Linux 6.16; what counts is where the\n\
              finished program is installed",
         ),
-        Err(_) => Finding::warn(ABOUT, answer, "nothing is known about the file system here"),
+        Err(_) => Diagnosis::warn(ABOUT, answer, "nothing is known about the file system here"),
     }
 }
 
@@ -163,7 +165,7 @@ pub(super) fn version(text: &str) -> [u32; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::doctor::finding::Level;
+    use crate::command::doctor::diagnosis::Level;
 
     /// What a good machine's probe prints.
     fn good() -> String {
@@ -178,7 +180,7 @@ mod tests {
     }
 
     /// The one finding that is not well when `from` becomes `to` in what a good machine's probe prints.
-    fn judged(from: &str, to: &str) -> Finding {
+    fn judged(from: &str, to: &str) -> Diagnosis {
         assert!(good().contains(from));
         let mut bad = judge(&good().replacen(from, to, 1), "2");
         bad.retain(|finding| finding.level != Level::Ok);

@@ -4,12 +4,13 @@
 //! the user's configuration and the flags of `build`, and run where binaries are built. It needs no crates, so it says
 //! something even where nothing can be downloaded. Everything after that is judging what it printed.
 
-mod finding;
+mod diagnosis;
 mod judge;
 mod probe;
 
+use crate::cargo;
+use crate::cargo::platform::Platform;
 use crate::cargo::select::RUNTIME;
-use crate::cargo::{self, Platform};
 use crate::cli::{DoctorFlags, LinkFlags};
 use crate::options::Place;
 use crate::say::shell::Shell;
@@ -17,8 +18,8 @@ use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
 use anyhow::{Context, Result, bail};
 use cargo_metadata::{Metadata, MetadataCommand};
+use diagnosis::{Diagnosis, Level};
 use fastboot_format::protocol::RUNTIME_VERSION;
-use finding::{Finding, Level};
 use judge::{judge, kernel, linker, randomize_va_space, variant, version};
 use probe::{Probe, build_probe, probe_folder, run_probe};
 use std::io::Write;
@@ -37,7 +38,7 @@ pub(crate) fn doctor(flags: &DoctorFlags, shell: &Shell) -> Result<()> {
     Ok(())
 }
 
-fn examine(shell: &Shell) -> Result<Vec<Finding>> {
+fn examine(shell: &Shell) -> Result<Vec<Diagnosis>> {
     let (compiler, host) = compiler();
     if compiler.level == Level::Fail {
         return Ok(vec![compiler]);
@@ -49,13 +50,13 @@ fn examine(shell: &Shell) -> Result<Vec<Finding>> {
         Ok(platform) => platform,
         Err(error) => {
             // It says itself what to do.
-            findings.push(Finding { level: Level::Fail, about: "target", found: format!("{error:#}"), remedy: None });
+            findings.push(Diagnosis { level: Level::Fail, about: "target", found: format!("{error:#}"), remedy: None });
             return Ok(findings);
         }
     };
 
     if let Err(error) = platform.require_flags() {
-        findings.push(Finding { level: Level::Fail, about: "code model", found: format!("{error:#}"), remedy: None });
+        findings.push(Diagnosis { level: Level::Fail, about: "code model", found: format!("{error:#}"), remedy: None });
         return Ok(findings);
     }
     let folder = probe_folder(metadata.as_ref())?;
@@ -71,7 +72,7 @@ fn examine(shell: &Shell) -> Result<Vec<Finding>> {
     let Probe::Built { path, .. } = as_footer.as_ref().unwrap_or(&in_section) else { return Ok(findings) };
     match run_probe(path, &platform.runner) {
         Ok(said) => findings.extend(judge(&said, &randomize_va_space())),
-        Err(error) => findings.push(Finding::fail(
+        Err(error) => findings.push(Diagnosis::fail(
             "program",
             format!("{error:#}"),
             format!(
@@ -93,9 +94,9 @@ fn examine(shell: &Shell) -> Result<Vec<Finding>> {
 }
 
 /// Prints the findings, what to do about each on a line of its own.
-fn report(findings: &[Finding], color: anstream::ColorChoice) -> std::io::Result<()> {
+fn report(findings: &[Diagnosis], color: anstream::ColorChoice) -> std::io::Result<()> {
     let mut out = AutoStream::new(std::io::stdout(), color).lock();
-    for Finding { level, about, found, remedy } in findings {
+    for Diagnosis { level, about, found, remedy } in findings {
         let (color, word) = match level {
             Level::Ok => (AnsiColor::Green, "ok"),
             Level::Warn => (AnsiColor::Yellow, "warn"),
@@ -116,7 +117,7 @@ fn indented(text: &str) -> String {
 }
 
 /// Rust, as the current folder's configuration has it, and the triple of its host.
-fn compiler() -> (Finding, String) {
+fn compiler() -> (Diagnosis, String) {
     const ABOUT: &str = "rustc";
     const NEEDED: &str = env!("CARGO_PKG_RUST_VERSION");
     let install = format!("install Rust {NEEDED} or later (`rustup update stable`)");
@@ -125,16 +126,16 @@ fn compiler() -> (Finding, String) {
         Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout).into_owned(),
         Ok(output) => {
             let why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-            return (Finding::fail(ABOUT, why, install), String::new());
+            return (Diagnosis::fail(ABOUT, why, install), String::new());
         }
-        Err(error) => return (Finding::fail(ABOUT, format!("cannot be run: {error}"), install), String::new()),
+        Err(error) => return (Diagnosis::fail(ABOUT, format!("cannot be run: {error}"), install), String::new()),
     };
     let field =
         |name: &str| said.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("unknown").trim().to_owned();
     let (release, host) = (field("release:"), field("host:"));
     let found = format!("{release} for {host}");
     let is_new = version(&release) >= version(NEEDED);
-    (if is_new { Finding::ok(ABOUT, found) } else { Finding::fail(ABOUT, found, install) }, host)
+    (if is_new { Diagnosis::ok(ABOUT, found) } else { Diagnosis::fail(ABOUT, found, install) }, host)
 }
 
 /// The package of the current folder, if there is one and cargo can say something about it without the network. It is asked
@@ -149,12 +150,12 @@ fn metadata(host: &str) -> Option<Metadata> {
 }
 
 /// Whether the runtime of this package fits the tool.
-fn package(metadata: &Metadata) -> Finding {
+fn package(metadata: &Metadata) -> Diagnosis {
     const ABOUT: &str = "this package";
     let packages = metadata.workspace_default_packages();
     let names = packages.iter().map(|package| package.name.as_str()).collect::<Vec<_>>().join(", ");
     if metadata.resolve.is_none() {
-        return Finding::warn(
+        return Diagnosis::warn(
             ABOUT,
             format!(
                 "{names}; which {RUNTIME} it uses is not known, because not all of its dependencies are downloaded"
@@ -170,18 +171,18 @@ fn package(metadata: &Metadata) -> Finding {
         .find(|version| version != RUNTIME_VERSION);
     let exactly = format!("cargo add {RUNTIME}@={RUNTIME_VERSION}");
     if let Some(other) = other {
-        return Finding::fail(
+        return Diagnosis::fail(
             ABOUT,
             format!("{names}, with {RUNTIME} {other}; this is cargo-fastboot for {RUNTIME_VERSION}"),
             format!("`{exactly}`, or install the other version of cargo-fastboot"),
         );
     }
     if !packages.iter().any(|package| crate::cargo::select::depends_on_runtime(metadata, package)) {
-        return Finding::warn(
+        return Diagnosis::warn(
             ABOUT,
             format!("{names}, without {RUNTIME}"),
             format!("to freeze something here: `{exactly}`, then `fastboot_rt::install!();` into main.rs"),
         );
     }
-    Finding::ok(ABOUT, format!("{names}, with {RUNTIME} {RUNTIME_VERSION}"))
+    Diagnosis::ok(ABOUT, format!("{names}, with {RUNTIME} {RUNTIME_VERSION}"))
 }

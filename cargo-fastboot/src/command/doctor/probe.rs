@@ -1,6 +1,7 @@
 //! Probe: the little program, built as `build` builds and run as freeze runs are.
 
 use crate::cargo;
+use crate::cargo::arguments::rustc_arguments;
 use crate::cli::LinkFlags;
 use crate::elf::binary::Elf;
 use crate::options::Place;
@@ -64,7 +65,7 @@ pub(super) fn build_probe(folder: &Path, link: LinkFlags, place: Place, shell: &
         "--manifest-path",
     ]);
     command.arg(folder.join("Cargo.toml")).arg("--target-dir").arg(folder.join("target"));
-    command.arg("--").args(cargo::rustc_arguments(link, (place == Place::Section).then_some(&script)));
+    command.arg("--").args(rustc_arguments(link, (place == Place::Section).then_some(&script)));
     // The linker says which one it is, and rustc passes that on.
     command.args(["-C", "link-arg=-Wl,-v", "-W", "linker-messages"]);
     shell.verbose(format_args!("running {command:?}"));
@@ -132,24 +133,24 @@ fn what_is_wrong(stderr: &str) -> String {
     if lines.is_empty() { "cargo failed; -v shows the command".to_owned() } else { lines.join("\n") }
 }
 
-/// What a freeze run reserves, with what it is for: at the first place, and at that of the third run.
-pub(super) fn ranges(place: usize) -> [(&'static str, u64, u64); 3] {
-    let home = DEFAULT_HOME + [0, HOME_SHIFT][place];
+/// What a freeze run reserves, with what it is for; `set` is 0 for the usual addresses, 1 for those of the third run.
+pub(super) fn ranges(set: usize) -> [(&'static str, u64, u64); 3] {
+    let home = DEFAULT_HOME + [0, HOME_SHIFT][set];
     [
         ("image", home, spare_memory().min(HOME_SHIFT)),
-        ("temporaries", SCRATCH[place], SCRATCH_LEN),
-        ("stacks", STACK_TOP[place] - STACKS_LEN, STACKS_LEN),
+        ("temporaries", SCRATCH[set], SCRATCH_LEN),
+        ("stacks", STACK_TOP[set] - STACKS_LEN, STACKS_LEN),
     ]
 }
 
 /// What the probe printed, run as two freeze runs are: with other addresses the second time.
 pub(super) fn run_probe(path: &Path, runner: &[OsString]) -> Result<String> {
     let mut said = String::new();
-    for place in [0, 1] {
+    for set in [0, 1] {
         let mut words = runner.iter().map(OsString::as_os_str).chain([path.as_os_str()]);
         let mut command = Command::new(words.next().unwrap_or(path.as_os_str()));
         command.args(words);
-        for (_, address, length) in ranges(place) {
+        for (_, address, length) in ranges(set) {
             command.arg(format!("{address:x}")).arg(format!("{length:x}"));
         }
         let output = command.output().context("the program that was built cannot be run")?;

@@ -14,13 +14,13 @@ const IMAGE: [u64; 2] = [0x5500_0000_1000, 0x5500_0000_1000 + fastboot_format::p
 
 const NOTHING: Known<'static> = Known { handles: &[], c_blocks: &[], thread_locals: &[], resolved: &[], values: &[] };
 
-fn run(data: &[u8], place: usize, executable: u64) -> Run<'_> {
+fn run(data: &[u8], set: usize, executable: u64) -> Run<'_> {
     let regions = [
-        (IMAGE[place], IMAGE[place] + 0x10_0000),
+        (IMAGE[set], IMAGE[set] + 0x10_0000),
         (executable, executable + 0x10_0000),
-        (SCRATCH[place], SCRATCH[place] + SCRATCH_LEN),
-        (STACK_TOP[place] - STACKS_LEN, STACK_TOP[place] - 4096),
-        (STACK_TOP[place] - 4096, STACK_TOP[place]),
+        (SCRATCH[set], SCRATCH[set] + SCRATCH_LEN),
+        (STACK_TOP[set] - STACKS_LEN, STACK_TOP[set] - 4096),
+        (STACK_TOP[set] - 4096, STACK_TOP[set]),
     ];
     Run { data, objects: data.len(), regions, maps: &[], known: &NOTHING }
 }
@@ -72,8 +72,8 @@ fn tags_move_with_their_addresses() {
 
 #[test]
 fn addresses_of_other_objects_are_no_suspects() {
-    let maps = |place: usize| {
-        let range = IMAGE[place] - 4096..IMAGE[place] + 0x100_0000;
+    let maps = |set: usize| {
+        let range = IMAGE[set] - 4096..IMAGE[set] + 0x100_0000;
         vec![Mapping { range, executable: false, offset: 0, name: String::new() }]
     };
     // The second one is a sum of addresses: behind the end of the image, but still where only freezing has memory.
@@ -137,14 +137,14 @@ fn what_is_known_to_be_there_is_certain() {
 
 #[test]
 fn what_lies_between_addresses_of_the_stack_is_not_certain() {
-    let local = |place: usize| STACK_TOP[place] - 4096;
-    let frame = |place: usize| local(place) - 8;
+    let local = |set: usize| STACK_TOP[set] - 4096;
+    let frame = |set: usize| local(set) - 8;
     let thread_locals = [(local(0)..local(0) + 8, "a::LOCAL".to_owned())];
     let known = Known { thread_locals: &thread_locals, ..NOTHING };
     for (zeros, certain) in [(0, false), (3, false), (4, true)] {
-        let data = |place: usize| {
+        let data = |set: usize| {
             let mut data = vec![0; zeros + 2];
-            (data[0], data[zeros + 1]) = (frame(place), local(place));
+            (data[0], data[zeros + 1]) = (frame(set), local(set));
             words(&data)
         };
         let (a, b) = (data(0), data(1));
@@ -173,8 +173,7 @@ fn text_that_looks_like_an_address_is_data() {
 
 #[test]
 fn addresses_of_what_is_gone_in_both_runs_are_dead() {
-    let heaps =
-        |place: usize| [SCRATCH[place] + 0x1230 * (1 + place as u64), STACK_TOP[place] - 8192 - 48 * place as u64];
+    let heaps = |set: usize| [SCRATCH[set] + 0x1230 * (1 + set as u64), STACK_TOP[set] - 8192 - 48 * set as u64];
     for (a, b) in heaps(0).into_iter().flat_map(|a| heaps(1).map(|b| (a, b))) {
         for shift in 0..8 {
             let data = |word: u64| [vec![0; shift], words(&[word, 2])].concat();
@@ -329,7 +328,7 @@ fn unaligned_pointers_are_found() {
     }
 }
 
-/// A third place for the executable.
+/// A third set for the executable.
 const THIRD: u64 = 0x5571_3571_1000;
 
 #[test]

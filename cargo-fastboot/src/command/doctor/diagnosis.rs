@@ -1,4 +1,4 @@
-//! Finding: one thing that was looked at, whether it is well, and what to do if not.
+//! Diagnosis: one thing that was looked at, whether it is well, and what to do if not.
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -12,7 +12,7 @@ pub(super) enum Level {
 
 /// One line of the report.
 #[derive(Debug)]
-pub(super) struct Finding {
+pub(super) struct Diagnosis {
     pub(super) level: Level,
     pub(super) about: &'static str,
     pub(super) found: String,
@@ -20,7 +20,7 @@ pub(super) struct Finding {
     pub(super) remedy: Option<String>,
 }
 
-impl Finding {
+impl Diagnosis {
     pub(super) fn ok(about: &'static str, found: impl Into<String>) -> Self {
         Self { level: Level::Ok, about, found: found.into(), remedy: None }
     }
