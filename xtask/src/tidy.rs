@@ -1,8 +1,9 @@
 //! Tidy: whether the code is laid out as docs/architecture.md says: who imports whom, where `unsafe` is, which files there
-//! are. Whatever is not so is listed, all of it at once.
+//! are; and whether no file or function is too long. Whatever is not so is listed, all of it at once.
 
 mod documents;
 mod imports;
+mod lengths;
 mod rooms;
 mod unsafe_code;
 
@@ -44,6 +45,7 @@ pub(crate) fn tidy() -> Result<()> {
     let code = files.iter().filter(|path| path.ends_with(".rs") && CODE.iter().any(|folder| is_in(path, folder)));
     let texts = code.map(|path| Ok((path.as_str(), read(root, path)?))).collect::<Result<Vec<_>>>()?;
     found.extend(unsafe_code::check(&architecture, &texts)?);
+    found.extend(lengths::check(&texts)?);
     for path in files.iter().filter(|path| path.ends_with(".md")) {
         found.extend(documents::check(path, &read(root, path)?, &files));
     }

@@ -113,9 +113,18 @@ impl Workshop {
             return Ok(made.clone());
         }
         let began = Instant::now();
-        let data = self.folder.join("data");
         let mut made =
             Made { environment: Vec::new(), ..Made::elsewhere(self.copy_of(program, workload), None, PathBuf::new()) };
+        self.fill(&mut made, program, workload)?;
+        let timed = self.size == Size::Full && !matches!(program, Program::Plain(_) | Program::Cold { .. });
+        made.build = timed.then(|| began.elapsed().as_secs_f64());
+        made.binary_bytes = length(&made.binary)?;
+        self.made.insert(name, made.clone());
+        Ok(made)
+    }
+
+    /// Makes the files of a program.
+    fn fill(&mut self, made: &mut Made, program: Program, workload: &'static str) -> Result<()> {
         match program {
             Program::Empty(flags) => {
                 let mut cargo = cargo("rustc");
@@ -130,7 +139,7 @@ impl Workshop {
                 let file = if workload == "strings" { "paths" } else { "postings" };
                 let file = format!("{file}.{ending}");
                 self.freshen(&file)?;
-                made.data_bytes = length(&data.join(file))?;
+                made.data_bytes = length(&self.folder.join("data").join(file))?;
                 made.workload = Some(workload);
                 made.environment.push(("BENCH_DATA", self.fresh()));
                 if checked {
@@ -157,18 +166,14 @@ impl Workshop {
             }
             Program::Snapshot { binary, flags } => {
                 made.binary = self.make(Program::Cold { binary, flags }, workload)?.binary;
-                let snapshot = self.fresh().join(&name);
+                let snapshot = self.fresh().join(file_name(program, workload));
                 let mut freeze = self.tool("freeze");
                 run(freeze.arg("--binary").arg(&made.binary).arg("--output").arg(&snapshot))?;
                 made.data_bytes = length(&snapshot)?;
                 made.environment.push(("FASTBOOT_SNAPSHOT", snapshot));
             }
         }
-        let timed = self.size == Size::Full && !matches!(program, Program::Plain(_) | Program::Cold { .. });
-        made.build = timed.then(|| began.elapsed().as_secs_f64());
-        made.binary_bytes = length(&made.binary)?;
-        self.made.insert(name, made.clone());
-        Ok(made)
+        Ok(())
     }
 
     /// Copies a file of the data for the runs, so that the page cache has it as it has the binaries. The original is only

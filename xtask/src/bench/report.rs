@@ -4,7 +4,7 @@ use super::allocator::Allocator;
 use super::freeze::Freeze;
 use super::results::{Measured, MeasuredRow, Results};
 use super::rows::{BINCODE, EMPTY, EMPTY_STATIC, FASTBOOT_COLD, RKYV, TEXT};
-use super::scaling::Curve;
+use super::scaling::{Curve, Scaling};
 use super::statistics::Spread;
 use super::{PROCESSES, Size, targets};
 
@@ -57,17 +57,7 @@ pub(crate) fn markdown(results: &Results) -> String {
         }
     }
     if let Some(scaling) = &results.scaling {
-        text += &format!("\n## By size of the image\n\n{}", curves(&scaling.by_size, "MB"));
-        text += &format!("\nThe thaw alone:\n\n{}", curves(&scaling.thaw, "MB"));
-        text += "\nHow it grows, in nanoseconds for each megabyte from the smallest image to the largest:\n\n\
-                 | source | median | p10 – p90 |\n|---|--:|--:|\n";
-        for growth in &scaling.growth {
-            let Spread { p10, median, p90 } = growth.per_megabyte;
-            text += &format!("| {} | {median:.2} ns | {p10:.2} – {p90:.2} ns |\n", growth.source);
-        }
-        text += &format!("\n## By number of look-ups, W1\n\n{}", curves(&scaling.by_look_ups, "look-ups"));
-        text += "\n## Where they cross\n\n";
-        scaling.crossings.iter().for_each(|crossing| text += &format!("- {crossing}\n"));
+        text += &growth(scaling);
     }
     if !results.freeze.is_empty() {
         text += &format!("\n## Freezing\n\n{}", freezes(&results.freeze));
@@ -80,6 +70,22 @@ pub(crate) fn markdown(results: &Results) -> String {
         }
     }
     text + &format!("\n## Targets\n\n{}", targets::table(results))
+}
+
+/// How what a start takes grows with the image and with what is done.
+fn growth(scaling: &Scaling) -> String {
+    let mut text = format!("\n## By size of the image\n\n{}", curves(&scaling.by_size, "MB"));
+    text += &format!("\nThe thaw alone:\n\n{}", curves(&scaling.thaw, "MB"));
+    text += "\nHow it grows, in nanoseconds for each megabyte from the smallest image to the largest:\n\n\
+             | source | median | p10 – p90 |\n|---|--:|--:|\n";
+    for growth in &scaling.growth {
+        let Spread { p10, median, p90 } = growth.per_megabyte;
+        text += &format!("| {} | {median:.2} ns | {p10:.2} – {p90:.2} ns |\n", growth.source);
+    }
+    text += &format!("\n## By number of look-ups, W1\n\n{}", curves(&scaling.by_look_ups, "look-ups"));
+    text += "\n## Where they cross\n\n";
+    scaling.crossings.iter().for_each(|crossing| text += &format!("- {crossing}\n"));
+    text
 }
 
 fn times(table: &Measured) -> String {
