@@ -288,6 +288,7 @@ fn the_page_shows_the_image_in_a_browser() -> Result<()> {
         "HashMap<&str, usize>",
         "none but those that",
         "240.0 kB",
+        "\nStatics that changed",
         "COUNTER",
     ] {
         ensure!(text.contains(expected), "`{expected}` is not on the page:\n{text}");

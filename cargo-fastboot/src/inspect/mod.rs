@@ -3,7 +3,6 @@
 //! `found` looks at the file, `text` and `html` show what was found; what `--json` prints is `found` as it stands.
 
 pub(crate) mod defer;
-mod escape;
 pub(crate) mod found;
 pub(crate) mod html;
 mod map;
