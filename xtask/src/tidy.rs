@@ -20,16 +20,26 @@ const CODE: [&str; 4] = ["cargo-fastboot", "fastboot-rt", "linker", "xtask"];
 
 /// Crates whose files must not import one another in a circle: where their source is, and its first file. Those that have a
 /// table in docs/architecture.md, under a heading with their name, must keep to that as well.
-const CRATES: [(&str, &str, &str); 4] = [
+const CRATES: [(&str, &str, &str); 6] = [
     ("cargo-fastboot", "cargo-fastboot/src", "main.rs"),
     ("cargo-fastboot/kernel", "cargo-fastboot/kernel/src", "lib.rs"),
     ("fastboot-rt/format", "fastboot-rt/format/src", "lib.rs"),
+    ("fastboot-rt/defer", "fastboot-rt/defer/src", "lib.rs"),
     ("fastboot-rt", "fastboot-rt/src", "lib.rs"),
+    ("xtask", "xtask/src", "main.rs"),
 ];
 
 /// Looks at everything.
 pub(crate) fn tidy() -> Result<()> {
-    let root = root();
+    let found = problems(root())?;
+    if !found.is_empty() {
+        bail!("the code is not laid out as {ARCHITECTURE} says:\n  {}", found.join("\n  "));
+    }
+    Ok(())
+}
+
+/// What is not as it should be in the project in this folder.
+fn problems(root: &Path) -> Result<Vec<String>> {
     let architecture = read(root, ARCHITECTURE).context("docs/architecture.md says how the code is laid out")?;
     let files = files(root)?;
     let mut found = Vec::new();
@@ -52,10 +62,7 @@ pub(crate) fn tidy() -> Result<()> {
     for (path, text) in &texts {
         found.extend(documents::check(path, &documents::comments(text), &files));
     }
-    if !found.is_empty() {
-        bail!("the code is not laid out as {ARCHITECTURE} says:\n  {}", found.join("\n  "));
-    }
-    Ok(())
+    Ok(found)
 }
 
 fn read(root: &Path, path: &str) -> Result<String> {
@@ -96,9 +103,41 @@ fn files(root: &Path) -> Result<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command::target;
 
     #[test]
     fn everything_is_where_it_belongs() -> Result<()> {
         tidy()
+    }
+
+    #[test]
+    fn what_is_planted_in_a_project_is_found() -> Result<()> {
+        let root = target().join(format!("tidy-test-{}", std::process::id()));
+        let long = "fn g() {}\n".repeat(501);
+        let files = [
+            (ARCHITECTURE, "See `docs/gone.md`.\n\n## Where `unsafe` is\n\nNowhere.\n"),
+            ("cargo-fastboot/src/main.rs", "mod a;\nmod b;\nmod c;\n"),
+            ("cargo-fastboot/src/a.rs", "use crate::b::X;\n"),
+            ("cargo-fastboot/src/b.rs", "fn f() -> super::a::Y {\n    unsafe { g() }\n}\n"),
+            ("cargo-fastboot/src/c.rs", &long),
+        ];
+        let firsts = CRATES.map(|(_, source, first)| format!("{source}/{first}"));
+        let empty =
+            firsts.iter().filter(|path| !path.starts_with("cargo-fastboot/src")).map(|path| (path.as_str(), ""));
+        for (path, text) in empty.chain(files) {
+            let path = root.join(path);
+            std::fs::create_dir_all(path.parent().context("a file in a folder")?)?;
+            std::fs::write(path, text)?;
+        }
+        let found = problems(&root);
+        std::fs::remove_dir_all(&root)?;
+        let expected = [
+            "cargo-fastboot/src/a.rs: imports in a circle: a.rs → b.rs → a.rs",
+            "cargo-fastboot/src/b.rs: `unsafe`, though docs/architecture.md does not list the file",
+            "cargo-fastboot/src/c.rs: 501 lines; a file has 500 at most, so make two of it",
+            "docs/architecture.md: names `docs/gone.md`, which is not there",
+        ];
+        assert_eq!(found?, expected);
+        Ok(())
     }
 }
