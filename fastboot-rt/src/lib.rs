@@ -63,9 +63,10 @@ mod start;
 #[cfg(feature = "defer")]
 pub use fastboot_defer as defer;
 
-// The tool finds the bodies of deferred fields by their mark; with another one they would not lie in the cold region.
+// The tool finds the bodies of deferred fields by their mark; with another one they would not lie in the deferred region.
 #[cfg(feature = "defer")]
-const _: () = assert!(u64::from_ne_bytes(defer::COLD_MARK) == u64::from_ne_bytes(fastboot_format::protocol::COLD_MARK));
+const _: () =
+    assert!(u64::from_ne_bytes(defer::DEFERRED_MARK) == u64::from_ne_bytes(fastboot_format::protocol::DEFERRED_MARK));
 
 pub use alloc::FastbootAlloc;
 pub use config::{CacheDir, FreezeError, FreezeErrorKind};

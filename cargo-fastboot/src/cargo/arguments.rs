@@ -3,18 +3,18 @@
 //! The flags that make a binary cold go to the final crate only, as `cargo rustc ... -- FLAGS`. `RUSTFLAGS` is left
 //! alone: setting it would rebuild every dependency and hide the user's own.
 
-use super::select::{Choice, features_for};
+use super::select::{Selected, features_for};
 use crate::cli::{BuildFlags, LinkFlags};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-/// The flags of `cargo rustc` that build `choice`.
-pub(super) fn cargo_arguments(choice: Choice<'_>, choices: &[Choice<'_>], flags: &BuildFlags) -> Vec<OsString> {
+/// The flags of `cargo rustc` that build `selected`.
+pub(super) fn cargo_arguments(selected: Selected<'_>, selection: &[Selected<'_>], flags: &BuildFlags) -> Vec<OsString> {
     let mut arguments = ArgumentList::default();
-    arguments.pair("--package", &choice.package.id.repr);
-    arguments.pair(if choice.target.is_bin() { "--bin" } else { "--example" }, &choice.target.name);
+    arguments.pair("--package", &selected.package.id.repr);
+    arguments.pair(if selected.target.is_bin() { "--bin" } else { "--example" }, &selected.target.name);
 
-    let features = features_for(choice.package, choices, flags);
+    let features = features_for(selected.package, selection, flags);
     arguments.pairs("--features", (!features.is_empty()).then(|| features.join(",")));
     arguments.flag("--all-features", flags.features.all_features);
     arguments.flag("--no-default-features", flags.features.no_default_features);

@@ -1,6 +1,6 @@
 //! Messages: what cargo prints while it builds, read, and passed on if the user asked for it.
 
-use super::select::Choice;
+use super::select::Selected;
 use crate::say::shell::Shell;
 use anyhow::{Context, Result};
 use cargo_metadata::{Message, PackageId};
@@ -52,7 +52,11 @@ pub(super) struct Artifacts {
 }
 
 /// Reads cargo's messages to the end, passing on those that the user asked for.
-pub(super) fn read_messages(mut stream: impl BufRead, choice: Choice<'_>, messages: &Messages) -> Result<Artifacts> {
+pub(super) fn read_messages(
+    mut stream: impl BufRead,
+    selected: Selected<'_>,
+    messages: &Messages,
+) -> Result<Artifacts> {
     let mut seen = Artifacts::default();
     let mut line = Vec::new();
     loop {
@@ -63,7 +67,9 @@ pub(super) fn read_messages(mut stream: impl BufRead, choice: Choice<'_>, messag
         let text = line.trim_ascii_end();
         let message = serde_json::from_slice::<Message>(text);
         match &message {
-            Ok(Message::CompilerArtifact(artifact)) if is_choice(choice, &artifact.package_id, &artifact.target) => {
+            Ok(Message::CompilerArtifact(artifact))
+                if is_selected(selected, &artifact.package_id, &artifact.target) =>
+            {
                 if let Some(path) = &artifact.executable {
                     let bytes =
                         std::fs::read(path).with_context(|| format!("cannot read {path}, which cargo built"))?;
@@ -78,7 +84,7 @@ pub(super) fn read_messages(mut stream: impl BufRead, choice: Choice<'_>, messag
                 let folders = script.linked_paths.iter().map(|path| path.as_str());
                 seen.libraries
                     .extend(folders.map(|path| PathBuf::from(path.split_once('=').map_or(path, |(_, path)| path))));
-                if script.package_id == choice.package.id {
+                if script.package_id == selected.package.id {
                     seen.environment.extend(script.env.iter().map(|(name, value)| (name.into(), value.into())));
                     seen.environment.push(("OUT_DIR".into(), script.out_dir.clone().into_os_string()));
                 }
@@ -93,8 +99,8 @@ pub(super) fn read_messages(mut stream: impl BufRead, choice: Choice<'_>, messag
     }
 }
 
-fn is_choice(choice: Choice<'_>, package: &PackageId, target: &cargo_metadata::Target) -> bool {
-    choice.package.id == *package && choice.target.name == target.name && choice.target.kind == target.kind
+fn is_selected(selected: Selected<'_>, package: &PackageId, target: &cargo_metadata::Target) -> bool {
+    selected.package.id == *package && selected.target.name == target.name && selected.target.kind == target.kind
 }
 
 /// Writes a line to standard output. That nobody reads it is no reason to stop.

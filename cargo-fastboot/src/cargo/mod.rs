@@ -9,7 +9,7 @@ pub(crate) mod select;
 
 use crate::cargo::arguments::{ArgumentList, cargo_arguments, rustc_arguments};
 use crate::cargo::messages::{Messages, read_messages};
-use crate::cargo::select::{Choice, installs_runtime};
+use crate::cargo::select::{Selected, installs_runtime};
 use crate::cli::{BuildFlags, NewFlags};
 use crate::say::shell::Shell;
 use anyhow::{Context, Result};
@@ -100,28 +100,28 @@ pub(crate) struct Linking {
     pub(crate) linker: Option<PathBuf>,
 }
 
-/// Builds the cold binary of `choice`, one of `choices`.
+/// Builds the cold binary of `selected`, one of `selection`.
 pub(crate) fn build_cold(
-    choice: Choice<'_>,
-    choices: &[Choice<'_>],
+    selected: Selected<'_>,
+    selection: &[Selected<'_>],
     flags: &BuildFlags,
     linking: &Linking,
     messages: &Messages,
     shell: &Shell,
 ) -> Result<ColdBuild> {
-    let built = link(choice, choices, flags, linking, messages, false, shell)?;
+    let built = link(selected, selection, flags, linking, messages, false, shell)?;
     if crate::elf::strip::has_symbols(&built.bytes).unwrap_or(true) {
         return Ok(built);
     }
     // The symbols name the statics that the image has to carry.
-    let built = link(choice, choices, flags, linking, messages, true, shell)?;
+    let built = link(selected, selection, flags, linking, messages, true, shell)?;
     Ok(ColdBuild { stripped: true, ..built })
 }
 
 /// One call of cargo; `symbols`: even if the profile strips.
 fn link(
-    choice: Choice<'_>,
-    choices: &[Choice<'_>],
+    selected: Selected<'_>,
+    selection: &[Selected<'_>],
     flags: &BuildFlags,
     linking: &Linking,
     messages: &Messages,
@@ -129,7 +129,7 @@ fn link(
     shell: &Shell,
 ) -> Result<ColdBuild> {
     let mut command = Command::new(program());
-    command.arg("rustc").args(cargo_arguments(choice, choices, flags));
+    command.arg("rustc").args(cargo_arguments(selected, selection, flags));
     command.arg("--message-format").arg(&messages.format);
     command.arg("--").args(rustc_arguments(flags.link, (!flags.place.footer).then_some(&linking.script)));
     if let Some(linker) = &linking.linker {
@@ -143,18 +143,18 @@ fn link(
     shell.verbose(format_args!("running {command:?}"));
     let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| cannot_start(command.get_program()))?;
     let stream = child.stdout.take().context("cargo has no standard output")?;
-    let artifacts = read_messages(BufReader::new(stream), choice, messages);
+    let artifacts = read_messages(BufReader::new(stream), selected, messages);
     // Even when its messages cannot be read, cargo must not be left running.
     let status = child.wait().with_context(|| format!("cannot wait for {command:?}"))?;
     let artifacts = artifacts?;
     if !status.success() {
-        advise(choice, shell);
+        advise(selected, shell);
         return Err(CargoFailed(exit_code(status)).into());
     }
     let (executable, bytes) = artifacts.executable.with_context(|| {
         format!(
             "cargo built `{}` without naming the executable; is it of another crate type than `bin`?",
-            choice.name()
+            selected.name()
         )
     })?;
     Ok(ColdBuild {
@@ -168,8 +168,8 @@ fn link(
 }
 
 /// Says what may be the cause of an error of rustc or of the linker that has to do with fastboot.
-fn advise(choice: Choice<'_>, shell: &Shell) {
-    if let Some(path) = has_allocator(choice.package) {
+fn advise(selected: Selected<'_>, shell: &Shell) {
+    if let Some(path) = has_allocator(selected.package) {
         shell.warn(format_args!(
             "if rustc says that there are two global allocators: `install!` sets it, and {} does; remove its \
              `#[global_allocator]`, and keep the allocator with `fastboot_rt::install!(ITS_TYPE);` (docs/adding.md)",
@@ -177,11 +177,11 @@ fn advise(choice: Choice<'_>, shell: &Shell) {
         ));
     }
     // The package depends on the runtime, but a dependency that no source mentions is not linked.
-    if !installs_runtime(choice.target) {
+    if !installs_runtime(selected.target) {
         shell.warn(format_args!(
             "if the linker misses `__wrap_...`: `{}` does not use fastboot-rt; put `fastboot_rt::install!();` into {}",
-            choice.name(),
-            choice.target.src_path
+            selected.name(),
+            selected.target.src_path
         ));
     }
 }

@@ -14,14 +14,14 @@ pub(crate) const RUNTIME: &str = "fastboot-rt";
 
 /// One binary to build: `cargo rustc` takes them one at a time.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Choice<'m> {
+pub(crate) struct Selected<'m> {
     /// The package it belongs to.
     pub(crate) package: &'m Package,
     /// The binary or example.
     pub(crate) target: &'m Target,
 }
 
-impl Choice<'_> {
+impl Selected<'_> {
     /// How messages call it.
     pub(crate) fn name(&self) -> &str {
         &self.target.name
@@ -43,26 +43,26 @@ pub(crate) fn select<'m>(
     flags: &BuildFlags,
     verb: Verb,
     shell: &Shell,
-) -> Result<Vec<Choice<'m>>> {
+) -> Result<Vec<Selected<'m>>> {
     let packages = packages(metadata, flags)?;
-    let choices = if flags.targets.any() {
-        let choices = named_targets(&packages, flags)?;
-        without_helpers(metadata, choices, flags, shell)
+    let selection = if flags.targets.any() {
+        let selection = named_targets(&packages, flags)?;
+        without_helpers(metadata, selection, flags, shell)
     } else {
         default_targets(metadata, &packages, flags, verb, shell)?
     };
-    if let Some(choice) = choices.iter().find(|choice| !depends_on_runtime(metadata, choice.package)) {
+    if let Some(selected) = selection.iter().find(|selected| !depends_on_runtime(metadata, selected.package)) {
         bail!(
             "`{0}` cannot be frozen, because its package `{1}` does not depend on {RUNTIME}; run \
              `cargo add {RUNTIME}@={RUNTIME_VERSION} -p {1}`, then put `fastboot_rt::install!();` into {2}",
-            choice.target.name,
-            choice.package.name,
-            choice.target.src_path
+            selected.target.name,
+            selected.package.name,
+            selected.target.src_path
         );
     }
-    for (index, one) in choices.iter().enumerate() {
-        let is_same = |other: &&Choice<'_>| other.name() == one.name() && other.target.kind == one.target.kind;
-        if let Some(other) = choices[..index].iter().find(is_same) {
+    for (index, one) in selection.iter().enumerate() {
+        let is_same = |other: &&Selected<'_>| other.name() == one.name() && other.target.kind == one.target.kind;
+        if let Some(other) = selection[..index].iter().find(is_same) {
             bail!(
                 "`{}` is a program of the packages {} and {}, and cargo puts both at the same place; build one at a time, with \
                  `-p`",
@@ -72,10 +72,10 @@ pub(crate) fn select<'m>(
             );
         }
     }
-    if verb == Verb::Run && choices.len() > 1 {
-        bail!("`run` can run only one of {}; name it with `--bin NAME`", names(&choices));
+    if verb == Verb::Run && selection.len() > 1 {
+        bail!("`run` can run only one of {}; name it with `--bin NAME`", names(&selection));
     }
-    Ok(choices)
+    Ok(selection)
 }
 
 /// The packages that `-p`, `--workspace` and `--exclude` mean, else those cargo takes by default.
@@ -142,9 +142,9 @@ impl crate::cli::TargetFlags {
 }
 
 /// What `--bin`, `--bins`, `--example` and `--examples` mean in `packages`.
-fn named_targets<'m>(packages: &[&'m Package], flags: &BuildFlags) -> Result<Vec<Choice<'m>>> {
+fn named_targets<'m>(packages: &[&'m Package], flags: &BuildFlags) -> Result<Vec<Selected<'m>>> {
     let wanted = &flags.targets;
-    let mut choices = Vec::new();
+    let mut selection = Vec::new();
     for package in packages {
         for target in &package.targets {
             let (all, some) = match () {
@@ -156,56 +156,57 @@ fn named_targets<'m>(packages: &[&'m Package], flags: &BuildFlags) -> Result<Vec
             // when its features are on.
             let named = some.iter().any(|pattern| matches_pattern(&target.name, pattern));
             if named || all && has_required_features(package, target, flags) {
-                choices.push(Choice { package, target });
+                selection.push(Selected { package, target });
             }
         }
     }
     for (kind, names) in [("bin", &wanted.bin), ("example", &wanted.example)] {
         for name in names {
             let is_kind = |target: &Target| if kind == "bin" { target.is_bin() } else { target.is_example() };
-            let found =
-                choices.iter().any(|choice| is_kind(choice.target) && matches_pattern(&choice.target.name, name));
+            let found = selection
+                .iter()
+                .any(|selected| is_kind(selected.target) && matches_pattern(&selected.target.name, name));
             ensure!(found, "{}", no_such_target(kind, name, packages, is_kind));
         }
     }
-    if choices.is_empty() {
+    if selection.is_empty() {
         bail!("{}", no_binaries(packages));
     }
-    Ok(choices)
+    Ok(selection)
 }
 
 /// Of all binaries or examples, those that can be frozen; the others are told. What was named is meant, whatever it is.
 fn without_helpers<'m>(
     metadata: &Metadata,
-    choices: Vec<Choice<'m>>,
+    selection: Vec<Selected<'m>>,
     flags: &BuildFlags,
     shell: &Shell,
-) -> Vec<Choice<'m>> {
-    let is_named = |choice: &Choice<'_>| {
-        let names = if choice.target.is_bin() { &flags.targets.bin } else { &flags.targets.example };
-        names.iter().any(|pattern| matches_pattern(choice.name(), pattern))
+) -> Vec<Selected<'m>> {
+    let is_named = |selected: &Selected<'_>| {
+        let names = if selected.target.is_bin() { &flags.targets.bin } else { &flags.targets.example };
+        names.iter().any(|pattern| matches_pattern(selected.name(), pattern))
     };
-    let why_not = |choice: &Choice<'_>| {
-        if is_named(choice) {
+    let why_not = |selected: &Selected<'_>| {
+        if is_named(selected) {
             None
-        } else if !depends_on_runtime(metadata, choice.package) {
-            Some(format!("`{}` does not depend on {RUNTIME}", choice.package.name))
+        } else if !depends_on_runtime(metadata, selected.package) {
+            Some(format!("`{}` does not depend on {RUNTIME}", selected.package.name))
         } else {
-            (!installs_runtime(choice.target))
-                .then(|| format!("no `fastboot_rt::install!` in {}", choice.target.src_path))
+            (!installs_runtime(selected.target))
+                .then(|| format!("no `fastboot_rt::install!` in {}", selected.target.src_path))
         }
     };
-    let judged: Vec<_> = choices.iter().map(|choice| (*choice, why_not(choice))).collect();
+    let judged: Vec<_> = selection.iter().map(|selected| (*selected, why_not(selected))).collect();
     if judged.iter().all(|(_, why)| why.is_some()) {
         // Then there is nothing to do, and the error for one of them says what to do about it.
-        return choices;
+        return selection;
     }
-    for (choice, why) in &judged {
+    for (selected, why) in &judged {
         if let Some(why) = why {
-            shell.status("Skipping", format_args!("{}: {why}", choice.name()));
+            shell.status("Skipping", format_args!("{}: {why}", selected.name()));
         }
     }
-    judged.into_iter().filter(|(_, why)| why.is_none()).map(|(choice, _)| choice).collect()
+    judged.into_iter().filter(|(_, why)| why.is_none()).map(|(selected, _)| selected).collect()
 }
 
 /// Whether the source of a binary says so. A source that cannot be read may.
@@ -227,44 +228,45 @@ fn default_targets<'m>(
     flags: &BuildFlags,
     verb: Verb,
     shell: &Shell,
-) -> Result<Vec<Choice<'m>>> {
-    let mut choices = Vec::new();
+) -> Result<Vec<Selected<'m>>> {
+    let mut selection = Vec::new();
     for package in packages {
         let available = package.targets.iter().filter(|target| target.is_bin());
-        choices.extend(
+        selection.extend(
             available
                 .filter(|target| has_required_features(package, target, flags))
-                .map(|target| Choice { package, target }),
+                .map(|target| Selected { package, target }),
         );
     }
-    if choices.is_empty() {
+    if selection.is_empty() {
         bail!("{}", no_binaries(packages));
     }
     // Of many packages that nobody named, helpers without frozen values are not meant.
     if packages.len() > 1 && flags.workspace.package.is_empty() {
         let (freezable, others): (Vec<_>, Vec<_>) =
-            choices.iter().copied().partition(|choice| depends_on_runtime(metadata, choice.package));
+            selection.iter().copied().partition(|selected| depends_on_runtime(metadata, selected.package));
         if !freezable.is_empty() {
-            for Choice { package, target } in others {
+            for Selected { package, target } in others {
                 let name = &package.name;
                 shell.status("Skipping", format_args!("{}: `{name}` does not depend on {RUNTIME}", target.name));
             }
-            choices = freezable;
+            selection = freezable;
         }
     }
-    let is_default = |choice: &Choice<'_>| choice.package.default_run.as_deref() == Some(choice.name());
+    let is_default = |selected: &Selected<'_>| selected.package.default_run.as_deref() == Some(selected.name());
     if verb == Verb::Run {
-        let mut defaults = choices.iter().filter(|choice| is_default(choice));
+        let mut defaults = selection.iter().filter(|selected| is_default(selected));
         if let (Some(only), None) = (defaults.next(), defaults.next()) {
             return Ok(vec![*only]);
         }
     }
     for package in packages {
-        let of_package: Vec<_> = choices.iter().filter(|choice| choice.package.id == package.id).copied().collect();
+        let of_package: Vec<_> =
+            selection.iter().filter(|selected| selected.package.id == package.id).copied().collect();
         if of_package.len() > 1 {
-            if let Some(default) = of_package.iter().find(|choice| is_default(choice)) {
+            if let Some(default) = of_package.iter().find(|selected| is_default(selected)) {
                 shell.status("Choosing", format_args!("{}, the `default-run`; all with `--bins`", default.name()));
-                choices.retain(|choice| choice.package.id != package.id || is_default(choice));
+                selection.retain(|selected| selected.package.id != package.id || is_default(selected));
                 continue;
             }
             let all = if verb == Verb::Build {
@@ -279,7 +281,7 @@ fn default_targets<'m>(
             );
         }
     }
-    Ok(choices)
+    Ok(selection)
 }
 
 /// Whether the runtime is among the dependencies of a package, however indirect.
@@ -329,7 +331,7 @@ fn requested_features(flags: &BuildFlags) -> Vec<String> {
 /// The features to pass when `package` is built by itself, as one of several chosen packages or alone.
 ///
 /// Cargo accepts a feature if any of the chosen packages has it; built one by one, each must get only its own.
-pub(crate) fn features_for(package: &Package, choices: &[Choice<'_>], flags: &BuildFlags) -> Vec<String> {
+pub(crate) fn features_for(package: &Package, selection: &[Selected<'_>], flags: &BuildFlags) -> Vec<String> {
     let has = |package: &Package, feature: &str| match feature.split_once('/') {
         Some((of, _)) => {
             let of = of.trim_end_matches('?');
@@ -339,7 +341,7 @@ pub(crate) fn features_for(package: &Package, choices: &[Choice<'_>], flags: &Bu
     };
     let keep = |feature: &String| {
         // One that nobody has stays, for cargo to complain about.
-        has(package, feature) || !choices.iter().any(|choice| has(choice.package, feature))
+        has(package, feature) || !selection.iter().any(|selected| has(selected.package, feature))
     };
     requested_features(flags).into_iter().filter(keep).collect()
 }
@@ -360,8 +362,8 @@ fn package_names(packages: &[&Package]) -> String {
     format!("{} {}", if names.len() == 1 { "package" } else { "packages" }, names.join(", "))
 }
 
-fn names(choices: &[Choice<'_>]) -> String {
-    choices.iter().map(Choice::name).collect::<Vec<_>>().join(", ")
+fn names(selection: &[Selected<'_>]) -> String {
+    selection.iter().map(Selected::name).collect::<Vec<_>>().join(", ")
 }
 
 /// Whether it is an example that can be run, not an example library.

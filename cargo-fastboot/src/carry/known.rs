@@ -1,4 +1,4 @@
-//! Known: the names that an entry of `carry`, `skip` or an `allow-..` list can mean in a program. One that means nothing
+//! KnownNames: the names that an entry of `carry`, `skip` or an `allow-..` list can mean in a program. One that means nothing
 //! would be passed over without a word, so it is an error.
 //!
 //! ```text
@@ -23,7 +23,7 @@ const SIMILAR: f64 = 0.4;
 
 /// What has a name in a program.
 #[derive(Debug)]
-pub(crate) struct Known<'a> {
+pub(crate) struct KnownNames<'a> {
     statics: Vec<Name>,
     /// Crates that are linked into it, whether they have statics or not.
     crates: BTreeSet<String>,
@@ -33,7 +33,7 @@ pub(crate) struct Known<'a> {
     stripped: bool,
 }
 
-impl<'a> Known<'a> {
+impl<'a> KnownNames<'a> {
     /// Reads the symbols of a program. `elsewhere` are crates that an entry may name though the program does not have them.
     pub(crate) fn read(elf: &Elf<'_>, bytes: &[u8], elsewhere: &'a [String]) -> Result<Self> {
         let symbols = elf.sections.symbols(LE, bytes, elf::SHT_SYMTAB).context("its symbol table is damaged")?;
@@ -110,7 +110,7 @@ impl<'a> Known<'a> {
 mod tests {
     use super::*;
 
-    fn known(elsewhere: &[String]) -> Known<'_> {
+    fn known(elsewhere: &[String]) -> KnownNames<'_> {
         let name = |text: &str, of: &str| Name { text: text.to_owned(), crate_name: Some(of.to_owned()) };
         let foreign = Name { text: "c_table".to_owned(), crate_name: None };
         let statics = vec![
@@ -121,7 +121,7 @@ mod tests {
             foreign,
         ];
         let crates = ["app", "log", "code_only"].map(str::to_owned).into();
-        Known { statics, crates, elsewhere, stripped: false }
+        KnownNames { statics, crates, elsewhere, stripped: false }
     }
 
     fn refused(skip: &str) -> Option<String> {
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn without_symbols_nothing_is_known() {
-        let stripped = Known { statics: Vec::new(), crates: BTreeSet::new(), elsewhere: &[], stripped: true };
+        let stripped = KnownNames { statics: Vec::new(), crates: BTreeSet::new(), elsewhere: &[], stripped: true };
         stripped.require_allowed("allow-foreign", &["X".to_owned()], &[]).unwrap();
     }
 }

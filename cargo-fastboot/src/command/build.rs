@@ -15,10 +15,10 @@ use super::kept::{create_folder, keep_cold};
 use crate::cargo::lock::BuildLock;
 use crate::cargo::messages::Messages;
 use crate::cargo::platform::{Platform, runner};
-use crate::cargo::select::{Choice, Verb, select};
+use crate::cargo::select::{Selected, Verb, select};
 use crate::cargo::{self, ColdBuild, Linking};
 use crate::carry::decide;
-use crate::carry::known::Known;
+use crate::carry::known::KnownNames;
 use crate::cli::{BuildFlags, FreezeFlags, FreezeHow, RunFlags, VerifyFlags};
 use crate::command::compare_run::{compare_runs as runs_to_compare, stdin_files};
 use crate::elf::binary::{Binary, Elf};
@@ -100,7 +100,7 @@ fn build_all(flags: &BuildFlags, verb: Verb, shell: &Shell) -> Result<Programs> 
     let platform = Platform::load(flags.compilation.target.as_deref(), &flags.manifest.config)?;
     platform.require_flags()?;
     let metadata = cargo::metadata(flags)?;
-    let choices = select(&metadata, flags, verb, shell)?;
+    let selection = select(&metadata, flags, verb, shell)?;
     let target = target_folder(&metadata, flags)?;
     let folder = target.join("fastboot");
     create_folder(&folder)?;
@@ -110,20 +110,20 @@ fn build_all(flags: &BuildFlags, verb: Verb, shell: &Shell) -> Result<Programs> 
     let profile = flags.compilation.profile_folder();
     let lock = BuildLock::acquire(&folder.join(format!("{}-{profile}.lock", platform.triple)), shell)?;
     let messages = Messages::new(&flags.message_format, shell);
-    let finished = choices
+    let finished = selection
         .iter()
-        .map(|choice| {
-            let mut built = cargo::build_cold(*choice, &choices, flags, &linking, &messages, shell)?;
+        .map(|selected| {
+            let mut built = cargo::build_cold(*selected, &selection, flags, &linking, &messages, shell)?;
             let bytes = std::mem::take(&mut built.bytes);
             let present = flags.migrate.then(|| Present::find(&built.executable, &bytes));
-            let path = keep_cold(*choice, &choices, &built.executable, bytes, flags);
-            let path = path.with_context(|| format!("cannot freeze `{}`", choice.name()))?;
+            let path = keep_cold(*selected, &selection, &built.executable, bytes, flags);
+            let path = path.with_context(|| format!("cannot freeze `{}`", selected.name()))?;
             Ok(Cold { built, path, present })
         })
         .collect::<Result<Vec<_>>>()
         .and_then(|built| {
-            let each = choices.iter().zip(built);
-            each.map(|(choice, cold)| finish(*choice, cold, flags, &platform, &metadata, shell)).collect()
+            let each = selection.iter().zip(built);
+            each.map(|(selected, cold)| finish(*selected, cold, flags, &platform, &metadata, shell)).collect()
         });
     messages.finish(finished.is_ok());
     Ok(Programs { finished: finished?, _lock: lock })
@@ -131,7 +131,7 @@ fn build_all(flags: &BuildFlags, verb: Verb, shell: &Shell) -> Result<Programs> 
 
 /// Freezes the binary that cargo built and puts the embedded one in its place.
 fn finish(
-    choice: Choice<'_>,
+    selected: Selected<'_>,
     cold: Cold,
     flags: &BuildFlags,
     platform: &Platform,
@@ -140,36 +140,36 @@ fn finish(
 ) -> Result<Finished> {
     let Cold { built, path, .. } = &cold;
     let executable = &built.executable;
-    let environment = program_environment(choice, built, platform);
+    let environment = program_environment(selected, built, platform);
     shell.verbose(format_args!("cold binary: {}", shown(path).display()));
     let mut options = FreezeOptions {
-        directory: choice.package.manifest_path.parent().map(|folder| folder.as_std_path().to_owned()),
+        directory: selected.package.manifest_path.parent().map(|folder| folder.as_std_path().to_owned()),
         environment: environment.clone(),
         train: flags.train.clone(),
         elsewhere: crate_names(metadata),
         c_libraries: built.binding.iter().map(|id| package_name(id).to_owned()).collect(),
         stdin: stdin_files(flags)?,
-        compare: runs_to_compare(choice.package, flags)?,
+        compare: runs_to_compare(selected.package, flags)?,
         ..freeze_options(&flags.how, platform.runner.clone())
     };
-    options.choices.carry.extend(metadata_names(choice.package, "carry")?);
-    options.choices.skip.extend(metadata_names(choice.package, "skip")?);
+    options.choices.carry.extend(metadata_names(selected.package, "carry")?);
+    options.choices.skip.extend(metadata_names(selected.package, "skip")?);
     if flags.cold {
-        leave_cold(path, executable, &options).with_context(|| format!("cannot finish `{}`", choice.name()))?;
+        leave_cold(path, executable, &options).with_context(|| format!("cannot finish `{}`", selected.name()))?;
         shell.status("Finished", format_args!("cold, in {}", shown(executable).display()));
         copy_out(flags, executable, shell)?;
         return Ok(Finished { executable: executable.clone(), environment, runner: platform.runner.clone() });
     }
-    options.allow_foreign.extend(metadata_names(choice.package, "allow-foreign")?);
-    options.allow_nondeterminism.extend(metadata_names(choice.package, "allow-nondeterminism")?);
-    options.allow_shared.extend(metadata_names(choice.package, "allow-shared")?);
-    options.allow_threads.extend(metadata_names(choice.package, "allow-threads")?);
-    options.allow_world.extend(metadata_names(choice.package, "allow-world")?);
+    options.allow_foreign.extend(metadata_names(selected.package, "allow-foreign")?);
+    options.allow_nondeterminism.extend(metadata_names(selected.package, "allow-nondeterminism")?);
+    options.allow_shared.extend(metadata_names(selected.package, "allow-shared")?);
+    options.allow_threads.extend(metadata_names(selected.package, "allow-threads")?);
+    options.allow_world.extend(metadata_names(selected.package, "allow-world")?);
     let record = finish_in_place(&cold, flags, &options, shell).with_context(|| {
         let path = shown(executable);
         format!(
             "cannot finish `{}`; the binary at {} stays cold: it evaluates its roots on first use",
-            choice.name(),
+            selected.name(),
             path.display()
         )
     })?;
@@ -191,7 +191,7 @@ fn leave_cold(cold: &Path, executable: &Path, options: &FreezeOptions) -> Result
     let elf = Elf::parse(&binary.bytes)?;
     let cannot_tell = || format!("cannot tell what statics {} has", cold.display());
     let statics = decide::rules(&elf, &binary.bytes, choices).with_context(cannot_tell)?;
-    Known::read(&elf, &binary.bytes, elsewhere)?.require_choices(choices, &[])?;
+    KnownNames::read(&elf, &binary.bytes, elsewhere)?.require_choices(choices, &[])?;
     let tables = Image::cold(&binary, &statics)?;
     embed::embed_into(binary, &tables, Place::Section, executable)
 }
@@ -404,11 +404,12 @@ fn copy_to(folder: &Path, executable: &Path) -> Result<PathBuf> {
 }
 
 /// The variables that `cargo run` would give the program.
-fn program_environment(choice: Choice<'_>, built: &ColdBuild, platform: &Platform) -> Vec<(OsString, OsString)> {
+fn program_environment(selected: Selected<'_>, built: &ColdBuild, platform: &Platform) -> Vec<(OsString, OsString)> {
     let mut environment = platform.environment.clone();
     environment.push(("CARGO".into(), cargo::program()));
-    environment.push(("CARGO_BIN_NAME".into(), choice.name().into()));
-    environment.extend(package_variables(choice.package).into_iter().map(|(name, value)| (name.into(), value.into())));
+    environment.push(("CARGO_BIN_NAME".into(), selected.name().into()));
+    environment
+        .extend(package_variables(selected.package).into_iter().map(|(name, value)| (name.into(), value.into())));
     environment.extend(built.environment.iter().cloned());
     if let Some(path) = library_path(built, platform) {
         environment.push((LIBRARY_PATH.into(), path));

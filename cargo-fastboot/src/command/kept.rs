@@ -11,15 +11,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::cargo::select::{Choice, features_for};
+use crate::cargo::select::{Selected, features_for};
 use crate::cli::BuildFlags;
 use crate::elf::binary::Binary;
 use crate::say::output;
 
-/// Keeps the binary that cargo built for `choice`, one of `choices`, as the cold one, and returns where.
+/// Keeps the binary that cargo built for `selected`, one of `selection`, as the cold one, and returns where.
 pub(super) fn keep_cold(
-    choice: Choice<'_>,
-    choices: &[Choice<'_>],
+    selected: Selected<'_>,
+    selection: &[Selected<'_>],
     executable: &Path,
     bytes: Vec<u8>,
     flags: &BuildFlags,
@@ -33,7 +33,7 @@ pub(super) fn keep_cold(
         whole
     };
     let latest = folder.join("fastboot").join(with(".cold".to_owned()));
-    let folder = latest.with_file_name(with(format!("-{}", digest(choice, choices, flags))));
+    let folder = latest.with_file_name(with(format!("-{}", digest(selected, selection, flags))));
     create_folder(&folder)?;
     let cold = folder.join(with(".cold".to_owned()));
     let mut binary = Binary::parse(executable, bytes)?;
@@ -44,15 +44,15 @@ pub(super) fn keep_cold(
 }
 
 /// What tells programs apart that cargo puts at the same place: digits for a file's name.
-fn digest(choice: Choice<'_>, choices: &[Choice<'_>], flags: &BuildFlags) -> String {
-    let mut features = features_for(choice.package, choices, flags);
+fn digest(selected: Selected<'_>, selection: &[Selected<'_>], flags: &BuildFlags) -> String {
+    let mut features = features_for(selected.package, selection, flags);
     features.sort();
     let which = format!(
         "{} {} {:?} {} {features:?} {} {} {:?} {:?}",
-        choice.package.name,
-        choice.package.version,
-        choice.target.kind,
-        choice.target.name,
+        selected.package.name,
+        selected.package.version,
+        selected.target.kind,
+        selected.target.name,
         flags.features.all_features,
         flags.features.no_default_features,
         flags.link,

@@ -26,12 +26,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::ops::Range;
 
-/// Number of an object: the index of its placement.
-type Number = u32;
+/// ObjectNumber of an object: the index of its placement.
+type ObjectNumber = u32;
 
 /// Whose an object is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Owner {
+pub(crate) enum Ownership {
     /// This root's alone.
     Root(u32),
     /// Of carried statics alone.
@@ -57,7 +57,7 @@ impl Size {
 
 /// Where objects lie, and where they are reached from.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Layout<'a> {
+pub(crate) struct ObjectLayout<'a> {
     /// The image data.
     pub(crate) data: &'a [u8],
     /// Its address.
@@ -107,18 +107,18 @@ pub(crate) struct Kinship {
     origins: Vec<Origin>,
     /// Who made the objects, if that was traced.
     makers: Makers,
-    index: Index,
+    index: ObjectIndex,
     /// The objects that are values of roots, each with the number of the first such root.
-    values: BTreeMap<Number, u32>,
+    values: BTreeMap<ObjectNumber, u32>,
     /// For each object.
-    owners: Vec<Owner>,
+    owners: Vec<Ownership>,
     /// For each object the one that led to it first; `NONE` for those that roots and statics lead to themselves.
-    parents: Vec<Number>,
+    parents: Vec<ObjectNumber>,
     /// For each root how much it reaches of what is shared; `None` where it would have taken too long to find out.
     shares: Vec<Option<Size>>,
 }
 
-const NONE: Number = u32::MAX;
+const NONE: ObjectNumber = u32::MAX;
 const WORD: u64 = 8;
 /// The bits of a word that an address has.
 const ADDRESS: u64 = (1 << 48) - 1;
@@ -129,13 +129,13 @@ const MOST_SHARED: u64 = 1 << 28;
 
 /// Finds objects by their offsets in the image data, without a search through all of them.
 #[derive(Debug)]
-struct Index {
+struct ObjectIndex {
     pages: Buckets,
     /// For each object, where in its page it begins.
     starts: Vec<u16>,
 }
 
-impl Index {
+impl ObjectIndex {
     fn new(placements: &[Placement]) -> Self {
         let starts = || placements.iter().map(|placement| range(placement).start);
         let end = placements.last().map_or(0, |placement| range(placement).end);
@@ -144,7 +144,7 @@ impl Index {
     }
 
     /// The last object that begins at an offset in the image data, or before it.
-    fn last_before(&self, offset: u64) -> Option<Number> {
+    fn last_before(&self, offset: u64) -> Option<ObjectNumber> {
         let within = offset % PAGE as u64;
         self.pages.last_before(&self.starts, offset, |start| u64::from(*start) <= within)
     }
@@ -156,13 +156,13 @@ fn range(placement: &Placement) -> Range<u64> {
     start..start + placement.reserved
 }
 
-impl<'a> Layout<'a> {
-    fn range(&self, object: Number) -> Range<u64> {
+impl<'a> ObjectLayout<'a> {
+    fn range(&self, object: ObjectNumber) -> Range<u64> {
         range(&self.placements[object as usize])
     }
 
     /// The object that an address means, its inside or its end, and how far into it that is.
-    fn target(&self, index: &Index, word: u64) -> Option<(Number, u64)> {
+    fn target(&self, index: &ObjectIndex, word: u64) -> Option<(ObjectNumber, u64)> {
         let offset = (word & ADDRESS).wrapping_sub(self.address);
         if offset > self.data.len() as u64 {
             return None;
@@ -173,7 +173,7 @@ impl<'a> Layout<'a> {
     }
 
     /// The object that a root's value is, or is part of.
-    fn value(&self, index: &Index, root: &Root) -> Option<Number> {
+    fn value(&self, index: &ObjectIndex, root: &Root) -> Option<ObjectNumber> {
         Some(self.target(index, root.value).filter(|_| root.size > 0)?.0)
     }
 
@@ -181,9 +181,9 @@ impl<'a> Layout<'a> {
     /// it.
     fn pointers<'i>(
         &self,
-        index: &'i Index,
+        index: &'i ObjectIndex,
         range: Range<u64>,
-    ) -> impl Iterator<Item = (u64, Number, u64)> + use<'a, 'i> {
+    ) -> impl Iterator<Item = (u64, ObjectNumber, u64)> + use<'a, 'i> {
         let layout = *self;
         self.words(range).filter_map(move |(at, word)| {
             let (object, within) = layout.target(index, word)?;
@@ -201,18 +201,18 @@ impl<'a> Layout<'a> {
 
 /// Finding out whose objects are, root by root.
 struct Walk<'a> {
-    layout: Layout<'a>,
-    index: Index,
+    layout: ObjectLayout<'a>,
+    index: ObjectIndex,
     /// What the same objects held in the plan run.
     bytes: &'a [u8],
-    owners: Vec<Option<Owner>>,
-    parents: Vec<Number>,
+    owners: Vec<Option<Ownership>>,
+    parents: Vec<ObjectNumber>,
 }
 
 impl Walk<'_> {
     /// The objects that an object leads to.
-    fn children(&self, object: Number) -> impl Iterator<Item = Number> {
-        let Layout { placements, .. } = self.layout;
+    fn children(&self, object: ObjectNumber) -> impl Iterator<Item = ObjectNumber> {
+        let ObjectLayout { placements, .. } = self.layout;
         let Range { start, end } = self.layout.range(object);
         let before = placements[object as usize].held(self.bytes);
         // What held no address then holds no pointer.
@@ -226,10 +226,10 @@ impl Walk<'_> {
 
     /// Follows everything from these objects on, broad first, so that ways are short. An object is gone through when it
     /// gets its owner, and once more when it turns out to be shared.
-    fn follow(&mut self, first: impl IntoIterator<Item = Number>, owner: Owner) {
+    fn follow(&mut self, first: impl IntoIterator<Item = ObjectNumber>, owner: Ownership) {
         let placements = self.layout.placements;
-        let leads = |object: &Number| placements[*object as usize].contents != NOT_HELD;
-        let mut queue: VecDeque<Number> = VecDeque::new();
+        let leads = |object: &ObjectNumber| placements[*object as usize].contents != NOT_HELD;
+        let mut queue: VecDeque<ObjectNumber> = VecDeque::new();
         let mut met = Vec::new();
         queue.extend(first.into_iter().filter(|object| self.meet(*object, NONE, owner)).filter(leads));
         while let Some(object) = queue.pop_front() {
@@ -239,15 +239,15 @@ impl Walk<'_> {
     }
 
     /// Whether that says something new about the object.
-    fn meet(&mut self, object: Number, parent: Number, owner: Owner) -> bool {
+    fn meet(&mut self, object: ObjectNumber, parent: ObjectNumber, owner: Ownership) -> bool {
         let slot = &mut self.owners[object as usize];
         match slot {
             None => {
                 *slot = Some(owner);
                 self.parents[object as usize] = parent;
             }
-            Some(other) if *other == owner || *other == Owner::Shared => return false,
-            Some(other) => *other = Owner::Shared,
+            Some(other) if *other == owner || *other == Ownership::Shared => return false,
+            Some(other) => *other = Ownership::Shared,
         }
         true
     }
@@ -255,7 +255,7 @@ impl Walk<'_> {
     /// How much of what is shared each root reaches.
     fn shares(&self) -> Vec<Option<Size>> {
         let roots = self.layout.roots;
-        if !self.owners.contains(&Some(Owner::Shared)) {
+        if !self.owners.contains(&Some(Ownership::Shared)) {
             return vec![Some(Size::default()); roots.len()];
         }
         // For each object the last root that came by, counted from 1.
@@ -269,7 +269,7 @@ impl Walk<'_> {
                 if std::mem::replace(&mut visited[at], number) == number {
                     continue;
                 }
-                if self.owners[at] == Some(Owner::Shared) {
+                if self.owners[at] == Some(Ownership::Shared) {
                     size.add(self.layout.placements[at].reserved);
                     work += 1;
                 }
@@ -286,27 +286,27 @@ impl Walk<'_> {
 
 impl Kinship {
     /// Finds out whose each object is. `bytes` are what the blocks of the plan run held.
-    pub(crate) fn find(layout: Layout<'_>, bytes: &[u8], origins: Vec<Origin>, makers: Makers) -> Self {
-        let Layout { placements, roots, statics, .. } = layout;
+    pub(crate) fn find(layout: ObjectLayout<'_>, bytes: &[u8], origins: Vec<Origin>, makers: Makers) -> Self {
+        let ObjectLayout { placements, roots, statics, .. } = layout;
         let (mut owners, mut parents) = (with_capacity(placements.len()), with_capacity(placements.len()));
         owners.resize(placements.len(), None);
         parents.resize(placements.len(), NONE);
-        let mut walk = Walk { layout, index: Index::new(placements), bytes, owners, parents };
+        let mut walk = Walk { layout, index: ObjectIndex::new(placements), bytes, owners, parents };
         let mut values = BTreeMap::new();
         for (root, number) in roots.iter().zip(0..) {
             let value = layout.value(&walk.index, root);
-            walk.follow(value, Owner::Root(number));
+            walk.follow(value, Ownership::Root(number));
             value.map(|value| *values.entry(value).or_insert(number));
         }
         let held = statics.iter().flat_map(|(_, range)| layout.pointers(&walk.index, range.clone()));
-        let held: Vec<Number> = held.map(|(_, object, _)| object).collect();
-        walk.follow(held, Owner::Statics);
+        let held: Vec<ObjectNumber> = held.map(|(_, object, _)| object).collect();
+        walk.follow(held, Ownership::Statics);
 
         let shares = walk.shares();
         let by_marking = |placement: &Placement| match origins.get(placement.seed as usize) {
-            Some(Origin::Root(_)) => Owner::Root(placement.seed),
-            Some(Origin::Static(_)) => Owner::Statics,
-            Some(Origin::Remains) | None => Owner::Shared,
+            Some(Origin::Root(_)) => Ownership::Root(placement.seed),
+            Some(Origin::Static(_)) => Ownership::Statics,
+            Some(Origin::Remains) | None => Ownership::Shared,
         };
         let owners = walk.owners.iter().zip(placements);
         let owners = owners.map(|(owner, placement)| owner.unwrap_or_else(|| by_marking(placement))).collect();
@@ -324,7 +324,7 @@ impl Kinship {
     }
 
     /// Whose each object is.
-    pub(crate) fn owners(&self) -> &[Owner] {
+    pub(crate) fn owners(&self) -> &[Ownership] {
         &self.owners
     }
 }
@@ -332,7 +332,7 @@ impl Kinship {
 /// The objects of an image that was made by a plan, with all that is known about them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Objects<'a> {
-    pub(crate) layout: Layout<'a>,
+    pub(crate) layout: ObjectLayout<'a>,
     pub(crate) kinship: &'a Kinship,
 }
 
@@ -374,7 +374,7 @@ impl<'a> Objects<'a> {
             Beginning::Unknown => "…".to_owned(),
         };
         steps.reverse();
-        let step = |(object, within): &(Number, u64)| {
+        let step = |(object, within): &(ObjectNumber, u64)| {
             let placement = &layout.placements[*object as usize];
             let maker = kinship.makers.of(placement.block).filter(|_| with_makers);
             let maker = maker.map_or(String::new(), |number| format!(" made by `{}`", kinship.makers.name(number)));
@@ -406,14 +406,14 @@ impl<'a> Objects<'a> {
     }
 
     /// The object that has a byte of the image data in it.
-    fn object_at(&self, offset: u64) -> Option<Number> {
+    fn object_at(&self, offset: u64) -> Option<ObjectNumber> {
         let found = self.kinship.index.last_before(offset);
         found.filter(|object| self.layout.range(*object).contains(&offset))
     }
 
     /// The first object of the way to an object: a root's value, or one that no other led to. `each` is told every
     /// parent, and its child.
-    fn climb(&self, mut object: Number, mut each: impl FnMut(Number, Number)) -> Number {
+    fn climb(&self, mut object: ObjectNumber, mut each: impl FnMut(ObjectNumber, ObjectNumber)) -> ObjectNumber {
         let values = &self.kinship.values;
         while !values.contains_key(&object) && self.kinship.parents[object as usize] != NONE {
             let parent = self.kinship.parents[object as usize];
@@ -424,7 +424,7 @@ impl<'a> Objects<'a> {
     }
 
     /// How far into a range of the image data the first word stands that leads to an object.
-    fn first_pointer(&self, range: Range<u64>, object: Number) -> Option<u64> {
+    fn first_pointer(&self, range: Range<u64>, object: ObjectNumber) -> Option<u64> {
         let Self { layout, kinship } = self;
         let own = layout.range(object);
         let addresses = layout.address + own.start..=layout.address + own.end;
@@ -435,7 +435,7 @@ impl<'a> Objects<'a> {
     }
 
     /// Where the way to the first of its objects begins.
-    fn beginning(&self, object: Number) -> Beginning<'a> {
+    fn beginning(&self, object: ObjectNumber) -> Beginning<'a> {
         let Self { layout, kinship } = *self;
         if let Some(root) = kinship.values.get(&object) {
             return Beginning::Value(&layout.roots[*root as usize]);

@@ -3,7 +3,7 @@
 //!
 //! Nothing of it depends on the proof, where addresses are random, or on the folder: equal builds have equal reports.
 
-use crate::contents::objects::{Objects, Owner, Size};
+use crate::contents::objects::{Objects, Ownership, Size};
 use crate::plan::placement::Placement;
 use crate::runs::capture::Counts;
 use serde::{Deserialize, Serialize};
@@ -100,10 +100,10 @@ impl Report {
 pub(crate) fn contents(objects: &Objects<'_>) -> Contents {
     let Objects { layout, kinship } = *objects;
     let makers = kinship.makers();
-    let (mut sizes, mut made) = (HashMap::<Owner, Size>::new(), HashMap::<(Owner, Option<u32>), Size>::new());
+    let (mut sizes, mut made) = (HashMap::<Ownership, Size>::new(), HashMap::<(Ownership, Option<u32>), Size>::new());
     let mut placements = layout.placements.iter();
     // Neighbours have the same owner more often than not.
-    for neighbours in kinship.owners().chunk_by(Owner::eq) {
+    for neighbours in kinship.owners().chunk_by(Ownership::eq) {
         let owner = neighbours[0];
         let size = sizes.entry(owner).or_default();
         for placement in placements.by_ref().take(neighbours.len()) {
@@ -113,7 +113,7 @@ pub(crate) fn contents(objects: &Objects<'_>) -> Contents {
             }
         }
     }
-    let mut made_of = HashMap::<Owner, Vec<(Option<u32>, Size)>>::new();
+    let mut made_of = HashMap::<Ownership, Vec<(Option<u32>, Size)>>::new();
     for ((owner, function), size) in made {
         made_of.entry(owner).or_default().push((function, size));
     }
@@ -138,9 +138,9 @@ pub(crate) fn contents(objects: &Objects<'_>) -> Contents {
         }),
     };
     Contents {
-        roots: (0..).zip(kinship.shares()).map(|(number, shares)| part(Owner::Root(number), *shares)).collect(),
-        shared: part(Owner::Shared, None),
-        statics: part(Owner::Statics, None),
+        roots: (0..).zip(kinship.shares()).map(|(number, shares)| part(Ownership::Root(number), *shares)).collect(),
+        shared: part(Ownership::Shared, None),
+        statics: part(Ownership::Statics, None),
         carried: 0,
         overflow: 0,
         largest: largest

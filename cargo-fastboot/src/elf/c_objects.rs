@@ -50,7 +50,7 @@ impl CObjects {
     pub(crate) fn read(elf: &Elf<'_>, bytes: &[u8], dynamic: bool) -> Result<Self> {
         let symbols = elf.sections.symbols(LE, bytes, elf::SHT_SYMTAB).context("its symbol table is damaged")?;
         let strings = symbols.strings();
-        let mut files = Files::default();
+        let mut files = LocalSymbols::default();
         let (mut sanitized, mut globals) = (false, Vec::new());
         for symbol in symbols.iter() {
             let Ok(Ok(name)) = symbol.name(LE, strings).map(str::from_utf8) else { continue };
@@ -99,25 +99,25 @@ fn is_own_name(name: &str) -> bool {
 
 /// The local symbols, object by object.
 #[derive(Default)]
-struct Files {
+struct LocalSymbols {
     /// The statics of each object of C.
-    objects: Vec<Object>,
+    objects: Vec<CObject>,
     /// Those of objects that have no source's name, behind one of Rust's.
     others: Vec<u64>,
     /// The first address in each section of those: where the C library begins.
     libc: BTreeMap<u16, u64>,
-    now: Kind,
+    now: SourceKind,
 }
 
 #[derive(Default)]
-struct Object {
+struct CObject {
     statics: Vec<u64>,
     is_allocator: bool,
 }
 
 /// What the object is that the last name of a source stands for.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Kind {
+enum SourceKind {
     C,
     /// What the compiler driver adds to every program.
     StartFile,
@@ -125,20 +125,20 @@ enum Kind {
     Rust,
 }
 
-impl Files {
+impl LocalSymbols {
     fn begin(&mut self, source: &str) {
         self.now = match source {
-            "crtstuff.c" => Kind::StartFile,
-            _ if SOURCES.iter().any(|end| source.ends_with(end)) => Kind::C,
-            _ => Kind::Rust,
+            "crtstuff.c" => SourceKind::StartFile,
+            _ if SOURCES.iter().any(|end| source.ends_with(end)) => SourceKind::C,
+            _ => SourceKind::Rust,
         };
-        if self.now == Kind::C {
-            self.objects.push(Object::default());
+        if self.now == SourceKind::C {
+            self.objects.push(CObject::default());
         }
     }
 
     fn is_allocator(&mut self) {
-        if self.now == Kind::C
+        if self.now == SourceKind::C
             && let Some(object) = self.objects.last_mut()
         {
             object.is_allocator = true;
@@ -150,9 +150,9 @@ impl Files {
             return;
         }
         match self.now {
-            Kind::C => self.objects.last_mut().into_iter().for_each(|object| object.statics.push(address)),
-            Kind::StartFile => {}
-            Kind::Rust => {
+            SourceKind::C => self.objects.last_mut().into_iter().for_each(|object| object.statics.push(address)),
+            SourceKind::StartFile => {}
+            SourceKind::Rust => {
                 let first = self.libc.entry(section).or_insert(address);
                 *first = address.min(*first);
                 if is_own_name(name) {
@@ -173,8 +173,8 @@ impl Files {
 mod tests {
     use super::*;
 
-    fn files() -> Files {
-        let mut files = Files::default();
+    fn files() -> LocalSymbols {
+        let mut files = LocalSymbols::default();
         files.begin("crtstuff.c");
         files.add("completed.0", 0x10, 1);
         files.begin("engine.c");

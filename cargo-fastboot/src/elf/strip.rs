@@ -36,7 +36,7 @@ pub(crate) fn strip(bytes: &[u8]) -> Result<Vec<u8>> {
 }
 
 /// A section that stays, with its index.
-type Kept<'a> = (usize, &'a SectionHeader64<LE>);
+type KeptSection<'a> = (usize, &'a SectionHeader64<LE>);
 
 fn name<'a>(elf: &Elf<'a>, section: &'a SectionHeader64<LE>) -> &'a [u8] {
     elf.sections.section_name(LE, section).unwrap_or_default()
@@ -47,10 +47,10 @@ fn is_loaded(section: &SectionHeader64<LE>) -> bool {
 }
 
 /// All sections but symbols, debug information, and what holds the names of symbols and of sections.
-fn kept_sections<'a>(elf: &Elf<'a>) -> Result<Vec<Kept<'a>>> {
+fn kept_sections<'a>(elf: &Elf<'a>) -> Result<Vec<KeptSection<'a>>> {
     let symbols = elf.sections.iter().find(|section| section.sh_type(LE) == elf::SHT_SYMTAB);
     let names = [symbols.map_or(0, |section| section.sh_link(LE) as usize), section_names(elf)];
-    let mut kept: Vec<Kept<'a>> = Vec::new();
+    let mut kept: Vec<KeptSection<'a>> = Vec::new();
     for (index, section) in elf.sections.iter().enumerate() {
         let symbols = [elf::SHT_SYMTAB, elf::SHT_SYMTAB_SHNDX].contains(&section.sh_type(LE));
         let debug = name(elf, section).starts_with(b".debug_") || name(elf, section).starts_with(b".zdebug_");
@@ -70,7 +70,7 @@ fn section_names(elf: &Elf<'_>) -> usize {
 }
 
 /// Where in the file what is loaded ends.
-fn loaded_end(elf: &Elf<'_>, kept: &[Kept<'_>]) -> u64 {
+fn loaded_end(elf: &Elf<'_>, kept: &[KeptSection<'_>]) -> u64 {
     let segments = elf.segments.iter().map(|segment| segment.p_offset(LE) + segment.p_filesz(LE));
     let sections = kept.iter().filter(|(_, section)| is_loaded(section) && section.sh_type(LE) != elf::SHT_NOBITS);
     let sections = sections.map(|(_, section)| section.sh_offset(LE) + section.sh_size(LE));
@@ -82,7 +82,7 @@ fn loaded_end(elf: &Elf<'_>, kept: &[Kept<'_>]) -> u64 {
 /// are kept, the last one being that of the names.
 fn write_sections(
     elf: &Elf<'_>,
-    kept: &[Kept<'_>],
+    kept: &[KeptSection<'_>],
     bytes: &[u8],
     out: &mut Vec<u8>,
 ) -> Result<Vec<SectionHeader64<LE>>> {

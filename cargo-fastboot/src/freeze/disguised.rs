@@ -14,7 +14,7 @@ use crate::contents::objects::Objects;
 use crate::options::Allocation;
 use crate::plan::mark::Heap;
 use crate::prove::disguise::{Disguise, Disguised};
-use crate::prove::proof::{Difference, Proof};
+use crate::prove::proof::{Proof, Varying};
 use crate::prove::regions::Region;
 use crate::runs::forms::Form;
 use anyhow::{Result, bail};
@@ -71,7 +71,7 @@ impl Freezing<'_> {
                 }
                 (Region::Scratch, Disguise::Moved(_) | Disguise::Negative, None) => proof.dead += 1,
                 (Region::Scratch, Disguise::Distance, None) => {
-                    proof.differences.push(Difference { offset: disguised.offset, values: disguised.values });
+                    proof.differences.push(Varying { offset: disguised.offset, values: disguised.values });
                 }
                 _ => proof.disguised.push(disguised),
             }

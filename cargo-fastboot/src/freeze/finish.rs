@@ -8,7 +8,7 @@ use crate::contents::report::{Contents, Report, Tally};
 use crate::image::{self, Image, Pages, Parts};
 use crate::plan::placement::Plan;
 use crate::prove::disguise::Disguised;
-use crate::prove::proof::{Difference, Proof, Unclear};
+use crate::prove::proof::{Proof, Unclear, Varying};
 use crate::prove::regions::Region;
 use crate::runs::inputs::Inputs;
 use crate::runs::wait::wait_for_all;
@@ -90,7 +90,7 @@ impl Freezing<'_> {
                 (Some(Disguised { offset, disguise, .. }), _) => {
                     format!("a word (in {}) is an address in another form, {disguise}", frozen.way(objects, *offset))
                 }
-                (None, Some(Difference { offset, .. })) => format!(
+                (None, Some(Varying { offset, .. })) => format!(
                     "a word (in {}) differs from run to run, and may be an address in another form",
                     frozen.way(objects, *offset)
                 ),

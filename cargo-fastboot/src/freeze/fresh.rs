@@ -25,7 +25,7 @@ use std::time::UNIX_EPOCH;
 pub(crate) struct Record {
     key: Key,
     inputs: Inputs,
-    file: Contents,
+    file: FileDigest,
     /// How many roots its image holds.
     pub(crate) roots: u32,
     /// Length of the image in bytes.
@@ -50,7 +50,7 @@ struct Key {
 
 /// Length and BLAKE3 of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Contents {
+struct FileDigest {
     length: u64,
     digest: String,
 }
@@ -125,7 +125,7 @@ impl Store {
         if let Some(reason) = record.inputs.first_changed(options) {
             return Err(Some(reason));
         }
-        if Contents::of(&self.finished).ok().as_ref() != Some(&record.file) {
+        if FileDigest::of(&self.finished).ok().as_ref() != Some(&record.file) {
             return Err(Some(format!("{} is not as it was written", self.finished.display())));
         }
         Ok(record)
@@ -143,7 +143,8 @@ impl Store {
 
     /// The record of the finished binary, as it is now.
     pub(crate) fn describe(&self, image: &Image, inputs: Inputs) -> Result<Record> {
-        let file = Contents::of(&self.finished).with_context(|| format!("cannot read {}", self.finished.display()))?;
+        let file =
+            FileDigest::of(&self.finished).with_context(|| format!("cannot read {}", self.finished.display()))?;
         let (key, roots, image) = (self.key.clone(), image.root_count(), image.len());
         Ok(Record { key, inputs, file, roots, image, verified: false, compared: None })
     }
@@ -235,7 +236,7 @@ fn this_tool() -> String {
     }
 }
 
-impl Contents {
+impl FileDigest {
     fn of(path: &Path) -> io::Result<Self> {
         let mut hasher = blake3::Hasher::new();
         hasher.update_reader(File::open(path)?)?;
@@ -256,7 +257,7 @@ mod tests {
 
     fn finished(store: &Store) -> Record {
         fs::write(&store.finished, "finished").unwrap();
-        let file = Contents::of(&store.finished).unwrap();
+        let file = FileDigest::of(&store.finished).unwrap();
         Record {
             key: store.key.clone(),
             inputs: Inputs::default(),
@@ -331,7 +332,7 @@ mod tests {
         let path = folder.path().join("file");
         let of = |bytes: &[u8]| {
             fs::write(&path, bytes).unwrap();
-            Contents::of(&path).unwrap()
+            FileDigest::of(&path).unwrap()
         };
         let mut bytes = vec![0u8; (2 << 20) + 17];
         let all_zero = of(&bytes);

@@ -5,13 +5,13 @@ use super::causes::Causes;
 use super::stages::{Freezing, Frozen};
 use crate::carry::carried::Statics;
 use crate::carry::changes;
-use crate::carry::known::Known;
+use crate::carry::known::KnownNames;
 use crate::contents::objects::Objects;
 use crate::contents::report::Report;
 use crate::elf::binary::Elf;
 use crate::elf::names::means;
 use crate::options::{Deny, FreezeOptions};
-use crate::prove::proof::{Difference, Proof, Suspect};
+use crate::prove::proof::{Proof, Suspect, Varying};
 use crate::runs::capture::Capture;
 use crate::runs::inputs::Inputs;
 use crate::say::shell::megabytes;
@@ -49,7 +49,7 @@ impl Freezing<'_> {
         if choices.carry.is_empty() && choices.skip.is_empty() && lists.iter().all(|(_, entries)| entries.is_empty()) {
             return Ok(());
         }
-        let known = Known::read(&Elf::parse(&self.binary.bytes)?, &self.binary.bytes, elsewhere)?;
+        let known = KnownNames::read(&Elf::parse(&self.binary.bytes)?, &self.binary.bytes, elsewhere)?;
         let mut roots: Vec<&str> = capture.roots.iter().map(|root| root.name.as_str()).collect();
         // What is warmed leaves threads, too.
         roots.extend(capture.left_behind.iter().map(|(root, ..)| root.as_str()));
@@ -244,12 +244,12 @@ impl Freezing<'_> {
     ) -> Option<Said> {
         let deny = self.options.deny.contains(&Deny::Nondeterminism);
         // What depends on something that is known was said already. But two builds will not be equal all the same.
-        let is_new = |difference: &&Difference| {
+        let is_new = |difference: &&Varying| {
             (deny || !causes.explained.contains(&difference.offset))
                 && !is_of(&self.options.allow_nondeterminism, frozen, objects, difference.offset)
         };
         let mut differences = proof.differences.iter().filter(is_new);
-        let Difference { offset, values: [a, b] } = differences.next()?;
+        let Varying { offset, values: [a, b] } = differences.next()?;
         let severity = if deny {
             Severity::Error("look for clocks, randomness and threads in the root's expression".to_owned())
         } else if frozen.is_planned(*offset) && !self.options.real_random {

@@ -194,12 +194,12 @@ impl Freezing<'_> {
         let Counts { placed, strayed, overflowed, .. } = capture.counts;
         let plan = &planned.plan;
         self.shell.verbose(format_args!(
-            "{placed} of {} objects placed as planned, {} bytes alive in {} bytes of placements, {} of them in the cold \
+            "{placed} of {} objects placed as planned, {} bytes alive in {} bytes of placements, {} of them in the deferred \
              region; {strayed} threads left the plan, {overflowed} allocations overflowed",
             plan.len(),
             plan.live,
             plan.end - PAGE as u64,
-            plan.cold
+            plan.deferred
         ));
         let mut statics = Statics::find(self.binary, &capture, &self.choices())?;
         statics.lay_out(capture.memory_len());

@@ -3,7 +3,7 @@
 use super::seen::Shown;
 use crate::carry::carried::Statics;
 use crate::contents::makers::Makers;
-use crate::contents::objects::{Kinship, Layout, Objects, Origin};
+use crate::contents::objects::{Kinship, ObjectLayout, Objects, Origin};
 use crate::contents::report::Contents;
 use crate::elf::binary::Binary;
 use crate::image::Pages;
@@ -109,7 +109,7 @@ impl Planned {
 
 impl First {
     /// Finds out whose each object of some image data is.
-    pub(super) fn relate(mut self, binary: &Binary, layout: Layout<'_>) -> Result<Kinship> {
+    pub(super) fn relate(mut self, binary: &Binary, layout: ObjectLayout<'_>) -> Result<Kinship> {
         let bytes = self.capture.take_blocks()?;
         Ok(Kinship::find(layout, &bytes, self.origins, Makers::find(binary, &self.capture)?))
     }
@@ -153,9 +153,9 @@ impl Frozen {
     }
 
     /// Where the objects that were planned lie; `statics` is where the bytes of carried statics are.
-    pub(super) fn layout<'a>(&'a self, statics: &'a [(String, Range<u64>)]) -> Option<Layout<'a>> {
+    pub(super) fn layout<'a>(&'a self, statics: &'a [(String, Range<u64>)]) -> Option<ObjectLayout<'a>> {
         let (placements, roots) = (&self.planned.as_ref()?.plan.placements, &self.capture.roots);
-        Some(Layout { data: &self.data, address: self.capture.data_address(), placements, roots, statics })
+        Some(ObjectLayout { data: &self.data, address: self.capture.data_address(), placements, roots, statics })
     }
 
     /// These objects, with all that is known about them.

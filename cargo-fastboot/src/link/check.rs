@@ -23,14 +23,14 @@ pub(crate) enum Field {
 
 /// Where a field of the executable leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Seen {
+pub(crate) enum LeadsTo {
     /// To this address, if the addend is left out.
     Address(u64),
     /// It cannot be told.
     Unknown,
 }
 
-impl Seen {
+impl LeadsTo {
     /// Whether that may be `address`; `None` is something without one.
     pub(crate) fn may_be(self, address: Option<u64>) -> bool {
         match (self, address) {
@@ -76,7 +76,7 @@ impl Field {
     }
 
     /// Where it leads in the executable, its own address being `place`.
-    pub(crate) fn leads_to(self, place: u64, addend: i64, linked: &Linked<'_>) -> Result<Seen> {
+    pub(crate) fn leads_to(self, place: u64, addend: i64, linked: &Linked<'_>) -> Result<LeadsTo> {
         let address = match self {
             Self::Absolute(size) => match linked.dynamic(place) {
                 Some(Dynamic::Address(address)) => Some(address),
@@ -87,32 +87,32 @@ impl Field {
             Self::Got => return Ok(got(place, addend, linked)),
             Self::Opaque { .. } => None,
         };
-        let Some(address) = address else { return Ok(Seen::Unknown) };
+        let Some(address) = address else { return Ok(LeadsTo::Unknown) };
         let address = address.wrapping_sub(addend as u64);
-        Ok(if linked.is_stub(address) { Seen::Unknown } else { Seen::Address(address) })
+        Ok(if linked.is_stub(address) { LeadsTo::Unknown } else { LeadsTo::Address(address) })
     }
 }
 
 /// What the linker made of an instruction that takes an address from its table.
-fn got(place: u64, addend: i64, linked: &Linked<'_>) -> Seen {
+fn got(place: u64, addend: i64, linked: &Linked<'_>) -> LeadsTo {
     let relative = |from: u64| Some(from.wrapping_add(read(linked, from, 4)?).wrapping_sub(addend as u64));
-    let Some(direct) = relative(place) else { return Seen::Unknown };
+    let Some(direct) = relative(place) else { return LeadsTo::Unknown };
     if linked.is_stub(direct) {
         // A word of the table: the address itself, if no loader has to put it there.
         return match (linked.dynamic(direct), read(linked, direct, 8)) {
-            (Some(Dynamic::Address(address)), _) => Seen::Address(address),
-            (None, Some(address)) if address != 0 && !linked.is_stub(address) => Seen::Address(address),
-            _ => Seen::Unknown,
+            (Some(Dynamic::Address(address)), _) => LeadsTo::Address(address),
+            (None, Some(address)) if address != 0 && !linked.is_stub(address) => LeadsTo::Address(address),
+            _ => LeadsTo::Unknown,
         };
     }
     match place.checked_sub(2).and_then(|opcode| linked.at(opcode, 2)) {
         // `lea`, and `call` behind a prefix.
-        Some([0x8d, _] | [0x67, 0xe8]) => Seen::Address(direct),
+        Some([0x8d, _] | [0x67, 0xe8]) => LeadsTo::Address(direct),
         // `mov`, `test` and the like with a number.
-        Some([0xc7 | 0xf7 | 0x81, _]) => read(linked, place, 4).map_or(Seen::Unknown, Seen::Address),
+        Some([0xc7 | 0xf7 | 0x81, _]) => read(linked, place, 4).map_or(LeadsTo::Unknown, LeadsTo::Address),
         // `jmp`, which is a byte shorter.
-        Some([0xe9, _]) => relative(place - 1).map_or(Seen::Unknown, Seen::Address),
-        _ => Seen::Unknown,
+        Some([0xe9, _]) => relative(place - 1).map_or(LeadsTo::Unknown, LeadsTo::Address),
+        _ => LeadsTo::Unknown,
     }
 }
 

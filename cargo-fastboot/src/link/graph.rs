@@ -23,7 +23,7 @@ pub(crate) type Id = usize;
 #[derive(Debug)]
 pub(crate) enum Node<'a> {
     /// An input section.
-    Section(Section<'a>),
+    Section(SectionNode<'a>),
     /// A piece of a section whose pieces the linker merges: by content, and where that is.
     Merged { address: u64, content: &'a [u8] },
     /// All input sections of this name in the order of their addresses: what lies between `__start_` and `__stop_`.
@@ -42,7 +42,7 @@ pub(crate) enum Node<'a> {
 
 /// An input section, where it was placed.
 #[derive(Debug)]
-pub(crate) struct Section<'a> {
+pub(crate) struct SectionNode<'a> {
     pub(crate) object: usize,
     pub(crate) index: usize,
     pub(crate) address: u64,
@@ -69,7 +69,7 @@ pub(crate) struct Edge {
 
 /// A piece of bytes with relocations: what a node holds, or an unwind entry of it.
 #[derive(Debug)]
-pub(crate) struct Piece<'a> {
+pub(crate) struct RelocatedBytes<'a> {
     pub(crate) data: &'a [u8],
     /// What of it says where something lies.
     pub(crate) masked: Range<usize>,
@@ -167,7 +167,7 @@ impl<'a> Graph<'a> {
         let header = of.header(index)?;
         // Whether it is grouped, or kept, is the linker's business.
         let flags = header.sh_flags(LE).0 & u64::from(0x7_u32 | 0x400);
-        let section = Section {
+        let section = SectionNode {
             object,
             index,
             address,
@@ -208,7 +208,7 @@ impl<'a> Graph<'a> {
     }
 
     /// What a node holds, and the unwind entries that belong to it.
-    pub(crate) fn pieces(&mut self, id: Id) -> Result<Vec<Piece<'a>>> {
+    pub(crate) fn pieces(&mut self, id: Id) -> Result<Vec<RelocatedBytes<'a>>> {
         let objects = self.objects;
         let Some(Node::Section(section)) = self.nodes.get(id) else { return Ok(Vec::new()) };
         let (number, index, address, whole) = (section.object, section.index, section.address, section.data.len());
@@ -228,7 +228,13 @@ impl<'a> Graph<'a> {
     }
 
     /// Part of a section, which lies at `address` if that is known.
-    fn piece(&mut self, number: usize, index: usize, range: Range<usize>, address: Option<u64>) -> Result<Piece<'a>> {
+    fn piece(
+        &mut self,
+        number: usize,
+        index: usize,
+        range: Range<usize>,
+        address: Option<u64>,
+    ) -> Result<RelocatedBytes<'a>> {
         let objects = self.objects;
         let object = &objects[number];
         let data = object.data(index)?.get(range.clone()).context("cut off")?;
@@ -251,7 +257,7 @@ impl<'a> Graph<'a> {
         }
         // Objects list them in any order; the walk has to meet them in one.
         edges.sort_by_key(|edge| edge.offset);
-        Ok(Piece { data, masked: 0..0, edges })
+        Ok(RelocatedBytes { data, masked: 0..0, edges })
     }
 
     pub(super) fn other(&mut self, key: Other<'a>, node: Node<'a>) -> Id {
@@ -278,7 +284,7 @@ impl<'a> Graph<'a> {
     }
 
     /// The placed sections of a name, in the order of their addresses.
-    pub(crate) fn all(&self, is: impl Fn(&Section<'a>) -> bool) -> Vec<Id> {
+    pub(crate) fn all(&self, is: impl Fn(&SectionNode<'a>) -> bool) -> Vec<Id> {
         let ids = self.by_address.values().flatten().copied();
         ids.filter(|id| matches!(&self.nodes[*id], Node::Section(section) if is(section))).collect()
     }
@@ -290,7 +296,7 @@ impl<'a> Graph<'a> {
     }
 
     /// Names of the writable statics in a section, as far as there are symbols, and their places in it.
-    pub(crate) fn names_in(&self, section: &Section<'a>) -> Result<Vec<(u64, &'a str)>> {
+    pub(crate) fn names_in(&self, section: &SectionNode<'a>) -> Result<Vec<(u64, &'a str)>> {
         let object = &self.objects[section.object];
         let mut names = Vec::new();
         for (index, symbol) in object.symbols.enumerate() {

@@ -1,7 +1,7 @@
 //! Resolve: where a relocation leads, as the linker has it.
 
 use super::check::{self, Field};
-use super::graph::{Graph, Id, Node, Other, Section};
+use super::graph::{Graph, Id, Node, Other, SectionNode};
 use super::merged::{is_merged, piece_at};
 use anyhow::{Context, Result, bail, ensure};
 use object::LittleEndian as LE;
@@ -51,14 +51,14 @@ impl<'a> Graph<'a> {
         let symbol = object.symbol(index)?;
         let seen = match place {
             Some(place) => field.leads_to(place, addend, self.linked)?,
-            None => check::Seen::Unknown,
+            None => check::LeadsTo::Unknown,
         };
         let found = if symbol.st_bind() == elf::STB_LOCAL || index == 0 {
             vec![self.defined(number, index, addend, seen)?]
         } else {
             self.named(object.symbol_name(symbol)?, addend, seen)?
         };
-        if seen == check::Seen::Unknown && found.len() > 1 {
+        if seen == check::LeadsTo::Unknown && found.len() > 1 {
             return Ok((self.unknown(number, index, "one of several definitions"), addend));
         }
         let fits =
@@ -74,7 +74,7 @@ impl<'a> Graph<'a> {
     }
 
     /// Where a symbol of an object is defined: node, and offset in it.
-    fn defined(&mut self, number: usize, index: u32, addend: i64, seen: check::Seen) -> Result<(Id, u64)> {
+    fn defined(&mut self, number: usize, index: u32, addend: i64, seen: check::LeadsTo) -> Result<(Id, u64)> {
         let objects = self.objects;
         let object = &objects[number];
         let symbol = object.symbol(index)?;
@@ -92,7 +92,7 @@ impl<'a> Graph<'a> {
             return self.merged(number, section, symbol, index, addend, seen);
         }
         // The linker may have taken an equal one for it.
-        if let check::Seen::Address(address) = seen
+        if let check::LeadsTo::Address(address) = seen
             && let Some(ids) = self.by_address.get(&address.wrapping_sub(value))
             && let Some(id) = ids.iter().find(|id| self.is_alike(**id, number, section))
         {
@@ -103,7 +103,7 @@ impl<'a> Graph<'a> {
 
     /// Whether a placed section holds the same bytes as one that was not.
     fn is_alike(&self, id: Id, number: usize, section: usize) -> bool {
-        let same = |other: &Section<'_>| {
+        let same = |other: &SectionNode<'_>| {
             Some((other.size, other.data))
                 == self.objects[number].header(section).ok().map(|header| (header.sh_size(LE), other.data))
         };
@@ -118,7 +118,7 @@ impl<'a> Graph<'a> {
         symbol: &Sym64<LE>,
         index: u32,
         addend: i64,
-        seen: check::Seen,
+        seen: check::LeadsTo,
     ) -> Result<(Id, u64)> {
         let objects = self.objects;
         let object = &objects[number];
@@ -133,7 +133,7 @@ impl<'a> Graph<'a> {
             format!("{}: {} has no piece at {at:#x}", object.name, object.section_name(section).unwrap_or_default())
         })?;
         let content = &data[range.clone()];
-        let check::Seen::Address(symbol_at) = seen else {
+        let check::LeadsTo::Address(symbol_at) = seen else {
             return Ok((self.unknown(number, index, "a merged piece whose address is not known"), 0));
         };
         // Of a section's symbol, what was seen is the address of the section as if it were whole.
@@ -148,7 +148,7 @@ impl<'a> Graph<'a> {
     }
 
     /// Where a name may be defined, most probable first.
-    fn named(&mut self, name: &'a str, addend: i64, seen: check::Seen) -> Result<Vec<(Id, u64)>> {
+    fn named(&mut self, name: &'a str, addend: i64, seen: check::LeadsTo) -> Result<Vec<(Id, u64)>> {
         let mut names = vec![name];
         if let Some(wrapper) = self.definitions.get_key_value(format!("__wrap_{name}").as_str()).map(|(key, _)| *key)
             && self.wrapped.contains(name)

@@ -6,7 +6,7 @@
 //! addresses, and two equal statics are two. A hash of each node's contents and of its targets' hashes would not do: it cannot
 //! tell a node with two edges to one counter from one with an edge to each of two equal counters.
 
-use super::graph::{Graph, Id, Node, Piece, Section};
+use super::graph::{Graph, Id, Node, RelocatedBytes, SectionNode};
 use crate::elf::names::Name;
 use anyhow::{Result, bail};
 use fastboot_format::protocol::{RECORD_CHECK, RECORD_LEN, REGISTRY};
@@ -146,7 +146,7 @@ fn describe(graph: &Graph<'_>, id: Id, numbers: &mut Numbers, hash: &mut Sha256)
 }
 
 /// The name of a section for people. Of a writable one, names count as well: by them it is decided what is carried.
-fn describe_section(graph: &Graph<'_>, section: &Section<'_>, hash: &mut Sha256) -> Result<String> {
+fn describe_section(graph: &Graph<'_>, section: &SectionNode<'_>, hash: &mut Sha256) -> Result<String> {
     let writable = section.flags & elf::SHF_WRITE.0 != 0 && section.flags & 0x400 == 0;
     let names = graph.names_in(section)?;
     if writable {
@@ -161,7 +161,7 @@ fn describe_section(graph: &Graph<'_>, section: &Section<'_>, hash: &mut Sha256)
     })
 }
 
-fn hash_piece(piece: &Piece<'_>, numbers: &mut Numbers, hash: &mut Sha256) {
+fn hash_piece(piece: &RelocatedBytes<'_>, numbers: &mut Numbers, hash: &mut Sha256) {
     hash.update((piece.data.len() as u64).to_le_bytes());
     hash.update(&piece.data[..piece.masked.start]);
     hash.update(&piece.data[piece.masked.end..]);

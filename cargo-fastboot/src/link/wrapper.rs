@@ -35,7 +35,7 @@ const BASES: [(&str, u64); 2] = [("--image-base=", 0x20_0000), ("-Ttext-segment=
 
 /// What is known of a link.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Kept {
+pub(crate) struct LinkRecord {
     /// What the roots use, or why that is not known.
     pub(crate) closure: Result<Closure, String>,
     /// Why there is no twin, if there is none.
@@ -73,7 +73,7 @@ fn is_compiler(name: &OsStr) -> bool {
 
 /// What is known of the executable with these bytes, which cargo put at `executable`; `None` if nobody wrote anything down.
 /// With the path of its twin.
-pub(crate) fn find(executable: &Path, bytes: &[u8]) -> Option<(Kept, PathBuf)> {
+pub(crate) fn find(executable: &Path, bytes: &[u8]) -> Option<(LinkRecord, PathBuf)> {
     let digest = hex(bytes);
     for entry in executable.parent()?.join("fastboot").read_dir().ok()?.flatten() {
         let path = entry.path();
@@ -135,14 +135,14 @@ fn link(real: &OsStr, arguments: &[OsString]) -> Result<ExitStatus> {
         let closure = super::closure(&bytes, &map, wrapped(arguments));
         let twin = twin(real, arguments, &bytes, &map, &kept.with_extension("twin"));
         let error = |error: anyhow::Error| format!("{error:#}");
-        let known = Kept { closure: closure.map_err(error), twin: twin.map_err(error) };
+        let known = LinkRecord { closure: closure.map_err(error), twin: twin.map_err(error) };
         // Nobody who does not find it is the worse for it.
         let _ = keep(&kept, &bytes, &known);
     }
     Ok(status)
 }
 
-fn keep(path: &Path, executable: &[u8], known: &Kept) -> Result<()> {
+fn keep(path: &Path, executable: &[u8], known: &LinkRecord) -> Result<()> {
     std::fs::create_dir_all(path.parent().context("no folder")?)?;
     let text = serde_json::to_vec(known)?;
     output::replace(path, None, |file| {
@@ -255,7 +255,7 @@ mod tests {
     fn what_is_kept_is_found_by_the_bytes_of_the_executable() {
         let folder = tempfile::tempdir().unwrap();
         let executable = folder.path().join("app");
-        let known = Kept { closure: Err("no map".to_owned()), twin: Ok(()) };
+        let known = LinkRecord { closure: Err("no map".to_owned()), twin: Ok(()) };
         keep(&folder.path().join("fastboot/app-1.link"), b"one", &known).unwrap();
         let (kept, twin) = find(&executable, b"one").unwrap();
         assert_eq!(kept.closure.unwrap_err(), "no map");

@@ -16,7 +16,7 @@ use crate::freeze::finish::FreezeOutput;
 use crate::freeze::fresh::{Record, Store};
 use crate::image::Image;
 use crate::link::Closure;
-use crate::link::wrapper::{self, Kept};
+use crate::link::wrapper::{self, LinkRecord};
 use crate::options::FreezeOptions;
 use crate::say::output;
 use address::Moves;
@@ -38,7 +38,7 @@ impl Present {
     pub(crate) fn find(executable: &Path, bytes: &[u8]) -> Self {
         let unknown = || "its link was not watched; is there a linker in RUSTFLAGS?".to_owned();
         match wrapper::find(executable, bytes) {
-            Some((Kept { closure, twin }, path)) => Self { closure, twin: twin.map(|()| path) },
+            Some((LinkRecord { closure, twin }, path)) => Self { closure, twin: twin.map(|()| path) },
             None => Self { closure: Err(unknown()), twin: Err(unknown()) },
         }
     }

@@ -12,7 +12,7 @@ use crate::plan::buckets::Buckets;
 use crate::runs::capture::{Block, NOT_HELD};
 use crate::runs::forms::Form;
 use crate::runs::memory::with_capacity;
-use fastboot_format::protocol::COLD_MARK;
+use fastboot_format::protocol::DEFERRED_MARK;
 use memchr::memmem::Finder;
 use std::hint::black_box;
 use std::ops::Range;
@@ -22,20 +22,20 @@ pub(crate) struct Heap<'a> {
     /// By ascending address. No two touch each other.
     blocks: &'a [Block],
     bytes: &'a [u8],
-    index: Index,
+    index: BlockIndex,
     /// The other forms that addresses are kept in.
     forms: Vec<Form>,
 }
 
 /// Finds blocks by their addresses, without a search through all of them.
-struct Index {
+struct BlockIndex {
     /// All addresses that may mean a block.
     addresses: Addresses,
     /// Of their span, which is divided into buckets as long as the blocks lie apart, on average.
     parts: Buckets,
 }
 
-impl Index {
+impl BlockIndex {
     fn new(blocks: &[Block]) -> Self {
         let span = span(blocks);
         let length = span.end - span.start;
@@ -59,11 +59,11 @@ impl Index {
 /// The result: what is alive.
 #[derive(Debug, Default)]
 pub(crate) struct Marked {
-    /// Numbers of the blocks, depth first, in the order in which they are met: first the hot ones, which are reached
+    /// Numbers of the blocks, depth first, in the order in which they are met: first the direct ones, which are reached
     /// without deferred bodies, then each body and what it alone leads to, in the order of the structure.
     pub(crate) order: Vec<u32>,
-    /// How many of `order` are hot.
-    pub(crate) hot: usize,
+    /// How many of `order` are direct.
+    pub(crate) direct: usize,
     /// For each block, the number of the seed that it was first reached from; `None` if it was not.
     pub(crate) seeds: Vec<Option<u32>>,
 }
@@ -155,7 +155,7 @@ pub(crate) fn for_each_reference(
     if !ascending(blocks) {
         return;
     }
-    let heap = Heap { blocks, bytes: &[], index: Index::new(blocks), forms: Vec::new() };
+    let heap = Heap { blocks, bytes: &[], index: BlockIndex::new(blocks), forms: Vec::new() };
     let in_pointer = |at: usize| {
         let word = bytes.get((at + ADDRESS_LEN - 1) & !7..).and_then(|rest| rest.first_chunk());
         word.is_some_and(|word| image.contains(&u64::from_le_bytes(*word)))
@@ -176,7 +176,7 @@ impl<'a> Heap<'a> {
         if end != bytes.len() as u64 || !ascending(blocks) {
             return None;
         }
-        Some(Self { blocks, bytes, index: Index::new(blocks), forms: Vec::new() })
+        Some(Self { blocks, bytes, index: BlockIndex::new(blocks), forms: Vec::new() })
     }
 
     /// The same, in which addresses of these forms count.
@@ -236,7 +236,7 @@ impl<'a> Heap<'a> {
     /// order.
     pub(crate) fn mark(&self, seeds: &[Seed<'a>]) -> Marked {
         let mut marked =
-            Marked { order: with_capacity(self.blocks.len()), hot: 0, seeds: with_capacity(self.blocks.len()) };
+            Marked { order: with_capacity(self.blocks.len()), direct: 0, seeds: with_capacity(self.blocks.len()) };
         marked.seeds.resize(self.blocks.len(), None);
         // Blocks, and the seeds that they were first reached from.
         let mut put_off: Vec<(u32, u32)> = Vec::new();
@@ -250,7 +250,7 @@ impl<'a> Heap<'a> {
                 };
                 let Some((at, block)) = next else { break };
                 from = at + 1;
-                if self.is_cold(block) {
+                if self.is_deferred(block) {
                     put_off.push((block, number as u32));
                 } else {
                     self.follow(block, number as u32, &mut marked, &mut put_off);
@@ -262,7 +262,7 @@ impl<'a> Heap<'a> {
                 }
             }
         }
-        marked.hot = marked.order.len();
+        marked.direct = marked.order.len();
         // The next one to be gone through is the last one.
         put_off.reverse();
         while let Some((block, seed)) = put_off.pop() {
@@ -286,7 +286,7 @@ impl<'a> Heap<'a> {
             let (block, from) = match step {
                 Step::Through(block, from) => (block, from),
                 Step::To(child) if marked.seeds[child as usize].is_some() => continue,
-                Step::To(child) if self.is_cold(child) => {
+                Step::To(child) if self.is_deferred(child) => {
                     put_off.push((child, seed));
                     continue;
                 }
@@ -336,26 +336,27 @@ impl<'a> Heap<'a> {
 
     /// Whether a block is the body of a deferred field: an `Arc`, two counts and then a value as aligned as the block,
     /// and the value begins with the mark.
-    fn is_cold(&self, block: u32) -> bool {
+    fn is_deferred(&self, block: u32) -> bool {
         let value = self.blocks[block as usize].align.max(16) as usize;
-        self.contents(block).get(value..).is_some_and(|value| value.starts_with(&COLD_MARK))
+        self.contents(block).get(value..).is_some_and(|value| value.starts_with(&DEFERRED_MARK))
     }
 }
 
 impl Marked {
-    /// Moves the chosen blocks before all others of the hot ones; otherwise the order stays.
+    /// Moves the chosen blocks before all others of the direct ones; otherwise the order stays.
     pub(crate) fn bring_forward(&mut self, chosen: impl Fn(u32) -> bool) {
-        self.order[..self.hot].sort_by_cached_key(|block| !chosen(*block));
+        self.order[..self.direct].sort_by_cached_key(|block| !chosen(*block));
     }
 
-    /// Moves the chosen blocks before all others, and those that were cold are hot from now on; otherwise the order stays.
+    /// Moves the chosen blocks before all others, and those that were deferred are direct from now on; otherwise the order
+    /// stays.
     pub(crate) fn prefer(&mut self, chosen: impl Fn(u32) -> bool) {
-        let cold = self.order.split_off(self.hot);
-        let (warmed, cold): (Vec<_>, Vec<_>) = cold.into_iter().partition(|block| chosen(*block));
-        self.order.extend(warmed);
-        self.hot = self.order.len();
+        let deferred = self.order.split_off(self.direct);
+        let (now_direct, deferred): (Vec<_>, Vec<_>) = deferred.into_iter().partition(|block| chosen(*block));
+        self.order.extend(now_direct);
+        self.direct = self.order.len();
         self.bring_forward(chosen);
-        self.order.extend(cold);
+        self.order.extend(deferred);
     }
 
     fn meet(&mut self, block: u32, seed: u32) -> bool {

@@ -2,7 +2,7 @@
 //!
 //! Objects lie back to back in the order in which marking meets them (in a position-independent binary those with static
 //! pointers first), packed to their alignment, each with the size it
-//! had at the end. Those that are reached only through deferred fields come last, from a page of their own on: the cold
+//! had at the end. Those that are reached only through deferred fields come last, from a page of their own on: the deferred
 //! region. The plan says, for each allocation of each thread: what it asked for, and where it belongs.
 
 use crate::options::Allocation;
@@ -45,8 +45,8 @@ pub(crate) struct Plan {
     pub(crate) end: u64,
     /// Bytes of the objects, without what alignment leaves free.
     pub(crate) live: u64,
-    /// Of these, bytes in the cold region.
-    pub(crate) cold: u64,
+    /// Of these, bytes in the deferred region.
+    pub(crate) deferred: u64,
     /// The keys of the threads, which placements know by their numbers.
     threads: Vec<u64>,
 }
@@ -83,9 +83,9 @@ impl Plan {
     pub(crate) fn new(blocks: &[Block], marked: &Marked, threads: Vec<u64>) -> Self {
         let mut at = PAGE as u64;
         let mut placements = with_capacity(marked.order.len());
-        let (hot, cold) = marked.order.split_at(marked.hot);
+        let (direct, deferred) = marked.order.split_at(marked.direct);
         let mut bytes = [0; 2];
-        for (order, bytes) in [hot, cold].into_iter().zip(&mut bytes) {
+        for (order, bytes) in [direct, deferred].into_iter().zip(&mut bytes) {
             for (number, block) in order.iter().map(|number| (*number, &blocks[*number as usize])) {
                 if block.thread as usize >= threads.len() {
                     continue;
@@ -101,7 +101,7 @@ impl Plan {
             }
             at = at.next_multiple_of(PAGE as u64);
         }
-        Self { placements, end: at, live: bytes[0] + bytes[1], cold: bytes[1], threads }
+        Self { placements, end: at, live: bytes[0] + bytes[1], deferred: bytes[1], threads }
     }
 
     /// How many objects have a place.
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn objects_lie_back_to_back_in_marking_order() {
         let blocks = [block(24, 8, 0, 0), block(5, 1, 0, 1), block(64, 64, 0, 2), block(1, 1, 0, 3)];
-        let marked = Marked { order: vec![1, 0, 2], hot: 3, seeds: Vec::new() };
+        let marked = Marked { order: vec![1, 0, 2], direct: 3, seeds: Vec::new() };
         let plan = Plan::new(&blocks, &marked, vec![1]);
         let places: Vec<_> = plan.placements.iter().map(|p| (p.index, p.offset, p.reserved)).collect();
         assert_eq!(places, [(1, 4096, 5), (0, 4104, 24), (2, 4160, 64)]);
@@ -210,13 +210,13 @@ mod tests {
     }
 
     #[test]
-    fn the_cold_region_begins_on_a_page_of_its_own() {
+    fn the_deferred_region_begins_on_a_page_of_its_own() {
         let blocks = [block(24, 8, 0, 0), block(5000, 1, 0, 1), block(64, 64, 0, 2)];
-        let marked = Marked { order: vec![0, 2, 1], hot: 1, seeds: Vec::new() };
+        let marked = Marked { order: vec![0, 2, 1], direct: 1, seeds: Vec::new() };
         let plan = Plan::new(&blocks, &marked, vec![1]);
         let places: Vec<_> = plan.placements.iter().map(|p| (p.index, p.offset, p.reserved)).collect();
         assert_eq!(places, [(0, 4096, 24), (2, 8192, 64), (1, 8256, 5000)]);
-        assert_eq!((plan.end, plan.live, plan.cold), (16384, 5088, 5064));
+        assert_eq!((plan.end, plan.live, plan.deferred), (16384, 5088, 5064));
     }
 
     #[test]
@@ -224,7 +224,7 @@ mod tests {
         let place = |offset, reserved| Placement { offset, reserved, ..Placement::default() };
         let placements =
             vec![place(4096, 8), place(4104, 8000), place(12_104, 400), place(12_504, 40_000), place(52_504, 0)];
-        let plan = Plan { placements, end: 53_248, live: 48_408, cold: 0, threads: Vec::new() };
+        let plan = Plan { placements, end: 53_248, live: 48_408, deferred: 0, threads: Vec::new() };
         let on = |pages: &[u64]| {
             let pages = pages.iter().copied().collect();
             plan.on_pages(&pages).map(|placement| placement.offset).collect::<Vec<_>>()
@@ -239,7 +239,7 @@ mod tests {
     #[test]
     fn blocks_of_unknown_threads_have_no_place() {
         let blocks = [block(8, 8, u32::MAX, 0), block(8, 8, 0, 7)];
-        let plan = Plan::new(&blocks, &Marked { order: vec![0, 1], hot: 2, seeds: Vec::new() }, vec![93]);
+        let plan = Plan::new(&blocks, &Marked { order: vec![0, 1], direct: 2, seeds: Vec::new() }, vec![93]);
         assert_eq!(plan.len(), 1);
         assert_eq!(plan.allocation(&plan.placements[0]), Some((93, 7)));
     }

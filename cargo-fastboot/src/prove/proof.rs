@@ -23,7 +23,7 @@ pub(crate) struct Proof {
     /// The words that are addresses of memory outside of image and executable, as far as can be told.
     pub(crate) suspects: Vec<Suspect>,
     /// The words that differ but are no addresses: clocks, random numbers. Not more than a million of them.
-    pub(crate) differences: Vec<Difference>,
+    pub(crate) differences: Vec<Varying>,
     /// Words of which it is not known whether they move.
     pub(crate) unclear: Vec<Unclear>,
     /// Whether the executable moved by a multiple of 2 MiB: nothing is known then of the bits below.
@@ -34,7 +34,7 @@ pub(crate) struct Proof {
 
 /// A word that is another one in the other run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Difference {
+pub(crate) struct Varying {
     /// Offset of the word in the image data.
     pub(crate) offset: u64,
     /// What it was in the two runs.
@@ -124,7 +124,7 @@ impl Proof {
     pub(super) fn differ(&mut self, at: usize, first: Run<'_>, second: Run<'_>) {
         if self.differences.len() < MOST_DIFFERENCES {
             let values = [first, second].map(|run| run.word(at).unwrap_or(0));
-            self.differences.push(Difference { offset: at as u64, values });
+            self.differences.push(Varying { offset: at as u64, values });
         }
     }
 

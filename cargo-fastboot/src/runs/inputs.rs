@@ -38,7 +38,7 @@ const LINES: usize = 5;
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Inputs {
-    list: Vec<Input>,
+    list: Vec<InputState>,
     /// Of these, the ones to be warned of: what to say.
     #[serde(skip)]
     undeclared: Vec<String>,
@@ -46,7 +46,7 @@ pub(crate) struct Inputs {
 
 /// One of them, and its state.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Input {
+struct InputState {
     kind: Kind,
     name: String,
     state: String,
@@ -107,7 +107,7 @@ impl Inputs {
     fn add(&mut self, kind: Kind, name: &OsStr, options: &FreezeOptions) -> &str {
         // What cannot be written down counts as changed the next time.
         let state = name.to_str().map_or_else(|| "its name is not UTF-8".to_owned(), |name| state(kind, name, options));
-        self.list.push(Input { kind, name: name.to_string_lossy().into_owned(), state });
+        self.list.push(InputState { kind, name: name.to_string_lossy().into_owned(), state });
         self.list.last().map_or(ABSENT, |input| &input.state)
     }
 

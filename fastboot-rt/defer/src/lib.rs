@@ -132,7 +132,7 @@ pub use save::{Loadable, SaveOptions};
 pub use source::ReadCount;
 pub use stream::{ListWriter, Writer};
 #[doc(hidden)]
-pub use value::COLD_MARK;
+pub use value::DEFERRED_MARK;
 pub use value::Defer;
 pub use vec::{DeferVec, Elements, Iter};
 

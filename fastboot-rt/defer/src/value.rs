@@ -47,7 +47,7 @@ pub struct Defer<T> {
 /// They are part of this crate's contract with the tool of fastboot, which looks for them in the memory that a program
 /// leaves behind when it is frozen. They never change.
 #[doc(hidden)]
-pub const COLD_MARK: [u8; 8] = [0x93, 0xc1, 0x0e, 0xb7, 0xd2, 0x6a, 0xf8, 0x1d];
+pub const DEFERRED_MARK: [u8; 8] = [0x93, 0xc1, 0x0e, 0xb7, 0xd2, 0x6a, 0xf8, 0x1d];
 
 /// A value in memory, and before it the mark by which the tool recognises it in a frozen program: there it is placed
 /// behind everything that is reached without it.
@@ -59,7 +59,7 @@ pub(crate) struct Body<T> {
 
 impl<T> Body<T> {
     fn new(value: T) -> Arc<Self> {
-        Arc::new(Body { _mark: COLD_MARK, value })
+        Arc::new(Body { _mark: DEFERRED_MARK, value })
     }
 }
 

@@ -24,7 +24,7 @@ pub use addresses::{
     HOME_SHIFT, NOTES_LEN, SCRATCH, SCRATCH_LEN, STACK_LEN, STACK_TOP, STACKS_LEN, THREAD_STACK_LEN, THREAD_STACKS,
     is_aligned, is_well_apart,
 };
-pub use block::{BLOCK_LEN, COLD_MARK, HELD, may_lead_somewhere};
+pub use block::{BLOCK_LEN, DEFERRED_MARK, HELD, may_lead_somewhere};
 pub use memory::{available_memory, memory_limit_files};
 pub use names::{
     AGAIN, CAPTURE_FILE, CHECK_VARIABLE, FREEZE_VARIABLE, MALLOC_TUNABLES, PLAN_FILE, RECORD_CHECK, RECORD_LEN,

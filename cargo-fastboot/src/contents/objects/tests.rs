@@ -91,9 +91,9 @@ impl Model {
         self
     }
 
-    fn layout(&self) -> Layout<'_> {
+    fn layout(&self) -> ObjectLayout<'_> {
         let Self { data, placements, roots, statics, .. } = self;
-        Layout { data, address: START, placements, roots, statics }
+        ObjectLayout { data, address: START, placements, roots, statics }
     }
 
     fn kinship(&self) -> Kinship {
@@ -156,7 +156,7 @@ fn long_ways_are_cut_in_the_middle() {
     let cut = |more: u64| format!("root `a::LIST`, +0x8{} → {more} more{} → 16 bytes, +0x0", step(4), step(2));
     assert_eq!(model.way(16 * 9), cut(2));
     assert_eq!(model.way(16 * (count as u64 - 1)), cut(count as u64 - 8));
-    assert!(model.kinship().owners.iter().all(|owner| *owner == Owner::Root(0)));
+    assert!(model.kinship().owners.iter().all(|owner| *owner == Ownership::Root(0)));
 }
 
 #[test]
@@ -194,8 +194,8 @@ fn what_several_own_is_shared() {
     let model = model.link(0, 0, 2).link(2, 0, 3).link(1, 0, 2).link(1, 8, 4).link(4, 0, 3);
     let model = model.carried("s", &[5, 4]);
     let kinship = model.kinship();
-    let shared = Owner::Shared;
-    assert_eq!(kinship.owners, [Owner::Root(0), Owner::Root(1), shared, shared, shared, Owner::Statics]);
+    let shared = Ownership::Shared;
+    assert_eq!(kinship.owners, [Ownership::Root(0), Ownership::Root(1), shared, shared, shared, Ownership::Statics]);
     let size = |objects, bytes| Some(Size { objects, bytes });
     assert_eq!(kinship.shares, [size(2, 16), size(3, 32)]);
 }
@@ -219,14 +219,14 @@ fn objects_are_found_at_every_offset() {
         let largest = [9, 100, 9000][random.below(3) as usize];
         let sizes: Vec<u64> = (0..1 + random.below(200)).map(|_| random.below(largest)).collect();
         let model = Model::new(&sizes, 1 << random.below(13));
-        let index = Index::new(&model.placements);
+        let index = ObjectIndex::new(&model.placements);
         for _ in 0..200 {
             let offset = random.below(model.data.len() as u64 + 100);
             let expected = (0..sizes.len()).rfind(|object| model.start(*object) <= offset);
             let found = index.last_before(offset);
             // Behind the last page nothing is looked for.
             if found.is_some() || offset < model.data.len() as u64 {
-                assert_eq!(found, expected.map(|object| object as Number), "{offset} of seed {seed}");
+                assert_eq!(found, expected.map(|object| object as ObjectNumber), "{offset} of seed {seed}");
             }
         }
     }
@@ -263,22 +263,22 @@ fn owners_are_who_reaches_an_object_and_nobody_else() {
             reached
         };
         let sources: Vec<_> = values.iter().map(|value| reach(&[*value])).chain([reach(&held)]).collect();
-        let expected: Vec<Owner> = (0..count)
+        let expected: Vec<Ownership> = (0..count)
             .map(|object| {
                 let mut owners = (0..sources.len()).filter(|source| sources[*source].contains(&object));
                 match (owners.next(), owners.next()) {
-                    (Some(_), Some(_)) => Owner::Shared,
-                    (Some(source), None) if source == values.len() => Owner::Statics,
-                    (Some(source), None) => Owner::Root(source as u32),
+                    (Some(_), Some(_)) => Ownership::Shared,
+                    (Some(source), None) if source == values.len() => Ownership::Statics,
+                    (Some(source), None) => Ownership::Root(source as u32),
                     // By marking: the seed of all is 0 here.
-                    (None, _) => Owner::Root(0),
+                    (None, _) => Ownership::Root(0),
                 }
             })
             .collect();
         let kinship = model.kinship();
         assert_eq!(kinship.owners, expected, "seed {seed}");
         for (source, size) in sources.iter().zip(kinship.shares) {
-            let shared = source.iter().filter(|object| expected[**object] == Owner::Shared);
+            let shared = source.iter().filter(|object| expected[**object] == Ownership::Shared);
             let bytes = shared.clone().map(|object| sizes[*object]).sum();
             assert_eq!(size, Some(Size { objects: shared.count() as u64, bytes }), "seed {seed}");
         }

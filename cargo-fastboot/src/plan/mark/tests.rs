@@ -90,10 +90,10 @@ fn blocks_with_static_pointers_can_be_brought_forward() {
 }
 
 #[test]
-fn preferred_blocks_come_first_and_are_hot() {
-    let mut marked = Marked { order: vec![4, 3, 2, 1, 0], hot: 3, seeds: Vec::new() };
+fn preferred_blocks_come_first_and_are_direct() {
+    let mut marked = Marked { order: vec![4, 3, 2, 1, 0], direct: 3, seeds: Vec::new() };
     marked.prefer(|block| matches!(block, 0 | 3));
-    assert_eq!((marked.order.as_slice(), marked.hot), (&[3, 0, 4, 2, 1][..], 4));
+    assert_eq!((marked.order.as_slice(), marked.direct), (&[3, 0, 4, 2, 1][..], 4));
 }
 
 #[test]
@@ -153,16 +153,16 @@ fn wide_arrays_are_gone_through_once() {
 
 /// The body of a deferred field that holds these words.
 fn body(held: &[u64]) -> Vec<u8> {
-    [words(&[1, 1]), COLD_MARK.to_vec(), words(held)].concat()
+    [words(&[1, 1]), DEFERRED_MARK.to_vec(), words(held)].concat()
 }
 
-fn hot_and_cold(contents: &[Vec<u8>], seeds: &[Seed<'_>]) -> (Vec<u32>, Vec<u32>) {
+fn direct_and_deferred(contents: &[Vec<u8>], seeds: &[Seed<'_>]) -> (Vec<u32>, Vec<u32>) {
     let (blocks, bytes) = heap(contents);
     let heap = Heap::new(&blocks, &bytes).unwrap();
     let seeds: Vec<Seed<'_>> = seeds.to_vec();
     let marked = heap.mark(&seeds);
-    let (hot, cold) = marked.order.split_at(marked.hot);
-    (hot.to_vec(), cold.to_vec())
+    let (direct, deferred) = marked.order.split_at(marked.direct);
+    (direct.to_vec(), deferred.to_vec())
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn bodies_come_last_with_what_only_they_lead_to() {
         words(&[11]),
     ];
     let seeds = [Seed::Address(at(0)), Seed::Address(at(7))];
-    assert_eq!(hot_and_cold(&contents, &seeds), (vec![0, 5, 6, 7], vec![1, 2, 3, 4]));
+    assert_eq!(direct_and_deferred(&contents, &seeds), (vec![0, 5, 6, 7], vec![1, 2, 3, 4]));
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn bodies_in_bodies_lie_behind_the_body_that_holds_them() {
         body(&[0]),
         words(&[0]),
     ];
-    assert_eq!(hot_and_cold(&contents, &[Seed::Address(at(0))]), (vec![0], vec![1, 6, 2, 3, 4, 5]));
+    assert_eq!(direct_and_deferred(&contents, &[Seed::Address(at(0))]), (vec![0], vec![1, 6, 2, 3, 4, 5]));
 }
 
 #[test]
@@ -202,20 +202,20 @@ fn shared_bodies_are_placed_once_and_belong_to_the_seed_that_met_them_first() {
     let contents = [words(&[at(2), at(2)]), words(&[at(2)]), body(&[at(3), at(0)]), words(&[at(2)])];
     let (blocks, bytes) = heap(&contents);
     let marked = Heap::new(&blocks, &bytes).unwrap().mark(&[Seed::Address(at(1)), Seed::Address(at(0))]);
-    assert_eq!((marked.order.as_slice(), marked.hot), (&[1, 0, 2, 3][..], 2));
+    assert_eq!((marked.order.as_slice(), marked.direct), (&[1, 0, 2, 3][..], 2));
     assert_eq!(marked.seeds, [Some(1), Some(0), Some(0), Some(0)]);
-    assert_eq!(hot_and_cold(&contents, &[Seed::Address(at(2))]), (vec![], vec![2, 3, 0]), "a body as a seed");
+    assert_eq!(direct_and_deferred(&contents, &[Seed::Address(at(2))]), (vec![], vec![2, 3, 0]), "a body as a seed");
 }
 
 #[test]
 fn the_mark_counts_only_where_a_value_begins() {
     let places = [(8, 16, true), (8, 8, false), (8, 24, false), (16, 16, true), (64, 64, true), (64, 16, false)];
-    for (align, lead, cold) in places {
-        let content = [vec![0; lead], COLD_MARK.to_vec(), vec![0; 8]].concat();
+    for (align, lead, deferred) in places {
+        let content = [vec![0; lead], DEFERRED_MARK.to_vec(), vec![0; 8]].concat();
         let (mut blocks, bytes) = heap(&[words(&[at(1)]), content]);
         blocks[1].align = align;
         let marked = Heap::new(&blocks, &bytes).unwrap().mark(&[Seed::Address(at(0))]);
-        assert_eq!((marked.order.len(), marked.hot), (2, if cold { 1 } else { 2 }), "{align} {lead}");
+        assert_eq!((marked.order.len(), marked.direct), (2, if deferred { 1 } else { 2 }), "{align} {lead}");
     }
 }
 
@@ -223,8 +223,8 @@ fn the_mark_counts_only_where_a_value_begins() {
 fn many_bodies_and_deep_ones_need_no_stack() {
     let count = 100_000u64;
     let contents: Vec<_> = (0..count).map(|index| body(&[at(index + 1), at(index + 1)])).collect();
-    let (hot, cold) = hot_and_cold(&contents, &[Seed::Address(at(0))]);
-    assert_eq!((hot.len(), cold), (0, (0..count as u32).collect()));
+    let (direct, deferred) = direct_and_deferred(&contents, &[Seed::Address(at(0))]);
+    assert_eq!((direct.len(), deferred), (0, (0..count as u32).collect()));
 }
 
 #[test]
@@ -247,7 +247,7 @@ fn the_index_finds_what_a_search_finds() {
             blocks.push(Block { address, size: 8, index, contents: NOT_HELD, align: 8, thread: 0 });
             address += 16 + gaps[index as usize % gaps.len()];
         }
-        let index = Index::new(&blocks);
+        let index = BlockIndex::new(&blocks);
         let near = blocks.iter().flat_map(|block| (0..40).map(|more| block.address - 8 + more));
         for address in near.filter(|address| index.addresses.span.contains(address)) {
             let searched = blocks.partition_point(|block| block.address <= address).checked_sub(1);

@@ -3,7 +3,7 @@
 use super::*;
 use crate::prove::disguise::Disguise;
 use crate::prove::foreign::Known;
-use crate::prove::proof::{Difference, Suspect};
+use crate::prove::proof::{Suspect, Varying};
 use crate::runs::capture::{CBlock, Mapping};
 use crate::runs::forms::Form;
 use fastboot_format::protocol::{SCRATCH, SCRATCH_LEN, STACK_TOP, STACKS_LEN};
@@ -309,7 +309,7 @@ fn what_stack_frames_left_is_dead_in_every_form() {
 fn random_numbers_are_nondeterminism() {
     let proof = pie(&words(&[0x1234_5678_9abc_def0]), &words(&[0x0fed_cba9_8765_4321])).unwrap();
     let values = [0x1234_5678_9abc_def0, 0x0fed_cba9_8765_4321];
-    assert_eq!(proof.differences, [Difference { offset: 0, values }]);
+    assert_eq!(proof.differences, [Varying { offset: 0, values }]);
 }
 
 #[test]

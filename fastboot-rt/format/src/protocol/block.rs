@@ -4,7 +4,7 @@ use core::ops::Range;
 
 /// Eight bytes that a value is given which is rarely needed: what a loaded `Defer` holds begins with them, behind the
 /// counts of its `Arc`. A plan places such blocks, and what only they lead to, behind all others. Chosen at random.
-pub const COLD_MARK: [u8; 8] = [0x93, 0xc1, 0x0e, 0xb7, 0xd2, 0x6a, 0xf8, 0x1d];
+pub const DEFERRED_MARK: [u8; 8] = [0x93, 0xc1, 0x0e, 0xb7, 0xd2, 0x6a, 0xf8, 0x1d];
 
 /// Size in bytes of what a capture says of a live block.
 pub const BLOCK_LEN: usize = 40;
@@ -33,7 +33,7 @@ pub fn may_lead_somewhere(block: &[u8], align: usize, scratch: &Range<u64>) -> b
     });
     within.any(|(index, _)| (32 * index..32 * index + 32).any(ends))
         || (block.len() - rest.len()..block.len()).any(ends)
-        || block.get(align.max(16)..).is_some_and(|value| value.starts_with(&COLD_MARK))
+        || block.get(align.max(16)..).is_some_and(|value| value.starts_with(&DEFERRED_MARK))
 }
 
 #[cfg(test)]
@@ -55,6 +55,6 @@ mod tests {
         }
         assert!(!leads(&(scratch.start - 1).to_le_bytes()) && !leads(&scratch.end.to_le_bytes()) && !leads(&[]));
         assert!(!leads("a text with a U in it, and UUU".as_bytes()) && leads(b"UUUUUUUUU 1234:U"));
-        assert!(leads(&[&[0; 16][..], &COLD_MARK].concat()) && !leads(&[&[0; 17][..], &COLD_MARK].concat()));
+        assert!(leads(&[&[0; 16][..], &DEFERRED_MARK].concat()) && !leads(&[&[0; 17][..], &DEFERRED_MARK].concat()));
     }
 }
