@@ -26,6 +26,11 @@ impl Selected<'_> {
     pub(crate) fn name(&self) -> &str {
         &self.target.name
     }
+
+    /// Whether it is what `default-run` names.
+    fn is_default(&self) -> bool {
+        self.package.default_run.as_deref() == Some(self.name())
+    }
 }
 
 /// What the command does with the binaries.
@@ -253,35 +258,31 @@ fn default_targets<'m>(
             selection = freezable;
         }
     }
-    let is_default = |selected: &Selected<'_>| selected.package.default_run.as_deref() == Some(selected.name());
     if verb == Verb::Run {
-        let mut defaults = selection.iter().filter(|selected| is_default(selected));
+        let mut defaults = selection.iter().filter(|selected| selected.is_default());
         if let (Some(only), None) = (defaults.next(), defaults.next()) {
             return Ok(vec![*only]);
         }
     }
     for package in packages {
-        let of_package: Vec<_> =
-            selection.iter().filter(|selected| selected.package.id == package.id).copied().collect();
-        if of_package.len() > 1 {
-            if let Some(default) = of_package.iter().find(|selected| is_default(selected)) {
-                shell.status("Choosing", format_args!("{}, the `default-run`; all with `--bins`", default.name()));
-                selection.retain(|selected| selected.package.id != package.id || is_default(selected));
-                continue;
-            }
-            let all = if verb == Verb::Build {
-                ", all with `--bins`, or set `default-run`"
-            } else {
-                ", or set `default-run`"
-            };
-            bail!(
-                "package `{}` has several binaries: {}; name one with `--bin NAME`{all}",
-                package.name,
-                names(&of_package)
-            );
-        }
+        choose_default(package, &mut selection, verb, shell)?;
     }
     Ok(selection)
+}
+
+/// Of several binaries of one package, leaves the one that is its default.
+fn choose_default(package: &Package, selection: &mut Vec<Selected<'_>>, verb: Verb, shell: &Shell) -> Result<()> {
+    let of_package: Vec<_> = selection.iter().filter(|selected| selected.package.id == package.id).copied().collect();
+    if of_package.len() < 2 {
+        return Ok(());
+    }
+    if let Some(default) = of_package.iter().find(|selected| selected.is_default()) {
+        shell.status("Choosing", format_args!("{}, the `default-run`; all with `--bins`", default.name()));
+        selection.retain(|selected| selected.package.id != package.id || selected.is_default());
+        return Ok(());
+    }
+    let all = if verb == Verb::Build { ", all with `--bins`, or set `default-run`" } else { ", or set `default-run`" };
+    bail!("package `{}` has several binaries: {}; name one with `--bin NAME`{all}", package.name, names(&of_package))
 }
 
 /// Whether the runtime is among the dependencies of a package, however indirect.
