@@ -45,7 +45,7 @@ pub(crate) fn sites(bytes: &[u8]) -> Result<Option<Vec<u64>>> {
 }
 
 /// The functions that have symbols, by their beginnings.
-fn functions(parsed: &Elf<'_>, bytes: &[u8]) -> Vec<Range<u64>> {
+pub(super) fn functions(parsed: &Elf<'_>, bytes: &[u8]) -> Vec<Range<u64>> {
     let Ok(symbols) = parsed.sections.symbols(LE, bytes, elf::SHT_SYMTAB) else { return Vec::new() };
     let functions = symbols.iter().filter(|symbol| symbol.st_type() == elf::STT_FUNC && symbol.st_size(LE) > 0);
     let mut ranges: Vec<Range<u64>> =

@@ -3,6 +3,7 @@
 pub(crate) mod binary;
 pub(crate) mod c_objects;
 pub(crate) mod cpuid;
+pub(crate) mod instructions;
 pub(crate) mod names;
 pub(crate) mod spans;
 pub(crate) mod strip;

@@ -3,9 +3,9 @@
 use super::causes::{Cause, Causes, Finding, is_named};
 use super::stages::Freezing;
 use crate::options::Deny;
-use crate::runs::world::Difference;
+use crate::runs::world::{Difference, can_hide_features};
 use anyhow::{Result, bail};
-use fastboot_format::features::{Mask, level_of, names};
+use fastboot_format::features::{LEVEL_NAMES, Mask, level, level_of, names, without_implied};
 
 impl Freezing<'_> {
     /// Says what values depend on, and refuses what cannot be right in any other process.
@@ -84,15 +84,50 @@ impl Freezing<'_> {
             }
             return;
         };
-        let level = match level_of(*features) {
-            Some(level) => format!("a processor of {level}"),
-            None => format!("a processor with {}", names(*features).collect::<Vec<_>>().join(", ")),
-        };
         let others = match of_processor.len() {
             1 => String::new(),
             count => format!(" and {} more", count - 1),
         };
-        let older = if native { "; `--cpu x86-64-v2` freezes for older ones" } else { "" };
-        self.shell.status("Requires", format_args!("{level}: `{root}`{others} came out otherwise without it{older}"));
+        let older = match (native && level_of(*features) != Some("x86-64-v2"), can_hide_features()) {
+            (false, _) => "",
+            (true, true) => "; `--cpu x86-64-v2` freezes for older ones",
+            (true, false) => "; on a processor with CPUID faulting, `--cpu x86-64-v2` freezes for older ones",
+        };
+        let processor = processor_with(*features);
+        self.shell
+            .status("Requires", format_args!("{processor}: `{root}`{others} came out otherwise without it{older}"));
+    }
+}
+
+/// A processor that has these features, said for people: by its level, and what it has besides.
+fn processor_with(features: Mask) -> String {
+    if let Some(level) = level_of(features) {
+        return format!("a processor of {level}");
+    }
+    let every = level("x86-64-v1").unwrap_or(0);
+    let has = |name: &&str| without_implied(level(name).unwrap_or(Mask::MAX) & !every) & !features == 0;
+    let (base, of) = match LEVEL_NAMES.into_iter().skip(1).rev().find(has) {
+        Some(name) => (level(name).unwrap_or(0), format!(" of {name}")),
+        None => (0, String::new()),
+    };
+    format!("a processor{of} with {}", names(features & !base).collect::<Vec<_>>().join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processors_are_named_by_level_and_what_they_have_besides() {
+        let bit = |name: &str| names(Mask::MAX).position(|one| one == name).map_or(0, |bit| 1 << bit);
+        let of = |name| level(name).unwrap() & !level("x86-64-v1").unwrap();
+        assert_eq!(processor_with(of("x86-64-v3")), "a processor of x86-64-v3");
+        assert_eq!(processor_with(bit("avx2")), "a processor of x86-64-v3");
+        assert_eq!(processor_with(of("x86-64-v2") | bit("aes")), "a processor of x86-64-v2 with aes");
+        assert_eq!(processor_with(bit("aes") | bit("sha")), "a processor with aes, sha");
+        assert_eq!(
+            processor_with(without_implied(of("x86-64-v4") | bit("gfni"))),
+            "a processor of x86-64-v4 with gfni"
+        );
     }
 }

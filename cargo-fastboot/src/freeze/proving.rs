@@ -1,9 +1,10 @@
 //! Proving: run 3, and its comparison with run 2.
 
-use super::causes::{middle_level, sites, with_features, without_processors};
+use super::levels::{middle_level, sites, with_features, without_processors};
 use super::running::PROVE;
 use super::seen::{Seen, Shown};
 use super::stages::{Freezing, Frozen, image_data};
+use super::whose::Names;
 use crate::carry::carried::Statics;
 use crate::prove::compare as prove;
 use crate::prove::foreign::Known;
@@ -12,6 +13,7 @@ use crate::prove::regions::{Region, Run};
 use crate::runs::capture::{Capture, Own, Root};
 use crate::runs::memory::ImageData;
 use anyhow::{Result, bail};
+use fastboot_format::features::Mask;
 use fastboot_format::protocol::Leftover;
 
 /// How often an image is proved at most. In a PIE, garbage may hold an old address of the executable in one run and
@@ -50,10 +52,10 @@ impl Freezing<'_> {
     pub(super) fn prove(&self, frozen: &Frozen, statics: &Statics, second: Option<Capture>) -> Result<(Proof, Shown)> {
         let second = second.map_or_else(|| self.run_again(frozen, self.world(), PROVE), Ok);
         let (mut proof, mut shown) = match self.see(frozen, statics, second)? {
-            Seen::Words(proof, own, _) => (proof, Shown { own, otherwise: None, middle: None, only_middle: None }),
+            Seen::Words(proof, own, _) => (proof, Shown { own, otherwise: None, with_more: None, only_middle: None }),
             otherwise => match self.prove_for_middle(frozen, statics)? {
                 Some((proof, own)) => {
-                    (proof, Shown { own, otherwise: None, middle: None, only_middle: Some(otherwise) })
+                    (proof, Shown { own, otherwise: None, with_more: None, only_middle: Some(otherwise) })
                 }
                 None => {
                     self.shell.verbose("run 3 is another one in another world: it is made once more, in this one");
@@ -61,7 +63,7 @@ impl Freezing<'_> {
                     let own = here.process.own;
                     (
                         self.compare(frozen, statics, here)?.0,
-                        Shown { own, otherwise: Some(otherwise), middle: None, only_middle: None },
+                        Shown { own, otherwise: Some(otherwise), with_more: None, only_middle: None },
                     )
                 }
             },
@@ -75,15 +77,16 @@ impl Freezing<'_> {
             let name = format!("{PROVE}-{attempt}");
             let features = sites(self.world());
             // Where it is known at once, a function that was chosen for the processor is what is unclear.
-            if let Some(sites) =
-                features.filter(|_| shown.otherwise.is_none() && shown.middle.is_none() && shown.only_middle.is_none())
+            if let Some(sites) = features
+                .filter(|_| shown.otherwise.is_none() && shown.with_more.is_none() && shown.only_middle.is_none())
             {
-                let world = with_features(self.world(), middle_level() & frozen.capture.process.cpu, sites);
+                let level = self.features_of_words(frozen, statics, &proof);
+                let world = with_features(self.world(), level, sites);
                 let seen = self.see(frozen, statics, self.run_again(frozen, &world, &name))?;
                 if let Seen::Words(other, ..) = &seen {
                     proof.settle(other);
                 }
-                shown.middle = Some(seen);
+                shown.with_more = Some((level, seen));
                 continue;
             }
             let another = self.run_again(frozen, &[], &name)?;
@@ -97,6 +100,16 @@ impl Freezing<'_> {
             proof.differences.len()
         ));
         Ok((proof, shown))
+    }
+
+    /// The processor features with which to prove again, by what the words were that differ, and those that are unclear.
+    fn features_of_words(&self, frozen: &Frozen, statics: &Statics, proof: &Proof) -> Mask {
+        let names = Names { frozen, statics: statics.places(), objects: None };
+        let word = |at: u64| Some(u64::from_le_bytes(*frozen.data.get(at as usize..)?.first_chunk()?));
+        let unclear = proof.unclear.iter().filter(|word| word.region == Region::Executable);
+        let unclear = unclear.filter_map(|unclear| Some((unclear.offset, word(unclear.offset)?)));
+        let differ = proof.differences.iter().map(|word| (word.offset, word.values[0]));
+        self.features_to_try(frozen, unclear.chain(differ), &names)
     }
 
     /// Run 3 with the processor features of the middle level, where it comes to nothing with fewer; and on as many processors

@@ -1,8 +1,13 @@
 //! Seen: what a run in another world shows.
 
+use super::layouts::blamed;
+use super::stages::{Freezing, Frozen};
+use crate::carry::carried::Statics;
 use crate::prove::proof::Proof;
-use crate::runs::capture::Own;
+use crate::runs::capture::{Capture, Own};
 use crate::runs::memory::ImageData;
+use anyhow::Result;
+use fastboot_format::features::Mask;
 use std::collections::BTreeSet;
 
 /// What a run shows that has run 2's layout.
@@ -22,8 +27,8 @@ pub(super) struct Shown {
     pub(super) own: Own,
     /// What came of another world, if that could not be compared.
     pub(super) otherwise: Option<Seen>,
-    /// What came of that world with the processor features of the middle level, if it was looked at.
-    pub(super) middle: Option<Seen>,
+    /// What came of that world with these processor features as well, if it was looked at.
+    pub(super) with_more: Option<(Mask, Seen)>,
     /// If the proof was made with these features, and on as many processors as run 2, because it came to nothing otherwise:
     /// what came of that.
     pub(super) only_middle: Option<Seen>,
@@ -49,5 +54,26 @@ impl Seen {
                 name.into_iter().collect()
             }
         }
+    }
+}
+
+impl Freezing<'_> {
+    /// What a run shows, made to be compared. If it was to differ in nothing, a failure is an error.
+    pub(super) fn see(&self, frozen: &Frozen, statics: &Statics, run: Result<Capture>) -> Result<Seen> {
+        let mut run = match run {
+            Ok(run) => run,
+            Err(error) if self.world().is_empty() => return Err(error),
+            Err(error) => return Ok(Seen::Failed(error)),
+        };
+        let [first, second] = [&frozen.capture, &run].map(|run| {
+            let counts = run.counts;
+            (run.memory_len(), counts.strayed, counts.placed, counts.overflowed)
+        });
+        if first != second && !self.world().is_empty() {
+            return Ok(Seen::Otherwise(blamed(frozen, statics, &mut run)?));
+        }
+        let own = run.process.own;
+        let (proof, data) = self.compare(frozen, statics, run)?;
+        Ok(Seen::Words(proof, own, data))
     }
 }

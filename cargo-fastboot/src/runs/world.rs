@@ -116,12 +116,23 @@ pub(crate) fn differences(
             Some(Difference::Variable(name, value))
         })
         .collect();
-    all.extend([Difference::Terminal, Difference::Umask, Difference::Processors, Difference::Arguments]);
+    all.extend([
+        Difference::Terminal,
+        Difference::Umask,
+        Difference::Processors,
+        Difference::Arguments,
+    ]);
     let named = if has_neighbours(binary) { None } else { another_name(&binary.path, folder).ok() };
     let (path, own) = named.unzip();
     all.extend(path.map(Difference::Path));
     all.extend(another_processor(binary, options));
     (all, own.flatten())
+}
+
+/// Whether the processor can hide features by itself.
+pub(crate) fn can_hide_features() -> bool {
+    let flags = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    flags.split_whitespace().any(|flag| flag == "cpuid_fault")
 }
 
 /// A processor of the lowest level, if others can be hidden here.
@@ -130,10 +141,9 @@ fn another_processor(binary: &Binary, options: &FreezeOptions) -> Option<Differe
     if !options.runner.is_empty() {
         return None;
     }
-    let flags = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let faults = flags.split_whitespace().any(|flag| flag == "cpuid_fault");
     let sites = cpuid::sites(&binary.bytes).ok().flatten().unwrap_or_default();
-    (faults || !sites.is_empty()).then(|| Difference::Features(features::level("x86-64-v1").unwrap_or(0), sites.into()))
+    (can_hide_features() || !sites.is_empty())
+        .then(|| Difference::Features(features::level("x86-64-v1").unwrap_or(0), sites.into()))
 }
 
 /// Whether the executable looks for libraries where it lies itself.

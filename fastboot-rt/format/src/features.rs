@@ -192,6 +192,9 @@ const LEVELS: [(&str, &[&str]); 4] = [
     ("x86-64-v4", &["avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"]),
 ];
 
+/// The names of the levels, the lowest first.
+pub const LEVEL_NAMES: [&str; 4] = [LEVELS[0].0, LEVELS[1].0, LEVELS[2].0, LEVELS[3].0];
+
 /// A set of features, as a mask: bit `n` is `FEATURES[n]`.
 pub type Mask = u128;
 
