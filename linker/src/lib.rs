@@ -4,8 +4,9 @@
 pub const SCRIPT: &str = include_str!("../fastboot.ld");
 
 /// Options for the linker, besides the script: the functions that `fastboot-rt` stands in for while it freezes. Those that
-/// give random bytes, the one that starts threads, those that open files, and the one that reads the environment.
-pub const WRAP: [&str; 12] = [
+/// give random bytes, the one that starts threads, those that open files, the one that reads the environment, and those
+/// that tell the time.
+pub const WRAP: [&str; 15] = [
     "--wrap=getrandom",
     "--wrap=syscall",
     "--wrap=dlsym",
@@ -18,10 +19,13 @@ pub const WRAP: [&str; 12] = [
     "--wrap=fopen64",
     "--wrap=opendir",
     "--wrap=getenv",
+    "--wrap=clock_gettime",
+    "--wrap=gettimeofday",
+    "--wrap=time",
 ];
 
 /// What the script's `EXTERN` says, as options: for linking without the script, with linkers that know no scripts.
-pub const UNDEFINED: [&str; 12] = [
+pub const UNDEFINED: [&str; 13] = [
     "--undefined=pthread_create",
     "--undefined=dlsym",
     "--undefined=getrandom",
@@ -33,5 +37,6 @@ pub const UNDEFINED: [&str; 12] = [
     "--undefined=fopen64",
     "--undefined=opendir",
     "--undefined=getenv",
+    "--undefined=clock_gettime",
     "--undefined=__x86_get_cpuid_feature_leaf",
 ];

@@ -47,13 +47,15 @@ fn roots_are_named_with_what_they_depend_on() -> Result<()> {
             ("MASK", "the umask ("),
             ("PROCESS", "the process id"),
             ("TIME", "the time of the build"),
+            ("DAY", "the clock ("),
+            ("HOURS", "the clock ("),
         ] {
             if root == "CORES" && few {
                 continue;
             }
             require(said, &format!("root `roots::{root}`"), cause).with_context(told)?;
         }
-        for root in ["LANGUAGE", "NOTHING"] {
+        for root in ["LANGUAGE", "WAITED", "NOTHING"] {
             ensure!(!said.contains(&format!("`roots::{root}` depends")), "{}: {said}", told());
         }
         let once = said.matches("root `roots::COLOR` depends").count();
@@ -86,6 +88,7 @@ fn statics_that_are_wrong_in_every_other_process_are_refused() -> Result<()> {
         for (name, cause) in [
             ("PROCESS", "the process id"),
             ("BEGAN", "the time of the build"),
+            ("TODAY", "the clock ("),
             ("PROGRAM", "the path of the executable (`"),
             ("ARGUMENTS", "the arguments (1 here, 3 in the proof)"),
             ("CORES", "the number of processors ("),
@@ -99,7 +102,8 @@ fn statics_that_are_wrong_in_every_other_process_are_refused() -> Result<()> {
         }
         ensure!(!run.stderr.contains("statics::WORDS"), "{}: {}", told(), run.stderr);
 
-        let names = ["PROCESS", "BEGAN", "PROGRAM", "ARGUMENTS", "CORES"].map(|name| format!("statics::{name}"));
+        let names =
+            ["PROCESS", "BEGAN", "TODAY", "PROGRAM", "ARGUMENTS", "CORES"].map(|name| format!("statics::{name}"));
         let skip: Vec<&str> = names.iter().flat_map(|name| ["--skip", name.as_str()]).collect();
         let run = Run::of(&mut freeze(&built.cold, &snapshot, &skip)?)?;
         run.require_success().with_context(told)?;

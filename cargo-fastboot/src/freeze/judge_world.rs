@@ -14,7 +14,8 @@ impl Freezing<'_> {
         let mut errors: Vec<String> = Vec::new();
         let mut said: Vec<(&str, &Cause)> = Vec::new();
         for Finding { name, is_static, cause, evidence } in &causes.findings {
-            let by_chance = matches!(cause, Cause::Process | Cause::Thread | Cause::Clock);
+            let by_chance =
+                matches!(cause, Cause::Process | Cause::Thread | Cause::Clock | Cause::World(Difference::Clock));
             let allowed =
                 is_named(name, &options.allow_world) || by_chance && is_named(name, &options.allow_nondeterminism);
             if allowed || said.contains(&(name.as_str(), cause)) {

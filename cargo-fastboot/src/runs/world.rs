@@ -43,6 +43,8 @@ pub(crate) enum Difference {
     Umask,
     /// There is one processor less.
     Processors,
+    /// It is another time of day, on another day.
+    Clock,
     /// Of the processor only these features can be seen. Where it cannot hide others by itself, the instructions that ask for
     /// them are replaced: they stand there in the file.
     Features(Mask, Arc<[u64]>),
@@ -57,6 +59,7 @@ impl fmt::Display for Difference {
             Self::Terminal => "what standard output is, a terminal or not",
             Self::Umask => "the umask",
             Self::Processors => "the number of processors",
+            Self::Clock => "the clock",
             Self::Features(..) => "the processor",
         })
     }
@@ -96,6 +99,10 @@ const SIZE: (u16, u16) = (117, 41);
 /// Arguments that no program knows.
 const ARGUMENTS: [&str; 2] = ["another", "world"];
 
+/// By how many seconds the clock is put back: another year, month, day, day of the week, hour, minute and second. Not forward,
+/// because C code that waits for a moment would wait until then.
+const CLOCK: i64 = -(((401 * 24 + 7) * 60 + 13) * 60 + 17);
+
 /// All that can be had of them for a binary. `declared` are the variables that expressions declare; what has to be on the
 /// disk is put into `folder`, and removed with what is returned.
 pub(crate) fn differences(
@@ -120,6 +127,7 @@ pub(crate) fn differences(
         Difference::Terminal,
         Difference::Umask,
         Difference::Processors,
+        Difference::Clock,
         Difference::Arguments,
     ]);
     let named = if has_neighbours(binary) { None } else { another_name(&binary.path, folder).ok() };
@@ -221,6 +229,7 @@ pub(crate) fn from_inside(world: &[Difference]) -> World {
     World {
         umask: world.contains(&Difference::Umask).then_some(0o137),
         fewer_processors: world.contains(&Difference::Processors),
+        clock: if world.contains(&Difference::Clock) { CLOCK } else { 0 },
     }
 }
 
@@ -264,7 +273,7 @@ pub(crate) fn apply(world: &[Difference], command: &mut Command) {
                 }
             }
             Difference::Features(seen, _) => _ = command.env(TUNABLES_VARIABLE, without_features(*seen)),
-            Difference::Path(_) | Difference::Umask | Difference::Processors => {}
+            Difference::Path(_) | Difference::Umask | Difference::Processors | Difference::Clock => {}
         }
     }
 }

@@ -137,6 +137,7 @@ fn enter(world: World) {
     if world.fewer_processors {
         processes::leave_a_processor();
     }
+    shims::clock::shift(world.clock);
 }
 
 /// What the main thread does while a plan run's expressions are evaluated.

@@ -80,6 +80,8 @@ pub struct World {
     pub umask: Option<u32>,
     /// Whether it may run on one processor less, if it has more than one.
     pub fewer_processors: bool,
+    /// By how many seconds the time of day is later than it is.
+    pub clock: i64,
 }
 
 impl Default for Request {
@@ -111,7 +113,7 @@ impl Request {
     pub fn encode(&self) -> String {
         format!(
             "{REQUEST_TITLE}\nmode {}\nscratch {:#x}\nstack {:#x}\nhome {:#x}\nlimit {}\nrandomize {}\napart {}\ntrace {}\nhold-all {}\n\
-             random {}\ncpu {:#x}\ncpuid{}\numask {}\nprocessors {}\n",
+             random {}\ncpu {:#x}\ncpuid{}\numask {}\nprocessors {}\nclock {}\n",
             self.mode.name(),
             self.scratch,
             self.stack,
@@ -126,6 +128,7 @@ impl Request {
             self.cpuid.iter().fold(String::from(" "), |list, site| format!("{list}{site:x} ")),
             self.world.umask.map_or_else(|| "keep".to_owned(), |mask| format!("{mask:#o}")),
             if self.world.fewer_processors { "fewer" } else { "keep" },
+            self.world.clock,
         )
     }
 
@@ -171,6 +174,7 @@ impl Request {
                     request.world.fewer_processors = true;
                     Some(())
                 }
+                Some(("clock", value)) => value.parse().ok().map(|seconds| request.world.clock = seconds),
                 Some(("limit", value)) => value.parse().ok().map(|limit| request.limit = limit),
                 Some(("randomize", value)) => {
                     let known = RANDOMIZE.into_iter().find(|(name, _)| *name == value);
@@ -211,7 +215,7 @@ mod tests {
                 seed: Some(7),
                 cpu: 9 << 64,
                 cpuid: alloc::vec![0x40_1000, 7],
-                world: World { umask: Some(0o77), fewer_processors: true },
+                world: World { umask: Some(0o77), fewer_processors: true, clock: -7 },
                 ..Request::default()
             };
             assert_eq!(Request::decode(&request.encode()), Ok(request));

@@ -2,7 +2,8 @@
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
-use std::time::SystemTime;
+use std::sync::{Condvar, Mutex};
+use std::time::{Duration, Instant, SystemTime};
 
 fastboot_rt::install!();
 
@@ -10,6 +11,20 @@ fastboot_rt::install!();
 #[derive(Debug)]
 #[expect(clippy::redundant_allocation, reason = "the way to the text is to have more than one step")]
 struct Deep(Box<Box<String>>);
+
+/// The day that it is, counted from 1970 on.
+fn day() -> u64 {
+    SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs() / 86400)
+}
+
+/// Whether what is to take some milliseconds takes that long, and not a year.
+fn waited() -> bool {
+    let (began, lock) = (Instant::now(), Mutex::new(()));
+    let time = Duration::from_millis(3);
+    let result = Condvar::new().wait_timeout_while(lock.lock().unwrap(), time, |()| true);
+    let took = began.elapsed();
+    result.is_ok_and(|(_, result)| result.timed_out()) && took >= time && took < Duration::from_secs(60)
+}
 
 fastboot_rt::frozen! {
     static COLOR: bool = std::env::var_os("NO_COLOR").is_none();
@@ -25,11 +40,15 @@ fastboot_rt::frozen! {
     static MASK: u32 = world::umask();
     static PROCESS: u32 = std::process::id();
     static TIME: SystemTime = SystemTime::now();
+    static DAY: u64 = day();
+    static HOURS: [i64; 3] = world::hours();
+    static WAITED: bool = waited();
     static NOTHING: Vec<String> = ["one", "two"].map(str::to_owned).to_vec();
 }
 
 fn main() {
     println!("{} {:?} {} {:?} {} {}", *COLOR, *HOME, *NAME, *LANGUAGE, *COLUMNS, *TERMINAL);
     println!("{:?} {} {:?} {} {}", *FOLDER, *CORES, *PROGRAM, *COUNT, *MASK);
+    println!("{} {:?} {} {}", *DAY, *HOURS, *WAITED, day());
     println!("{} {:?} {:?} {}", *PROCESS, *TIME, *NOTHING, HOME.0.len());
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::{LazyLock, Mutex, OnceLock};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 fastboot_rt::install!();
 
@@ -11,10 +11,15 @@ static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
 static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| std::env::current_exe().unwrap_or_default());
 static ARGUMENTS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 static CORES: OnceLock<usize> = OnceLock::new();
+static TODAY: OnceLock<u64> = OnceLock::new();
 static WORDS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 fn cores() -> usize {
     *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
+
+fn today() -> u64 {
+    *TODAY.get_or_init(|| SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs() / 86400))
 }
 
 fn arguments() -> Vec<String> {
@@ -29,7 +34,7 @@ fn arguments() -> Vec<String> {
 fastboot_rt::frozen! {
     static TABLE: Vec<u32> = {
         PROCESS.get_or_init(std::process::id);
-        let _ = (*BEGAN, PROGRAM.as_os_str(), cores(), arguments());
+        let _ = (*BEGAN, PROGRAM.as_os_str(), cores(), today(), arguments());
         WORDS.lock().unwrap().push("word".to_owned());
         (0..9).collect()
     };
@@ -39,5 +44,5 @@ fn main() {
     let own = *PROCESS.get_or_init(std::process::id) == std::process::id();
     let program = std::env::current_exe().is_ok_and(|path| path == *PROGRAM);
     println!("{} {own} {program} {:?} {}", TABLE.len(), arguments(), BEGAN.elapsed().as_secs() < 60);
-    println!("{} {:?}", cores(), WORDS.lock().unwrap());
+    println!("{} {} {:?}", cores(), today() > 0, WORDS.lock().unwrap());
 }
