@@ -1,6 +1,6 @@
 //! Halving: runs in which only some of the differences are there, to find out which of them it is.
 
-use super::causes::{Cause, Finding, Words};
+use super::cause::{Cause, Finding, Words};
 use super::seen::Seen;
 use super::stages::{Freezing, Frozen};
 use super::whose::Names;

@@ -1,6 +1,7 @@
 //! Judge, of what differs between processes: a warning, or an error where it can be right in no other process.
 
-use super::causes::{Cause, Causes, Finding, is_named};
+use super::cause::{Cause, Finding};
+use super::causes::{Causes, is_named};
 use super::stages::Freezing;
 use crate::options::Deny;
 use crate::runs::world::{Difference, can_hide_features};

@@ -1,6 +1,6 @@
 //! Process words: what is another one in every process, and is known by its value: numbers and times.
 
-use super::causes::Cause;
+use super::cause::Cause;
 use crate::runs::capture::Own;
 
 const WORD: u64 = 8;

@@ -1,5 +1,6 @@
 //! Proving: run 3, and its comparison with run 2.
 
+use super::layouts::blamed;
 use super::levels::{middle_level, sites, with_features, without_processors};
 use super::running::PROVE;
 use super::seen::{Seen, Shown};
@@ -123,6 +124,25 @@ impl Freezing<'_> {
             Seen::Words(proof, own, _) => Some((proof, own)),
             Seen::Otherwise(_) | Seen::Failed(_) => None,
         })
+    }
+
+    /// What a run shows, made to be compared. If it was to differ in nothing, a failure is an error.
+    pub(super) fn see(&self, frozen: &Frozen, statics: &Statics, run: Result<Capture>) -> Result<Seen> {
+        let mut run = match run {
+            Ok(run) => run,
+            Err(error) if self.world().is_empty() => return Err(error),
+            Err(error) => return Ok(Seen::Failed(error)),
+        };
+        let [first, second] = [&frozen.capture, &run].map(|run| {
+            let counts = run.counts;
+            (run.memory_len(), counts.strayed, counts.placed, counts.overflowed)
+        });
+        if first != second && !self.world().is_empty() {
+            return Ok(Seen::Otherwise(blamed(frozen, statics, &mut run)?));
+        }
+        let own = run.process.own;
+        let (proof, data) = self.compare(frozen, statics, run)?;
+        Ok(Seen::Words(proof, own, data))
     }
 
     pub(super) fn compare(

@@ -1,12 +1,8 @@
 //! Seen: what a run in another world shows.
 
-use super::layouts::blamed;
-use super::stages::{Freezing, Frozen};
-use crate::carry::carried::Statics;
 use crate::prove::proof::Proof;
-use crate::runs::capture::{Capture, Own};
+use crate::runs::capture::Own;
 use crate::runs::memory::ImageData;
-use anyhow::Result;
 use fastboot_format::features::Mask;
 use std::collections::BTreeSet;
 
@@ -54,26 +50,5 @@ impl Seen {
                 name.into_iter().collect()
             }
         }
-    }
-}
-
-impl Freezing<'_> {
-    /// What a run shows, made to be compared. If it was to differ in nothing, a failure is an error.
-    pub(super) fn see(&self, frozen: &Frozen, statics: &Statics, run: Result<Capture>) -> Result<Seen> {
-        let mut run = match run {
-            Ok(run) => run,
-            Err(error) if self.world().is_empty() => return Err(error),
-            Err(error) => return Ok(Seen::Failed(error)),
-        };
-        let [first, second] = [&frozen.capture, &run].map(|run| {
-            let counts = run.counts;
-            (run.memory_len(), counts.strayed, counts.placed, counts.overflowed)
-        });
-        if first != second && !self.world().is_empty() {
-            return Ok(Seen::Otherwise(blamed(frozen, statics, &mut run)?));
-        }
-        let own = run.process.own;
-        let (proof, data) = self.compare(frozen, statics, run)?;
-        Ok(Seen::Words(proof, own, data))
     }
 }

@@ -1,6 +1,6 @@
 //! Whose: the root or static that a word belongs to, and what is to be said of it.
 
-use super::causes::{Cause, Finding};
+use super::cause::{Cause, Finding};
 use super::evidence::evidence;
 use super::seen::{Blamed, Seen};
 use super::stages::Frozen;

@@ -1,0 +1,59 @@
+//! Cause: on what something depends that is another one elsewhere, and what depends on it.
+
+use crate::runs::world::Difference;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Words that differ from those of run 2, by their offsets in the image data: what they were in run 2, and what they are.
+pub(super) type Words = BTreeMap<u64, [u64; 2]>;
+
+/// On what something depends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// What differed in that world.
+    World(Difference),
+    /// Several of these together.
+    Together,
+    /// The number of the process.
+    Process,
+    /// The number of a thread.
+    Thread,
+    /// What time it is.
+    Clock,
+}
+
+impl Cause {
+    /// Whether it is another one in every process.
+    pub(super) fn is_the_process(&self) -> bool {
+        match self {
+            Self::World(difference) => {
+                matches!(difference, Difference::Path(_) | Difference::Arguments | Difference::Clock)
+            }
+            Self::Process | Self::Thread | Self::Clock => true,
+            Self::Together => false,
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::World(difference) => return difference.fmt(f),
+            Self::Together => "environment, terminal or machine (several of them together)",
+            Self::Process => "the process id",
+            Self::Thread => "the id of a thread",
+            Self::Clock => "the time of the build",
+        })
+    }
+}
+
+/// What depends on something.
+#[derive(Clone, Debug)]
+pub(super) struct Finding {
+    /// The root or static; empty if it is not known.
+    pub(super) name: String,
+    pub(super) is_static: bool,
+    pub(super) cause: Cause,
+    /// How that was seen.
+    pub(super) evidence: String,
+}
