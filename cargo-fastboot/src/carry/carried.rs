@@ -1,7 +1,8 @@
 //! Carry: which statics travel in the image, where their bytes lie in it, and whether the image can do without the
 //! others.
 
-use super::decide::{self, Decision, Static};
+use super::attribute::{self, Static};
+use super::decide::{self, Decision};
 use super::flags;
 use super::policy;
 use super::thread_local::{ThreadLocal, ThreadLocals};
@@ -56,7 +57,7 @@ impl Statics {
         let loads = elf.segments.iter().filter(|segment| segment.p_type(LE) == elf::PT_LOAD);
         let first = loads.map(|segment| segment.p_vaddr(LE) & !(PAGE as u64 - 1)).min().unwrap_or(0);
         let executable = base + first..capture.process.exe_end;
-        let mut found = decide::attribute(&elf, &binary.bytes, &dumps, &roots, executable, choices)
+        let mut found = attribute::attribute(&elf, &binary.bytes, &dumps, &roots, executable, choices)
             .context("cannot tell which statics changed")?;
         leave_to_the_allocator(&mut found, capture);
         refuse_constructed(&found)?;

@@ -7,7 +7,7 @@
 //! Which flag belongs to what nobody knows. So if anything was done that does not travel (see `changes`), every
 //! flag counts.
 
-use super::decide::Static;
+use super::attribute::Static;
 use super::policy;
 use crate::runs::capture::Mapping;
 

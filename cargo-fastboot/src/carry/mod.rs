@@ -1,5 +1,6 @@
 //! Which statics that changed travel in the image.
 
+mod attribute;
 pub(crate) mod carried;
 pub(crate) mod changes;
 pub(crate) mod decide;
@@ -7,4 +8,5 @@ pub(crate) mod flags;
 pub(crate) mod known;
 mod linked;
 pub(crate) mod policy;
+pub(crate) mod rules;
 pub(crate) mod thread_local;

@@ -17,8 +17,8 @@ use crate::cargo::messages::Messages;
 use crate::cargo::platform::{Platform, runner};
 use crate::cargo::select::{Selected, Verb, select};
 use crate::cargo::{self, ColdBuild, Linking};
-use crate::carry::decide;
 use crate::carry::known::KnownNames;
+use crate::carry::rules;
 use crate::cli::{BuildFlags, FreezeFlags, FreezeHow, RunFlags, VerifyFlags};
 use crate::command::compare_run::{compare_runs as runs_to_compare, stdin_files};
 use crate::elf::binary::{Binary, Elf};
@@ -190,7 +190,7 @@ fn leave_cold(cold: &Path, executable: &Path, options: &FreezeOptions) -> Result
     let FreezeOptions { choices, elsewhere, .. } = options;
     let elf = Elf::parse(&binary.bytes)?;
     let cannot_tell = || format!("cannot tell what statics {} has", cold.display());
-    let statics = decide::rules(&elf, &binary.bytes, choices).with_context(cannot_tell)?;
+    let statics = rules::rules(&elf, &binary.bytes, choices).with_context(cannot_tell)?;
     KnownNames::read(&elf, &binary.bytes, elsewhere)?.require_choices(choices, &[])?;
     let tables = Image::cold(&binary, &statics)?;
     embed::embed_into(binary, &tables, Place::Section, executable)
