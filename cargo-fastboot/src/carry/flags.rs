@@ -18,11 +18,19 @@ const LONGEST_WITH_ONCE: u64 = 64;
 /// What a `Once` of the standard library is before its call, and after it, as `u32`. The other way around in older ones.
 const ONCE: [[u8; 4]; 2] = [[3, 0, 0, 0], [0, 0, 0, 0]];
 
-/// Whether a carried static looks like a flag: it is small, and what it holds now is no address.
+/// How many of the lowest bytes of a function's address a small value overwrites that a `LazyLock` puts in its place.
+const OVERWRITTEN: u64 = 1 << 16;
+
+/// Whether a carried static looks like a flag: it is small, and nothing that it was given is an address.
 pub(super) fn is_flag(one: &Static, length: u64, (before, after): (&[u8], &[u8]), maps: &[Mapping]) -> bool {
     let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
-    let is_address = |address: u64| maps.iter().any(|mapping| mapping.range.contains(&address));
-    let has_address = after.as_chunks::<8>().0.iter().any(|bytes| is_address(word(bytes)));
+    let mapping = |address: u64| maps.iter().find(|mapping| mapping.range.contains(&address));
+    // A `LazyLock` without a value, or with a small one, keeps the function that made it, or what is left of its address.
+    let is_left = |before: u64, after: u64| {
+        before == after || before ^ after < OVERWRITTEN && mapping(before).is_some_and(|mapping| mapping.executable)
+    };
+    let words = before.as_chunks::<8>().0.iter().map(word).zip(after.as_chunks::<8>().0.iter().map(word));
+    let has_address = words.into_iter().any(|(before, after)| !is_left(before, after) && mapping(after).is_some());
     let completed = || {
         let states = before.as_chunks::<4>().0.iter().zip(after.as_chunks::<4>().0);
         states.into_iter().any(|(before, after)| before != after && ONCE.contains(before) && ONCE.contains(after))
@@ -36,6 +44,8 @@ pub(super) fn is_flag(one: &Static, length: u64, (before, after): (&[u8], &[u8])
 mod tests {
     use super::*;
     use crate::carry::decide::Decision;
+
+    const CODE: u64 = 0x5555_0000_1000;
 
     fn check(name: &str, before: &[u8], after: &[u8]) -> bool {
         let crate_name = name.split("::").next().map(str::to_owned);
@@ -51,8 +61,9 @@ mod tests {
             of_c: false,
             part_of: None,
         };
-        let heap = Mapping { range: 0x7000..0x8000, executable: false, offset: 0, name: String::new() };
-        is_flag(&one, one.size, (before, after), &[heap])
+        let mapping = |range, executable| Mapping { range, executable, offset: 0, name: String::new() };
+        let maps = [mapping(CODE..CODE + 0x1000, true), mapping(0x7000..0x8000, false)];
+        is_flag(&one, one.size, (before, after), &maps)
     }
 
     #[test]
@@ -63,6 +74,14 @@ mod tests {
         assert!(!check("app::LIST", &[0; 8], &0x7010_u64.to_le_bytes()));
         assert!(!check("app::TABLE", &[0; 24], &[1; 24]));
         assert!(!check("foldhash::SEED", &[0; 8], &[1; 8]));
+    }
+
+    #[test]
+    fn what_is_left_of_a_lazy_ones_function_is_no_address() {
+        let lazy = |function: u64, state: u64| [function.to_le_bytes(), state.to_le_bytes()].concat();
+        assert!(check("app::LAZY", &lazy(CODE + 0x10, 3), &lazy(CODE + 0x10, 0)), "no value");
+        assert!(check("app::LAZY", &lazy(CODE + 0x10, 3), &lazy(CODE + 1, 0)), "a byte");
+        assert!(!check("app::LAZY", &lazy(CODE + 0x10, 3), &lazy(0x7010, 0)), "a value on the heap");
     }
 
     #[test]
