@@ -5,8 +5,8 @@
 //! static OWNER (skipped) ──────▶ Arc, 2 strong ◀────── root LIST
 //! ```
 //!
-//! What a static leads to is found by exact addresses in aligned words: of the beginning of an object, or of what lies behind
-//! the two counts of an `Arc`. Unused parts of objects hold exact addresses too, left by others. So where other objects lie in
+//! What a static leads to is found by exact addresses in aligned words: of the beginning of an object, of what lies behind the
+//! two counts of an `Arc`, or of the control bytes of a hash table, which lie behind its entries. Unused parts of objects hold exact addresses too, left by others. So where other objects lie in
 //! between, the object has to look like an `Arc` that somebody else holds, too.
 
 use super::mark::{Heap, Marked};
@@ -14,6 +14,12 @@ use std::collections::HashSet;
 
 /// How far into an object its value begins if it is an `Arc`: behind two counts.
 const BEHIND_COUNTS: u64 = 16;
+/// How many control bytes a hash table of `hashbrown`, which is that of the standard library, has beyond one for each entry:
+/// it reads as many at once.
+const GROUP: usize = 16;
+/// The control byte of a place that has no entry, and of one that had; those of entries are below 128.
+const EMPTY: u8 = 0xff;
+const DELETED: u8 = 0x80;
 /// Counts of an `Arc` are not higher.
 const HIGHEST_COUNT: u64 = 1 << 31;
 
@@ -63,7 +69,26 @@ pub(crate) fn find(
 fn object_at(heap: &Heap<'_>, word: u64) -> Option<u32> {
     let block = heap.block_at(word)?;
     let within = word.checked_sub(heap.address(block))?;
-    (within == 0 || within == BEHIND_COUNTS && is_counted(heap.contents(block), 1)).then_some(block)
+    let is_counted = || within == BEHIND_COUNTS && is_counted(heap.contents(block), 1);
+    (within == 0 || is_counted() || is_table(heap.contents(block), within)).then_some(block)
+}
+
+/// Whether a hash table's control bytes begin there: as many as it has places, a power of two, and then the first ones again.
+///
+/// ```text
+/// | entry 3 | entry 2 | entry 1 | entry 0 | 0 1 2 3 | empty .. | 0 1 2 3 |
+///                                         ▲
+/// ```
+fn is_table(bytes: &[u8], within: u64) -> bool {
+    let control =
+        usize::try_from(within).ok().filter(|within| within.is_multiple_of(GROUP)).and_then(|at| bytes.get(at..));
+    let Some(control) = control else { return false };
+    let Some(places) = control.len().checked_sub(GROUP).filter(|places| places.is_power_of_two()) else { return false };
+    let first = places.min(GROUP);
+    let (between, again) = (&control[first..GROUP.max(places)], &control[control.len() - first..]);
+    control[..first] == *again
+        && (places >= GROUP || between.iter().all(|byte| *byte == EMPTY))
+        && control.iter().all(|byte| *byte < DELETED || [EMPTY, DELETED].contains(byte))
 }
 
 fn words_of(bytes: &[u8]) -> impl Iterator<Item = u64> {
@@ -122,6 +147,28 @@ mod tests {
         let objects: &[&[u64]] =
             &[&[at(1), at(2), at(3)], &[7], &[1, 1, 0], &[2, 1, 0], &[at(1), at(2)], &[at(4), at(3)]];
         assert_eq!(found(objects, &[&[at(4)], &[at(5)]]), [(1, 3)]);
+    }
+
+    #[test]
+    fn entries_of_hash_tables_are_met() {
+        const NONE: u64 = u64::MAX;
+        // Eight places of one word, of which the first, which lies last, has an entry.
+        let table = |first: u64, again: u64| [0, 0, 0, 0, 0, 0, 0, at(1), first, NONE, again];
+        let one = NONE << 8 | 0x35;
+        let found = |first: u64, again: u64| found(&[&[at(1)], &[2, 1, 9], &table(first, again)], &[&[at(2) + 64]]);
+        assert_eq!(found(one, one), [(0, 1)]);
+        assert_eq!(found(one, NONE), [], "other bytes at the end");
+        assert_eq!(found(NONE << 8 | 0x95, NONE << 8 | 0x95), [], "bytes that no table has");
+    }
+
+    #[test]
+    fn control_bytes_of_large_tables() {
+        let mut bytes = vec![0; 32 * 8];
+        bytes.extend([[0x11; 16], [EMPTY; 16], [0x11; 16]].as_flattened());
+        assert!(is_table(&bytes, 256));
+        assert!(!is_table(&bytes, 240) && !is_table(&bytes, 255) && !is_table(&bytes, 1 << 20));
+        *bytes.last_mut().unwrap() = 0x12;
+        assert!(!is_table(&bytes, 256));
     }
 
     #[test]
