@@ -12,7 +12,8 @@ use std::fs;
 pub(crate) struct Open {
     /// File descriptors: number and what it is.
     descriptors: BTreeSet<String>,
-    /// Mapped files: path and address. Not the libraries, which have executable parts.
+    /// Mapped files: path and address. Not the libraries, which have executable parts, and not their debug information, which
+    /// the standard library maps and keeps when it prints a backtrace.
     mappings: BTreeSet<String>,
     /// Threads: number and name.
     threads: BTreeSet<String>,
@@ -80,7 +81,8 @@ fn mappings(maps: &str) -> BTreeSet<String> {
         .collect();
     let executable: BTreeSet<&str> =
         lines.iter().filter(|(_, permissions, _)| permissions.contains('x')).map(|(.., name)| *name).collect();
-    let data = lines.iter().filter(|(.., name)| !executable.contains(name));
+    let is_debug_information = |name: &str| name.starts_with("/usr/lib/debug/") || name.contains("/.build-id/");
+    let data = lines.iter().filter(|(.., name)| !executable.contains(name) && !is_debug_information(name));
     data.map(|(range, _, name)| format!("{name} at 0x{}", range.split('-').next().unwrap_or_default())).collect()
 }
 
@@ -121,6 +123,7 @@ mod tests {
 7f00-7f10 r--p 00000000 fe:00 123                        /usr/lib/libc.so.6
 7f10-7f20 r-xp 00001000 fe:00 123                        /usr/lib/libc.so.6
 7f30-7f40 r--s 00000000 fe:00 77                         /home/a user/words.txt
+7f40-7f50 r--p 00000000 fe:00 78                         /usr/lib/debug/.build-id/93/ac61.debug
 7f50-7f60 rw-p 00000000 00:00 0                          [heap]
 ";
         assert_eq!(mappings(maps).into_iter().collect::<Vec<_>>(), ["/home/a user/words.txt at 0x7f30"]);
