@@ -1,45 +1,29 @@
-//! State of the process, and hooks: each kind with a flag that says that it was changed, and without one.
-
-use std::sync::Once;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-static DONE: AtomicBool = AtomicBool::new(false);
-static ONCE: Once = Once::new();
-
-struct Stderr;
-
-impl log::Log for Stderr {
-    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        eprintln!("{}", record.args());
-    }
-
-    fn flush(&self) {}
-}
+//! State of the process.
 
 extern "C" fn at_exit() {
     // Not nothing, or the compiler would leave it out.
-    DONE.store(true, Ordering::Relaxed);
+    std::hint::black_box(());
+}
+
+extern "C" fn at_exit_with_status(_: libc::c_int, _: *mut libc::c_void) {
+    std::hint::black_box(());
 }
 
 extern "C" fn on_signal(_: libc::c_int) {}
 
+unsafe extern "C" {
+    fn on_exit(function: extern "C" fn(libc::c_int, *mut libc::c_void), argument: *mut libc::c_void) -> libc::c_int;
+}
+
 /// Changes something. It may have been changed already: in `main` the answer is that it is.
-fn change(what: &str) {
+pub(crate) fn change(what: &str) {
     match what {
-        "log" => {
-            _ = log::set_logger(&Stderr);
-            log::set_max_level(log::LevelFilter::Info);
-        }
-        "level" => log::set_max_level(log::LevelFilter::Warn),
-        "panic-hook" => std::panic::set_hook(Box::new(|_| eprintln!("a panic of this program"))),
         // SAFETY: nobody else is there who reads or writes the environment.
         "variable" => unsafe { std::env::set_var("RIGHT_OR_REFUSED", "set") },
         // SAFETY: as above.
         "variable-removed" => unsafe { std::env::remove_var("CASE_TO_REMOVE") },
+        // SAFETY: as above; names and values end with zero.
+        "variable-of-c" => _ = unsafe { libc::setenv(c"RIGHT_OR_REFUSED".as_ptr(), c"C".as_ptr(), 1) },
         "folder" => std::env::set_current_dir("/").unwrap(),
         "folder-again" => std::env::set_current_dir("/proc").unwrap(),
         // SAFETY: it changes a number of the process.
@@ -54,8 +38,12 @@ fn change(what: &str) {
         "signal" => _ = unsafe { libc::signal(libc::SIGUSR1, on_signal as *const () as libc::sighandler_t) },
         // SAFETY: it is ignored from then on.
         "signal-ignored" => _ = unsafe { libc::signal(libc::SIGUSR2, libc::SIG_IGN) },
-        // SAFETY: the function changes a static, and stays.
+        "signal-hook" => _ = signal_hook::flag::register(libc::SIGWINCH, std::sync::Arc::default()),
+        "control-c" => _ = ctrlc::set_handler(|| {}),
+        // SAFETY: the function does nothing, and stays.
         "at-exit" => _ = unsafe { libc::atexit(at_exit) },
+        // SAFETY: as above.
+        "on-exit" => _ = unsafe { on_exit(at_exit_with_status, std::ptr::null_mut()) },
         "limit" => limit(libc::RLIMIT_CORE),
         "limit-of-files" => limit(libc::RLIMIT_NOFILE),
         _ => {}
@@ -74,19 +62,6 @@ fn limit(resource: libc::__rlimit_resource_t) {
     }
 }
 
-pub(crate) fn evaluate(case: &str) {
-    match case.split_once(' ') {
-        Some(("bare", what)) => change(what),
-        Some(("flag", what)) if !DONE.swap(true, Ordering::Relaxed) => change(what),
-        Some(("once", what)) => ONCE.call_once(|| change(what)),
-        _ => {}
-    }
-}
-
-pub(crate) fn answer(case: &str) {
-    // As a program does that relies on it.
-    if case.contains(' ') && !case.starts_with("bare") {
-        evaluate(case);
-        println!("level {}, {:?}", log::max_level(), std::env::var_os("RIGHT_OR_REFUSED"));
-    }
+pub(crate) fn answer() {
+    println!("{:?}", std::env::var_os("RIGHT_OR_REFUSED"));
 }
