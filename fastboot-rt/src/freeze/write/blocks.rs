@@ -92,8 +92,9 @@ pub(super) fn write_blocks(settings: &Settings, left_behind: bool) -> bool {
     };
     scratch::for_each_live(|block| {
         let (number, align) = (block.number, block.align as usize);
-        let leads = || may_lead_somewhere(contents(block.address, block.size as usize), align, &scratch);
-        let thread = u64::from(number.thread) | if with_bytes && (all || leads()) { HELD } else { 0 };
+        let holds = || contents(block.address, block.size as usize);
+        let counts = || may_lead_somewhere(holds(), align, &scratch) || is_held_by_several(holds());
+        let thread = u64::from(number.thread) | if with_bytes && (all || counts()) { HELD } else { 0 };
         let fields = [block.address as u64, block.size, u64::from(block.align), thread, number.index];
         blocks.extend_from_slice(fields.map(u64::to_le_bytes).as_flattened());
         if tracing {
@@ -111,6 +112,13 @@ pub(super) fn write_blocks(settings: &Settings, left_behind: bool) -> bool {
         written &= write_record(Tag::TraceWords, &[&words]);
     }
     written
+}
+
+/// Whether a block begins as an `Arc` does that more than one holds: then it matters who that is, also if it leads nowhere.
+fn is_held_by_several(contents: &[u8]) -> bool {
+    let [strong, weak, ..] = contents.as_chunks::<8>().0 else { return false };
+    let count = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
+    (2..1 << 31).contains(&count(strong)) && (1..1 << 31).contains(&count(weak))
 }
 
 /// What a live block of the scratch heap holds.
@@ -142,4 +150,18 @@ fn write_block_bytes(blocks: &[u8]) -> bool {
         out.flush()
     };
     write_to_capture(write)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_several_hold_begins_with_two_counts() {
+        let block = |words: &[u64]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
+        assert!(is_held_by_several(&block(&[2, 1])) && is_held_by_several(&block(&[7, 3, 42])));
+        for other in [&[1, 1, 42][..], &[2, 0], &[2], &[1 << 40, 1], &[]] {
+            assert!(!is_held_by_several(&block(other)), "{other:?}");
+        }
+    }
 }
