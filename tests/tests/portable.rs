@@ -140,6 +140,34 @@ fn what_no_level_has_is_required_feature_by_feature() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn bits_that_no_table_knows_count_if_they_were_asked_for() -> Result<()> {
+    if !fs::read_to_string("/proc/cpuinfo")?.contains(" fsgsbase ") {
+        tools::skip("this processor cannot read the base of FS");
+        return Ok(());
+    }
+    for link in Link::ALL {
+        let built = Program::new("world").bin("nameless").link(link).cold().build()?;
+        let (snapshot, said) = freeze(&built)?;
+        let features = features(&snapshot)?;
+        let asked: Vec<_> = features.iter().filter(|feature| feature.starts_with("cpuid 0x7.0 ebx 0x")).collect();
+        ensure!(asked.len() == 1 && features.iter().any(|name| name == "sse4.2"), "{link:?}: {features:?}\n{said}");
+        let bits =
+            asked[0].split(' ').nth(3).and_then(|bits| u32::from_str_radix(bits.trim_start_matches("0x"), 16).ok());
+        ensure!(bits.is_some_and(|bits| bits & 1 != 0), "{link:?}: {features:?}");
+        let run = Run::of(runs::program(&built.cold).env("FASTBOOT_LOG", "1").env("FASTBOOT_SNAPSHOT", &snapshot))?;
+        ensure!(run.stderr.contains("thawed 1 root from snapshot"), "{link:?}: {}", run.stderr);
+        ensure!(run.stdout == "there\n", "{link:?}: {}", run.stdout);
+
+        // What the standard library asks for is in the table.
+        let built = Program::new("world").bin("newest").link(link).cold().build()?;
+        let (snapshot, said) = freeze(&built)?;
+        let features = self::features(&snapshot)?;
+        ensure!(features.iter().all(|feature| !feature.starts_with("cpuid")), "{link:?}: {features:?}\n{said}");
+    }
+    Ok(())
+}
+
 /// The names in the documentation of the macro, if the toolchain has that.
 fn names_of_the_standard_library() -> Result<Option<Vec<String>>> {
     let output = succeed(Command::new("rustc").arg("--print").arg("sysroot").current_dir(workspace()))?;

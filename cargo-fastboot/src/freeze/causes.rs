@@ -35,13 +35,16 @@ pub(super) struct Causes {
     pub(super) explained: BTreeSet<u64>,
     /// The processor features that the image depends on.
     pub(super) features: Mask,
+    /// Whether these are all that the processor has, so that it may be anything else of it as well.
+    pub(super) needs_all: bool,
     /// The roots because of which.
     pub(super) of_processor: BTreeSet<String>,
 }
 
 impl Causes {
-    /// The image needs these features, because of these words.
-    fn needs(&mut self, features: Mask, words: &Words, names: &Names<'_>) {
+    /// The image needs these features, of `all` that there are, because of these words.
+    fn needs(&mut self, features: Mask, all: Mask, words: &Words, names: &Names<'_>) {
+        self.needs_all = features == all;
         self.features = without_implied(features & !lowest_level());
         let owner = |(at, values): (&u64, &[u64; 2])| Some(names.owner(first_byte(*at, *values))?.0.to_owned());
         self.of_processor.extend(words.iter().filter_map(owner));
@@ -90,7 +93,7 @@ impl Freezing<'_> {
             search,
             names: Names { frozen, statics: statics.places(), objects },
             // Whatever is not known to be the same without them needs them.
-            causes: Causes { features: all, ..Causes::default() },
+            causes: Causes { features: all, needs_all: true, ..Causes::default() },
         };
         if let Some(otherwise) = shown.only_middle {
             inquiry.begin_with_middle(&otherwise)?;
@@ -176,7 +179,7 @@ impl Inquiry<'_> {
         let hidden = self.hidden();
         if words.is_empty() {
             // Nothing differs, with no more features than these.
-            self.causes.needs(hidden.map_or(self.all, |(seen, _)| seen), &words, &self.names);
+            self.causes.needs(hidden.map_or(self.all, |(seen, _)| seen), self.all, &words, &self.names);
             return Ok(());
         }
         let Search { freezing, frozen, .. } = self.search;
@@ -185,7 +188,7 @@ impl Inquiry<'_> {
         }
         let (words, by_processor) = self.with_more_features(words, hidden, with_more)?;
         if words.is_empty() {
-            self.causes.needs(by_processor.level, &by_processor.words, &self.names);
+            self.causes.needs(by_processor.level, self.all, &by_processor.words, &self.names);
             return Ok(());
         }
         let here = match self.here.take() {
@@ -258,7 +261,7 @@ impl Inquiry<'_> {
             self.causes.findings.extend(findings);
             self.causes.explained.extend(words.keys());
         }
-        self.causes.needs(features, &by_processor, &self.names);
+        self.causes.needs(features, self.all, &by_processor, &self.names);
         Ok(())
     }
 }

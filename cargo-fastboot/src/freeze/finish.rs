@@ -60,6 +60,7 @@ impl Freezing<'_> {
         let static_pointers = if self.binary.pie { image::relocations(&proof.static_pointers) } else { Vec::new() };
         let parts = Parts {
             features: causes.features,
+            answers: &self.needed_answers(causes.needs_all),
             digests: pages.digests,
             verbatim: frozen.planned.is_none(),
             aligned: proof.aligned,

@@ -1,5 +1,6 @@
 //! The way from a cold binary to its image, and what is done around it: judged, trained, verified, and not done again.
 
+mod asked;
 mod cause;
 mod causes;
 pub(crate) mod compare_runs;

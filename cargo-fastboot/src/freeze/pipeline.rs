@@ -72,6 +72,7 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
         shell,
         elsewhere: OnceLock::new(),
         along: Mutex::default(),
+        asked: Mutex::default(),
     };
     let examined = freezing.place_and_prove()?;
     let judged = freezing.judge_all(examined)?;

@@ -47,6 +47,9 @@ impl Freezing<'_> {
         let binary = twin.unwrap_or(self.binary);
         let run = FreezeRun { binary, options: self.options, purpose, other, world, folder: &folder, shell };
         let mut capture = run.capture();
+        if let Ok(capture) = &capture {
+            self.note_asked(binary, capture);
+        }
         if let (Some(_), Ok(capture)) = (twin, &mut capture) {
             // As if it had been loaded elsewhere.
             capture.process.exe_base = capture.process.exe_base.wrapping_add(DISTANCE);

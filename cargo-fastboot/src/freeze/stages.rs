@@ -16,7 +16,7 @@ use crate::runs::memory::ImageData;
 use crate::runs::world::Difference;
 use crate::say::shell::Shell;
 use anyhow::Result;
-use fastboot_format::image::PAGE;
+use fastboot_format::image::{Answer, PAGE};
 use fastboot_format::statics::Reference;
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -34,6 +34,8 @@ pub(super) struct Freezing<'a> {
     pub(super) shell: &'a Shell,
     /// Statics that are carried because they share objects with the image.
     pub(super) along: Mutex<BTreeSet<String>>,
+    /// What `cpuid` was asked for in runs that did not see all features, and answered with bits that nobody knows.
+    pub(super) asked: Mutex<BTreeSet<Answer>>,
     /// In what the proving run is to differ, and a folder of that world. Known after run 1.
     pub(super) elsewhere: OnceLock<(Vec<Difference>, Option<TempDir>)>,
 }

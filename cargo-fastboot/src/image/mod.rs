@@ -8,8 +8,9 @@ use anyhow::{Context, Result, bail, ensure};
 use fastboot_format::features::Mask;
 use fastboot_format::image::write::{self, DATA_OFFSET, Layout, NamedRoot};
 use fastboot_format::image::{
-    self as format, Carried, DEFAULT_HOME, FLAG_COLD, FLAG_EXE_ALIGNED, FLAG_PIE, FLAG_READ_ONLY, FLAG_RELOCATABLE,
-    FLAG_VERBATIM, FLAG_VERITY, HEADER_LEN, Header, HeaderPage, PAGE, Root, Static, TABLE_LEN, Table, TableKind,
+    self as format, Answer, Carried, DEFAULT_HOME, FLAG_COLD, FLAG_EXE_ALIGNED, FLAG_PIE, FLAG_READ_ONLY,
+    FLAG_RELOCATABLE, FLAG_VERBATIM, FLAG_VERITY, HEADER_LEN, Header, HeaderPage, PAGE, Root, Static, TABLE_LEN, Table,
+    TableKind,
 };
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
@@ -94,6 +95,8 @@ pub(crate) fn relocations(offsets: &[u64]) -> Vec<u8> {
 pub(crate) struct Parts<'a> {
     /// The processor features that it depends on.
     pub(crate) features: Mask,
+    /// What the processor has to answer besides.
+    pub(crate) answers: &'a [Answer],
     /// The digests of its pages.
     pub(crate) digests: Vec<u8>,
     /// Whether it holds dead objects too.
@@ -149,6 +152,7 @@ impl Image {
             [
                 roots,
                 write::carried(parts.carried),
+                write::answers(parts.answers),
                 (TableKind::StaticPointers, parts.static_pointers),
                 strings,
                 (TableKind::CarryReport, decisions),
@@ -175,6 +179,7 @@ impl Image {
         let tables = [
             kept(TableKind::Roots)?,
             write::carried(statics),
+            kept(TableKind::Answers)?,
             kept(TableKind::StaticPointers)?,
             kept(TableKind::Strings)?,
             kept(TableKind::CarryReport)?,

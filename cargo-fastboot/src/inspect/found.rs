@@ -99,7 +99,8 @@ pub(crate) struct ImageFacts {
     pub(crate) page_size: u32,
     pub(crate) exe_base: String,
     pub(crate) identity: String,
-    pub(crate) cpu_features: Vec<&'static str>,
+    /// Names of features, and what else `cpuid` has to answer.
+    pub(crate) cpu_features: Vec<String>,
     pub(crate) tables: Vec<Table>,
     pub(crate) roots: Vec<Root>,
     pub(crate) contents: Option<Contents>,
@@ -268,7 +269,7 @@ impl ImageFacts {
             page_size: header.page_size,
             exe_base: format!("{:#x}", header.exe_base),
             identity: hex(&header.identity),
-            cpu_features: fastboot_format::features::names(header.features()).collect(),
+            cpu_features: cpu_features(image)?,
             tables: image.tables().map(|table| Table::of(image, table)).collect::<Result<_>>()?,
             roots: (0..image.root_count() as usize)
                 .map(|index| Root::of(image, index, contents))
@@ -314,6 +315,12 @@ impl ImageFacts {
             count => format!("{} static pointers are relocated at start", grouped(count)),
         }
     }
+}
+
+/// What an image needs of a processor, by name.
+fn cpu_features(image: &Image) -> Result<Vec<String>> {
+    let names = fastboot_format::features::names(image.header().features()).map(str::to_owned);
+    Ok(names.chain(format::answers(image.table(TableKind::Answers)?).map(|answer| answer.to_string())).collect())
 }
 
 impl Table {

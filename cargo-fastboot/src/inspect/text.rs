@@ -83,7 +83,7 @@ fn print_image(out: &mut impl Write, image: &ImageFacts) -> Result<()> {
 }
 
 /// Words behind a label, over as many lines as they need.
-fn wrapped(out: &mut impl Write, label: &str, words: &[&str]) -> Result<()> {
+fn wrapped(out: &mut impl Write, label: &str, words: &[String]) -> Result<()> {
     let mut text = String::new();
     let mut column = LABEL;
     for word in words {

@@ -3,6 +3,7 @@
 use crate::runs::memory::{ImageData, Memory};
 use anyhow::{Context, Result, bail};
 use fastboot_format::features::Mask;
+use fastboot_format::image::Answer;
 use fastboot_format::image::write::DATA_OFFSET;
 use fastboot_format::protocol::{InputKind, Leftover};
 use std::ffi::OsString;
@@ -37,6 +38,8 @@ pub(crate) struct Capture {
     pub(crate) left_behind: Vec<(String, Leftover, String)>,
     /// Addresses of statics that the runtime changed itself, by allocating.
     pub(crate) own_changes: Vec<Range<u64>>,
+    /// Where `cpuid` was asked for what holds bits that nobody knows, addresses, and those bits.
+    pub(crate) asked: Vec<(u64, Answer)>,
     /// Blocks of C's heap that roots left in use.
     pub(crate) c_blocks: Vec<CBlock>,
     /// The freeze thread's thread-locals.

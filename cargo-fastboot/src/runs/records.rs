@@ -7,6 +7,7 @@ use crate::runs::capture::{
 use crate::runs::memory::{ImageData, Memory, with_capacity};
 use anyhow::{Context, Result, bail, ensure};
 use fastboot_format::features::Mask;
+use fastboot_format::image::Answer;
 use fastboot_format::protocol::{BLOCK_LEN, HELD, InputKind, Leftover, Payload, RECORD_HEADER_LEN, Tag};
 use std::ffi::OsStr;
 use std::fs::File;
@@ -129,6 +130,7 @@ impl Capture {
                 fields.string()?;
                 self.outputs.push(OsStr::from_bytes(fields.bytes()?).to_owned());
             }
+            Tag::Asked => self.take_asked(&mut fields)?,
             Tag::Strayed => self.strayed.push(Strayed::decode(&mut fields)?),
             Tag::Panic | Tag::OutOfMemory | Tag::Refused => *failure = Failure::decode(tag, &mut fields)?,
             Tag::Memory | Tag::BlockBytes | Tag::End => {}
@@ -160,6 +162,14 @@ impl Capture {
             let align = u32::try_from(align).ok()?;
             self.blocks.push(Block { address, size, index, contents, align, thread: thread as u32 });
         }
+        Some(())
+    }
+
+    fn take_asked(&mut self, fields: &mut Payload<'_>) -> Option<()> {
+        let site = fields.number()?;
+        let mut part = || u32::try_from(fields.number()?).ok();
+        let (leaf, subleaf) = (part()?, part()?);
+        self.asked.push((site, Answer { leaf, subleaf, bits: [part()?, part()?, part()?, part()?] }));
         Some(())
     }
 

@@ -267,6 +267,12 @@ pub fn masked(leaf: u32, subleaf: u32, mut answer: [u32; 4], visible: Mask) -> [
     answer
 }
 
+/// The bits of what `cpuid` answered (EAX, EBX, ECX, EDX) that may be features of which nobody here knows.
+pub fn unknown(leaf: u32, subleaf: u32, answer: [u32; 4]) -> [u32; 4] {
+    let [eax, ebx, ecx, edx] = masked(leaf, subleaf, answer, Mask::MAX);
+    [answer[0] & !eax, answer[1] & !ebx, answer[2] & !ecx, answer[3] & !edx]
+}
+
 /// Names of the features in a mask, in the order of the mask's bits.
 pub fn names(mask: Mask) -> impl Iterator<Item = &'static str> {
     FEATURES.iter().enumerate().filter(move |(bit, _)| mask & (1 << bit) != 0).map(|(_, feature)| feature.name)
@@ -299,6 +305,21 @@ mod tests {
                 let same = (other.leaf, other.register, other.bit) == (one.leaf, one.register, one.bit);
                 assert!(other.name != one.name && !same, "{} and {}", other.name, one.name);
             }
+        }
+    }
+
+    #[test]
+    fn what_no_table_knows_is_unknown() {
+        let all = [u32::MAX; 4];
+        let [eax, ebx, _, _] = unknown(7, 0, all);
+        assert_eq!((eax, ebx & (1 << 5 | 1 << 2)), (0, 1 << 2), "the number of subleaves, avx2, SGX");
+        assert_eq!(unknown(7, 2, all), all);
+        assert_eq!(unknown(1, 0, all), [0; 4], "other things");
+        assert_eq!(unknown(0x8000_0002, 0, all), [0; 4]);
+        for feature in FEATURES {
+            let (leaf, subleaf) = feature.leaf.numbers();
+            let unknown = unknown(leaf, subleaf, all);
+            assert_eq!(unknown[feature.register as usize] & (1 << feature.bit), 0, "{}", feature.name);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use core::arch::x86_64::{__cpuid_count, CpuidResult};
 use fastboot_format::features::{COMMON, FEATURES, Feature, Leaf, Mask, Register};
+use fastboot_format::image::Answer;
 
 /// What the instruction `cpuid` answers.
 #[inline]
@@ -122,6 +123,20 @@ pub(crate) fn missing(needed: Mask) -> Mask {
     needed & !there
 }
 
+/// The first of these answers of which this processor lacks some bits, without those that it has.
+#[cold]
+pub(crate) fn missing_answer(needed: impl IntoIterator<Item = Answer>) -> Option<Answer> {
+    let highest = [cpuid(0, 0).eax, cpuid(0x8000_0000, 0).eax];
+    let missing = |answer: Answer| {
+        // Of a leaf that it does not have, a processor answers with anything.
+        let is_there = highest.iter().any(|highest| answer.leaf <= *highest && (answer.leaf ^ *highest) >> 31 == 0);
+        let found = cpuid(answer.leaf, answer.subleaf);
+        let there = if is_there { [found.eax, found.ebx, found.ecx, found.edx] } else { [0; 4] };
+        answer.without(there)
+    };
+    needed.into_iter().map(missing).find(|missing| !missing.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,6 +147,18 @@ mod tests {
         let differ = known(leaf) ^ asked(common);
         assert_eq!(fastboot_format::features::names(differ).collect::<Vec<_>>(), [""; 0]);
         assert_eq!(asked(common), features() & common);
+    }
+
+    #[test]
+    fn an_answer_is_missed_bit_by_bit() {
+        let found = cpuid(1, 0);
+        let there = Answer { leaf: 1, subleaf: 0, bits: [0, 0, found.ecx, found.edx] };
+        assert_eq!(missing_answer([there, there]), None);
+        // Reserved, and 0 on every processor.
+        let more = Answer { bits: [0, 0, found.ecx, found.edx | 1 << 10], ..there };
+        assert_eq!(missing_answer([there, more]), Some(Answer { bits: [0, 0, 0, 1 << 10], ..there }));
+        let nowhere = Answer { leaf: 0x7000_0000, subleaf: 0, bits: [0, 1, 0, 0] };
+        assert_eq!(missing_answer([nowhere]), Some(nowhere));
     }
 
     #[test]

@@ -9,9 +9,9 @@ use crate::os::{cpu, headers, kernel, memory};
 use core::arch::asm;
 use core::ffi::{c_int, c_void};
 use core::ptr;
-use core::sync::atomic::{AtomicU64, Ordering};
-use fastboot_format::features::{Mask, level, masked};
-use fastboot_format::image::PAGE;
+use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use fastboot_format::features::{Mask, level, masked, unknown};
+use fastboot_format::image::{Answer, PAGE};
 use std::sync::OnceLock;
 
 /// `ARCH_SET_CPUID` of `<asm/prctl.h>`.
@@ -27,6 +27,49 @@ const SI_KERNEL: c_int = 0x80;
 static VISIBLE: [AtomicU64; 2] = [const { AtomicU64::new(u64::MAX) }; 2];
 /// Where `cpuid` became `ud2`, ascending.
 static SITES: OnceLock<Vec<usize>> = OnceLock::new();
+
+/// An answer with bits that nobody knows, and the address of the instruction. Without bits it is not there yet.
+struct Noted {
+    site: AtomicUsize,
+    question: [AtomicU32; 2],
+    bits: [AtomicU32; 4],
+}
+
+/// The answers that were noted, and how many there are. Questions beyond these are like others that were asked before.
+static NOTED: [Noted; 128] = [const {
+    Noted {
+        site: AtomicUsize::new(0),
+        question: [const { AtomicU32::new(0) }; 2],
+        bits: [const { AtomicU32::new(0) }; 4],
+    }
+}; 128];
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+/// Notes that the instruction at `site` was answered with bits that nobody knows. For a signal handler.
+fn note(site: usize, Answer { leaf, subleaf, bits }: Answer) {
+    let question = [leaf, subleaf];
+    let is_it = |noted: &&Noted| {
+        noted.site.load(Ordering::Relaxed) == site
+            && noted.question.each_ref().map(|part| part.load(Ordering::Relaxed)) == question
+    };
+    if NOTED.iter().take(COUNT.load(Ordering::Relaxed)).any(|noted| is_it(&noted)) {
+        return;
+    }
+    let Some(noted) = NOTED.get(COUNT.fetch_add(1, Ordering::Relaxed)) else { return };
+    noted.site.store(site, Ordering::Relaxed);
+    for (to, from) in noted.question.iter().chain(&noted.bits).zip(question.into_iter().chain(bits)) {
+        to.store(from, Ordering::Relaxed);
+    }
+}
+
+/// What was noted: the addresses of the instructions, and the bits of their answers that nobody knows.
+pub(crate) fn noted() -> impl Iterator<Item = (usize, Answer)> {
+    NOTED.iter().take(COUNT.load(Ordering::Relaxed)).map(|noted| {
+        let [leaf, subleaf] = noted.question.each_ref().map(|part| part.load(Ordering::Relaxed));
+        let bits = noted.bits.each_ref().map(|part| part.load(Ordering::Relaxed));
+        (noted.site.load(Ordering::Relaxed), Answer { leaf, subleaf, bits })
+    })
+}
 
 fn visible() -> Mask {
     let [lower, upper] = VISIBLE.each_ref().map(|half| Mask::from(half.load(Ordering::Relaxed)));
@@ -159,7 +202,12 @@ extern "C" fn on_illegal(_: c_int, _: *const libc::siginfo_t, context: *mut c_vo
 fn answer(registers: &mut [libc::greg_t; 23]) {
     let register = |index: c_int| registers[index as usize] as u32;
     let (leaf, subleaf) = (register(libc::REG_RAX), register(libc::REG_RCX));
-    let shown = masked(leaf, subleaf, real_cpuid(leaf, subleaf), visible());
+    let real = real_cpuid(leaf, subleaf);
+    let nameless = Answer { leaf, subleaf, bits: unknown(leaf, subleaf, real) };
+    if !nameless.is_empty() {
+        note(registers[libc::REG_RIP as usize] as usize, nameless);
+    }
+    let shown = masked(leaf, subleaf, real, visible());
     for (index, value) in [libc::REG_RAX, libc::REG_RBX, libc::REG_RCX, libc::REG_RDX].into_iter().zip(shown) {
         registers[index as usize] = i64::from(value);
     }
@@ -189,6 +237,18 @@ fn real_cpuid(leaf: u32, subleaf: u32) -> [u32; 4] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_question_is_noted_once() {
+        let answer = Answer { leaf: 7, subleaf: 2, bits: [0, 0, 0, 5] };
+        for _ in 0..3 {
+            note(0x1000, answer);
+            note(0x2000, Answer { subleaf: 1, ..answer });
+        }
+        let mut found: Vec<_> = noted().collect();
+        found.sort();
+        assert_eq!(found, [(0x1000, answer), (0x2000, Answer { subleaf: 1, ..answer })]);
+    }
 
     #[test]
     fn the_instruction_with_its_prefix_says_the_same() {

@@ -2,7 +2,7 @@
 
 use core::fmt;
 use fastboot_format::features::Mask;
-use fastboot_format::image::{FLAG_RELOCATABLE, FormatError, Header};
+use fastboot_format::image::{Answer, FLAG_RELOCATABLE, FormatError, Header};
 
 /// Why a source was not used.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +41,8 @@ pub(crate) enum Reason {
     Protect { errno: i32 },
     /// The processor lacks features the values were built with.
     Cpu { missing: Mask },
+    /// The processor lacks something that no feature is a name for.
+    Answer(Answer),
     /// The roots in the image are not the roots in the program.
     Roots { expected: usize, found: u32 },
     /// A root's type has another name, size or alignment.
@@ -56,6 +58,7 @@ impl Reason {
                 | Self::Format(_)
                 | Self::Identity { .. }
                 | Self::Cpu { .. }
+                | Self::Answer(_)
                 | Self::Roots { .. }
                 | Self::Root { .. }
         )
@@ -108,6 +111,7 @@ impl fmt::Display for Reason {
                 }
                 f.write_str(", which the values depend on")
             }
+            Self::Answer(missing) => write!(f, "the processor lacks {missing}, which the values may depend on"),
             Self::Roots { expected, found } => write!(f, "image has {found} roots, the program {expected}"),
             Self::Root { name } => write!(f, "root `{name}` has another type in the image"),
         }

@@ -145,6 +145,9 @@ fn check(image: &Mapped<'_>, program: &Program, type_names: bool) -> Result<(), 
     if image.entry(TableKind::StaticPointers).is_some() {
         image.verify_relocations(TableKind::StaticPointers)?;
     }
+    if image.entry(TableKind::Answers).is_some() {
+        check_answers(image)?;
+    }
     let entries = image.table(TableKind::Roots);
     let mut expected = 0;
     for (index, record) in roots::all().enumerate() {
@@ -173,6 +176,17 @@ fn check(image: &Mapped<'_>, program: &Program, type_names: bool) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// The processor must answer as the values need it. Few have a need of that.
+#[cold]
+#[inline(never)]
+fn check_answers(image: &Mapped<'_>) -> Result<(), Reason> {
+    image.verify(TableKind::Answers)?;
+    match cpu::missing_answer(format::answers(image.table(TableKind::Answers))) {
+        Some(missing) => Err(Reason::Answer(missing)),
+        None => Ok(()),
+    }
 }
 
 /// Makes the image's pointers right, restores the statics, and gives every root its value.

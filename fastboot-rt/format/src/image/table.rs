@@ -3,7 +3,7 @@
 use super::bytes::{Reader, Writer, digest};
 use super::error::FormatError;
 use super::header::Header;
-use super::layout::{CARRIED_LEN, HEADER_LEN, ROOT_LEN, STATIC_LEN, TABLE_LEN};
+use super::layout::{ANSWER_LEN, CARRIED_LEN, HEADER_LEN, ROOT_LEN, STATIC_LEN, TABLE_LEN};
 
 /// Most tables an image may have: no kind occurs twice. The directory always lies in the header page.
 pub const MAX_TABLES: usize = TableKind::ALL.len();
@@ -33,10 +33,12 @@ pub enum TableKind {
     /// [`Static`](crate::image::Static) entries, ascending: the statics of the executable that a freeze on the user's machine has to know. Only
     /// in cold binaries.
     Statics = 9,
+    /// [`Answer`](crate::image::Answer) entries: what `cpuid` has to answer, besides the features of the header.
+    Answers = 10,
 }
 
 impl TableKind {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Roots,
         Self::Strings,
         Self::StaticPointers,
@@ -46,6 +48,7 @@ impl TableKind {
         Self::Report,
         Self::ImagePointers,
         Self::Statics,
+        Self::Answers,
     ];
 
     #[inline]
@@ -65,6 +68,7 @@ impl TableKind {
             Self::Report => "report",
             Self::ImagePointers => "image pointer table",
             Self::Statics => "statics",
+            Self::Answers => "processor's answers",
         }
     }
 
@@ -73,12 +77,12 @@ impl TableKind {
     pub fn entry_len(self) -> usize {
         // Seven bits for each kind, in one number: of a `match` the compiler makes a table, and reading that would be a page
         // fault in every start.
-        const LENGTHS: u64 = {
+        const LENGTHS: u128 = {
             let (mut lengths, mut index) = (0, 0);
             while index < TableKind::ALL.len() {
                 let kind = TableKind::ALL[index];
-                let length = kind.length_of_entry() as u64;
-                assert!(length < 128 && kind as u32 <= 9, "it has seven bits, and nine kinds have room");
+                let length = kind.length_of_entry() as u128;
+                assert!(length < 128 && kind as u32 <= 18, "it has seven bits, and eighteen kinds have room");
                 lengths |= length << (7 * (kind as u32 - 1));
                 index += 1;
             }
@@ -94,6 +98,7 @@ impl TableKind {
             Self::PageDigests => 8,
             Self::Carried => CARRIED_LEN,
             Self::Statics => STATIC_LEN,
+            Self::Answers => ANSWER_LEN,
         }
     }
 }

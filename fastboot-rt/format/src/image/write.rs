@@ -2,6 +2,7 @@
 //!
 //! Unlike the rest of [`crate::image`], this allocates: nobody thaws with it.
 
+use super::answers::Answer;
 use super::bytes::digest;
 use super::entries::{Carried, Root};
 use super::header::Header;
@@ -53,6 +54,11 @@ pub fn push_string(table: &mut Vec<u8>, text: &str) {
 /// The table of carried statics.
 pub fn carried(entries: &[Carried]) -> (TableKind, Vec<u8>) {
     (TableKind::Carried, entries.iter().flat_map(Carried::encode).collect())
+}
+
+/// The table of answers.
+pub fn answers(entries: &[Answer]) -> (TableKind, Vec<u8>) {
+    (TableKind::Answers, entries.iter().flat_map(Answer::encode).collect())
 }
 
 /// The digests of the pages of the image data.

@@ -69,6 +69,9 @@ pub enum Tag {
     /// Ranges of the executable's statics that the runtime changed itself, before the roots were evaluated: `u64` address,
     /// `u64` length in bytes of each. They are the allocator's.
     OwnChanges = 24,
+    /// What the instruction `cpuid` was asked for in a run that does not see all features, and answered with bits of which
+    /// nobody knows the meaning: `u64` address of the instruction, then, `u64` each, leaf, subleaf, and the bits in EAX, EBX, ECX and EDX.
+    Asked = 25,
     /// A thread left its plan: the root that was being evaluated, `u64` key of the thread, `u64` which of its allocations did not
     /// fit, `u64` size and `u64` alignment that it asked for.
     Strayed = 22,
@@ -168,7 +171,7 @@ impl InputKind {
 impl Tag {
     /// The tag with this number.
     pub fn from_number(number: u32) -> Option<Self> {
-        const ALL: [Tag; 23] = [
+        const ALL: [Tag; 24] = [
             Tag::Process,
             Tag::Root,
             Tag::Memory,
@@ -192,6 +195,7 @@ impl Tag {
             Tag::Output,
             Tag::OwnChanges,
             Tag::Strayed,
+            Tag::Asked,
         ];
         ALL.into_iter().find(|tag| *tag as u32 == number)
     }

@@ -90,6 +90,12 @@ fn write_statics(&Evaluated { before, after, own, c_blocks, .. }: &Evaluated<'_>
     for (root, (address, size)) in c_blocks {
         written &= write_record(Tag::CBlock, &[&string(root), &word(*address), &word(*size)]);
     }
+    for (site, answer) in cpuid_mask::noted() {
+        let [eax, ebx, ecx, edx] = answer.bits;
+        let words = [answer.leaf, answer.subleaf, eax, ebx, ecx, edx].map(|part| word(u64::from(part)));
+        let payload: Vec<u8> = word(site as u64).into_iter().chain(words.into_iter().flatten()).collect();
+        written &= write_record(Tag::Asked, &[&payload]);
+    }
     if let Ok(maps) = std::fs::read_to_string("/proc/self/maps") {
         written &= write_record(Tag::Maps, &[&string(&maps)]);
     }

@@ -5,7 +5,7 @@ use crate::os::{headers, memory};
 use crate::start::snapshot::Location;
 use core::ptr;
 use fastboot_format::image::{
-    Carried, DEFAULT_HOME, FLAG_READ_ONLY, FLAG_RELOCATABLE, HEADER_LEN, HOME_STEP, PAGE, TABLE_LEN, Table,
+    Answer, Carried, DEFAULT_HOME, FLAG_READ_ONLY, FLAG_RELOCATABLE, HEADER_LEN, HOME_STEP, PAGE, TABLE_LEN, Table,
     encode_relocations,
 };
 use std::ffi::CString;
@@ -43,6 +43,11 @@ type Part = (Option<TableKind>, Range<usize>);
 
 /// An image, and where in it its parts are.
 fn image(flags: u64) -> (Vec<u8>, Vec<Part>) {
+    image_for(flags, [0; 4])
+}
+
+/// The same, for processors that answer with these bits.
+fn image_for(flags: u64, bits: [u32; 4]) -> (Vec<u8>, Vec<Part>) {
     let program = program();
     let mut pointers = Vec::new();
     encode_relocations([POINTER.1 as u64], PAGE as u64, |byte| pointers.push(byte));
@@ -52,6 +57,7 @@ fn image(flags: u64) -> (Vec<u8>, Vec<Part>) {
         (TableKind::Carried, carried.encode().to_vec()),
         (TableKind::ImagePointers, pointers),
         (TableKind::PageDigests, vec![0; 16]),
+        (TableKind::Answers, Answer { leaf: 1, subleaf: 0, bits }.encode().to_vec()),
     ];
     let mut bytes = vec![0; LENGTH];
     for (word, at) in [POINTER, CARRIED] {
@@ -252,6 +258,18 @@ fn every_byte_that_counts_is_missed_when_it_is_wrong() {
         }
     }
     thaw_and(&snapshot, |_| ()).unwrap();
+}
+
+#[test]
+fn a_processor_that_answers_otherwise_is_told() {
+    let _turn = turn();
+    // CMPXCHG8B, which every processor has, and a reserved bit.
+    for (bits, said) in [(1 << 8, None), (1 << 8 | 1 << 10, Some("the processor lacks cpuid 0x1.0 edx 0x400"))] {
+        let snapshot = Snapshot::new("answer", &image_for(FLAG_RELOCATABLE, [0, 0, 0, bits]).0);
+        let reason = thaw_and(&snapshot, |_| ()).err().map(|reason| reason.to_string());
+        let start = reason.as_deref().map(|reason| reason.split(',').next().unwrap_or_default());
+        assert_eq!(start, said);
+    }
 }
 
 #[test]
