@@ -34,8 +34,8 @@ impl Search<'_> {
     pub(super) fn observe(&mut self, world: &[Difference]) -> Result<Seen> {
         self.runs += 1;
         let list: Vec<String> = world.iter().map(ToString::to_string).collect();
-        let told = if list.is_empty() { "nothing".to_owned() } else { list.join(", ") };
-        self.freezing.shell.verbose(format_args!("what values depend on, run {}: {told}", self.runs));
+        let differs = if list.is_empty() { "nothing".to_owned() } else { list.join(", ") };
+        self.freezing.shell.verbose(format_args!("what values depend on, run {}: {differs}", self.runs));
         let run = self.freezing.run_again(self.frozen, world, &format!("cause-{}", self.runs));
         self.freezing.see(self.frozen, self.statics, run)
     }
