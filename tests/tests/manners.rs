@@ -1,10 +1,10 @@
 //! What a user of cargo expects of a subcommand: that cargo's own settings count.
 
-use anyhow::{Result, ensure};
-use fastboot_tests::programs::{TARGET, fastboot, workspace};
+use anyhow::{Context, Result, ensure};
+use fastboot_tests::programs::{TARGET, fastboot, programs, workspace};
 use fastboot_tests::runs::{self, Run};
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 use tempfile::TempDir;
 
@@ -150,5 +150,42 @@ fn a_large_position_independent_program_with_its_c_library() -> Result<()> {
         ensure!(run.stderr.starts_with("fastboot: thawed 1 root"), "{run:?}");
         runs::require_same("(\"7\", \"static\") 1\n", &run.stdout)?;
     }
+    Ok(())
+}
+
+/// A home of cargo with what the machine's one has, but for the packages whose names begin like this.
+fn cargo_home_without(names: &[&str]) -> Result<TempDir> {
+    let own = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let own = own.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo"))).context("no home")?;
+    let home = tempfile::tempdir()?;
+    let (from, to) = (own.join("registry"), home.path().join("registry"));
+    fs::create_dir(&to)?;
+    symlink(from.join("index"), to.join("index"))?;
+    for registry in fs::read_dir(from.join("cache"))? {
+        let registry = registry?;
+        let copy = to.join("cache").join(registry.file_name());
+        fs::create_dir_all(&copy)?;
+        for package in fs::read_dir(registry.path())? {
+            let package = package?;
+            let file = package.file_name();
+            if !names.iter().any(|name| file.to_string_lossy().starts_with(name)) {
+                symlink(package.path(), copy.join(file))?;
+            }
+        }
+    }
+    Ok(home)
+}
+
+#[test]
+fn packages_of_other_platforms_need_not_have_been_downloaded() -> Result<()> {
+    let lock = fs::read_to_string(programs().join("Cargo.lock"))?;
+    ensure!(lock.contains("\"winapi-util\""), "nothing that is needed on other platforms");
+    let home = cargo_home_without(&["winapi", "windows"])?;
+    let target = tempfile::tempdir()?;
+    let mut command = fastboot()?;
+    command.current_dir(programs()).env("CARGO_HOME", home.path());
+    command.args(["build", "--offline", "--locked", "--cold", "--package", "small", "--target-dir"]);
+    let run = Run::of(command.arg(target.path()))?;
+    ensure!(run.status.success(), "{}", run.stderr);
     Ok(())
 }

@@ -36,10 +36,11 @@ pub(crate) fn program() -> OsString {
     std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
-/// Packages and targets of the workspace, as cargo sees them from here.
-pub(crate) fn metadata(flags: &BuildFlags) -> Result<Metadata> {
+/// Packages and targets of the workspace, as cargo sees them from here. Only what this target needs: packages for other
+/// platforms need not have been downloaded, as they need not for `cargo build --offline`.
+pub(crate) fn metadata(flags: &BuildFlags, triple: &str) -> Result<Metadata> {
     let manifest = &flags.manifest;
-    let mut options: Vec<String> = Vec::new();
+    let mut options: Vec<String> = ["--filter-platform", triple].map(str::to_owned).into();
     for (set, flag) in [(manifest.locked, "--locked"), (manifest.offline, "--offline"), (manifest.frozen, "--frozen")] {
         options.extend(set.then(|| flag.to_owned()));
     }

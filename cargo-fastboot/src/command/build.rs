@@ -99,7 +99,7 @@ pub(crate) fn verify_alone(flags: &VerifyFlags, shell: &Shell) -> Result<()> {
 fn build_all(flags: &BuildFlags, verb: Verb, shell: &Shell) -> Result<Programs> {
     let platform = Platform::load(flags.compilation.target.as_deref(), &flags.manifest.config)?;
     platform.require_flags()?;
-    let metadata = cargo::metadata(flags)?;
+    let metadata = cargo::metadata(flags, &platform.triple)?;
     let selection = select(&metadata, flags, verb, shell)?;
     let target = target_folder(&metadata, flags)?;
     let folder = target.join("fastboot");
