@@ -85,6 +85,12 @@ impl Freezing<'_> {
         objects: Option<&Objects<'_>>,
     ) -> Result<Causes> {
         let all = frozen.capture.process.cpu;
+        // Whatever is not known to be the same without them needs them.
+        let causes = Causes { features: all, needs_all: true, ..Causes::default() };
+        if proof.is_cut_off() {
+            // A large table is in another order in each run: all of it is chance.
+            return Ok(causes);
+        }
         let search = Search { freezing: self, frozen, statics, runs: 0 };
         let mut inquiry = Inquiry {
             all,
@@ -92,8 +98,7 @@ impl Freezing<'_> {
             here: shown.otherwise.is_some().then(|| search.words(proof)),
             search,
             names: Names { frozen, statics: statics.places(), objects },
-            // Whatever is not known to be the same without them needs them.
-            causes: Causes { features: all, needs_all: true, ..Causes::default() },
+            causes,
         };
         if let Some(otherwise) = shown.only_middle {
             inquiry.begin_with_middle(&otherwise)?;

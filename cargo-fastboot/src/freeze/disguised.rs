@@ -110,15 +110,15 @@ impl Freezing<'_> {
             disguised.region == Region::Scratch && is_told && !is_allowed(disguised.offset)
         };
         let mut missing = proof.disguised.iter().filter(of_missing);
-        let Some(Disguised { offset, disguise, .. }) = missing.next() else { return Ok(()) };
+        let Some(Disguised { offset, values: [first, second], disguise, .. }) = missing.next() else { return Ok(()) };
         let name = frozen.origin(objects, *offset).unwrap_or("NAME");
         let others = match missing.count() {
             0 => String::new(),
             count => format!("; {} such words in all", count + 1),
         };
         bail!(
-            "the image holds the address of an object in another form ({disguise}, in {}{others}), so the object cannot be \
-             found, and would be missing in the embedded program. Keep the address as it is (the lowest three bits and the \
+            "the image holds the address of an object in another form ({disguise}, in {}: {first:#x}, then {second:#x}{others}), \
+             so the object cannot be found, and would be missing in the embedded program. Keep the address as it is (the lowest three bits and the \
              highest sixteen may hold something else), or build with --verbatim{}; if it is garbage that nothing reads, allow \
              it: `--allow-foreign {name}`, or `allow-foreign = [\"{name}\"]` in [package.metadata.fastboot]",
             way(*offset),

@@ -23,7 +23,7 @@
 //! seeded by an address. Another run, at yet other addresses, settles most of them.
 
 use crate::prove::c_heap;
-use crate::prove::disguise;
+use crate::prove::disguise::{self, Disguise, Disguised};
 use crate::prove::foreign::{Foreign, Libraries, foreign};
 use crate::prove::overwritten::{is_overwritten, upper_half_moved};
 use crate::prove::proof::{Proof, Unclear};
@@ -39,6 +39,10 @@ use std::ops::Range;
 const STRETCH: usize = 512;
 /// From how many words on it takes two to explain them.
 const MANY: usize = 10_000;
+/// If no more than one in so many words that differ around an XORed address is one, it is none.
+const FEW: usize = 32;
+/// What is around a word, in bytes before and behind it.
+const NEAR: usize = 4096;
 
 /// Whether the executable, if it is a PIE, lay far enough from where it lay in the other run.
 pub(crate) fn are_comparable(first: &Capture, second: &Capture) -> bool {
@@ -90,6 +94,7 @@ pub(crate) fn compare(first: Run<'_>, second: Run<'_>, pie: bool) -> Result<Proo
     let unexplained = comparison.take_those_that_moved(&mut proof);
     let unaligned = comparison.take_unaligned(&unexplained, &mut proof);
     comparison.explain_others(&unexplained, &unaligned, &mut proof)?;
+    comparison.take_back_xored(&unexplained, &mut proof);
     // Where the two cannot tell.
     let objects = is_uneven || first.heap_start() == second.heap_start();
     for (at, block) in c_heap::addresses(first.halves(), first.known.c_blocks, objects) {
@@ -189,6 +194,25 @@ impl<'a> Comparison<'a> {
         })?;
         parts.into_iter().flatten().for_each(|part| proof.add(part));
         Ok(())
+    }
+
+    /// Takes back that words are XORed addresses where a great many around them differ by chance. All XORed addresses of
+    /// temporaries differ in the same bits of one byte; so do some of the words of a table whose order is another one.
+    fn take_back_xored(&self, unexplained: &[usize], proof: &mut Proof) {
+        let within = |sorted: &[usize], at: usize| {
+            let index = |end| sorted.partition_point(|other| *other < end);
+            index(at + NEAR) - index(at.saturating_sub(NEAR))
+        };
+        let is_xored = |word: &Disguised| word.disguise == Disguise::Xored;
+        let mut xored: Vec<usize> =
+            proof.disguised.iter().filter(|word| is_xored(word)).map(|word| word.offset as usize).collect();
+        xored.sort_unstable();
+        let is_chance = |word: &mut Disguised| {
+            let at = word.offset as usize;
+            is_xored(word) && within(unexplained, at) > FEW * within(&xored, at)
+        };
+        let by_chance: Vec<Disguised> = proof.disguised.extract_if(.., is_chance).collect();
+        by_chance.iter().for_each(|word| proof.differ(word.offset as usize, self.first, self.second));
     }
 
     fn explain_all(&self, words: &[usize], unaligned: &[usize]) -> Proof {

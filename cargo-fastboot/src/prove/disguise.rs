@@ -68,11 +68,13 @@ impl Disguised {
 
 /// The address in another form that a word is which differs in two runs, if it is one.
 pub(super) fn disguised(at: usize, first: Run<'_>, second: Run<'_>, distances: &[u64; 5]) -> Option<Disguised> {
+    // An address and the one at a distance from it differ in the lowest bit of the distance, and in none below.
+    let lowest = distances.iter().filter(|distance| **distance != 0).fold(0, |set, it| set | 1 << it.trailing_zeros());
     let found = |start: usize| {
         let (a, b) = first.word(start).zip(second.word(start))?;
         let aligned = start == at;
         let hidden = || aligned.then(|| hidden(a, b, first, distances)).flatten();
-        let (region, disguise) = moved(a, b, first, distances, aligned).or_else(hidden)?;
+        let (region, disguise) = moved(a, b, first, distances, lowest, aligned).or_else(hidden)?;
         Some(Disguised { offset: start as u64, values: [a, b], region, disguise })
     };
     // Packed structs hold words that are not aligned.
@@ -80,9 +82,17 @@ pub(super) fn disguised(at: usize, first: Run<'_>, second: Run<'_>, distances: &
     found(at).or_else(|| others.filter_map(found).next())
 }
 
-/// `aligned`: whether the word is. Elsewhere a shift by whole bytes is what a part of a neighbour is too.
-fn moved(a: u64, b: u64, first: Run<'_>, distances: &[u64; 5], aligned: bool) -> Option<(Region, Disguise)> {
-    Form::all().filter(|form| aligned || form.bits() < 8).find_map(|form| {
+/// `lowest`: the lowest bits of the distances. `aligned`: whether the word is. Elsewhere a shift by whole bytes is what a part of a neighbour is too.
+fn moved(
+    a: u64,
+    b: u64,
+    first: Run<'_>,
+    distances: &[u64; 5],
+    lowest: u64,
+    aligned: bool,
+) -> Option<(Region, Disguise)> {
+    let differ = |form: &Form| a != b && lowest >> form.undo(a ^ b).trailing_zeros() & 1 != 0;
+    Form::all().filter(|form| differ(form) && (aligned || form.bits() < 8)).find_map(|form| {
         let distance = form.undo(b).wrapping_sub(form.undo(a));
         let region = REGIONS.into_iter().find(|region| {
             distance != 0

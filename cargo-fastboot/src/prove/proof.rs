@@ -110,6 +110,11 @@ impl Proof {
         }
     }
 
+    /// Whether more words differ than are kept.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.differences.len() >= MOST_DIFFERENCES
+    }
+
     pub(super) fn take_disguised(&mut self, disguised: Disguised) {
         // Neighbours see the same word.
         let is_known = self.disguised.last().is_some_and(|last| last.offset == disguised.offset);

@@ -289,6 +289,26 @@ fn addresses_in_another_form_are_told_from_numbers() {
 }
 
 #[test]
+fn what_differs_in_a_table_as_an_xored_address_does_is_none() {
+    let compared = |between: usize| {
+        let run_of = |set: usize| {
+            let address = (SCRATCH[set] + 0x1230) ^ 0x0123_4567_89ab_cdef;
+            // As the bytes of a hash table that say what is in its places.
+            let tags = (0..1000).map(|place| 0xffff_ff00_ffff_ffff | (place * (set as u64 + 2) % 0x80) << 32);
+            let chance = 0xffff_ff06_ffff_ffff ^ SCRATCH[0] ^ SCRATCH[set];
+            let same = std::iter::repeat_n(5, between);
+            words(&[address, address].into_iter().chain(same).chain(tags).chain([chance]).collect::<Vec<_>>())
+        };
+        let proof = compare(run(&run_of(0), 0, FIRST), run(&run_of(1), 1, FIRST), false).unwrap();
+        let last = 8 * (between + 1002) as u64;
+        assert!(proof.differences.iter().any(|word| word.offset == last), "{proof:x?}");
+        proof.disguised.iter().map(|word| word.offset).collect::<Vec<_>>()
+    };
+    assert_eq!(compared(NEAR / 8), [0, 8]);
+    assert!(compared(0).is_empty(), "beside the table");
+}
+
+#[test]
 fn a_static_pointer_in_another_form_is_told() {
     let found =
         |form: fn(u64) -> u64| pie(&words(&[form(FIRST + 16)]), &words(&[form(SECOND + 16)])).unwrap().disguised;
