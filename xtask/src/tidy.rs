@@ -21,10 +21,11 @@ const CODE: [&str; 4] = ["cargo-fastboot", "fastboot-rt", "linker", "xtask"];
 
 /// Crates whose files must not import one another in a circle: where their source is, and its first file. Those that have a
 /// table in docs/architecture.md, under a heading with their name, must keep to that as well.
-const CRATES: [(&str, &str, &str); 4] = [
+const CRATES: [(&str, &str, &str); 5] = [
     ("cargo-fastboot", "cargo-fastboot/src", "main.rs"),
     ("cargo-fastboot/kernel", "cargo-fastboot/kernel/src", "lib.rs"),
     ("fastboot-rt/format", "fastboot-rt/format/src", "lib.rs"),
+    ("fastboot-rt/defer", "fastboot-rt/defer/src", "lib.rs"),
     ("fastboot-rt", "fastboot-rt/src", "lib.rs"),
 ];
 

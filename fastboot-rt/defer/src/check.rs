@@ -5,6 +5,7 @@
 
 use crate::digest::{self, Label, Node};
 use crate::error::{DECODE_REMEDY, Error, ErrorKind, Result, SAVE_PREFIX};
+use crate::load;
 use crate::open::Origin;
 use crate::shapes::Shapes;
 use serde::Serialize;
@@ -18,14 +19,14 @@ where
     L: Serialize + DeserializeOwned,
 {
     let saved = digest::of(value)?;
-    let cause = match origin.root::<L>().and_then(|loaded| digest::of(&loaded)) {
+    let cause = match load::root::<L>(origin).and_then(|loaded| digest::of(&loaded)) {
         Ok(digest) if digest == saved => return Ok(()),
         Ok(_) => None,
         Err(e) => Some(e),
     };
     let shapes = origin.shapes.get_or_init(Shapes::default);
     let before = digest::outline(value, shapes)?;
-    let after = origin.root::<L>().and_then(|loaded| digest::outline(&loaded, shapes));
+    let after = load::root::<L>(origin).and_then(|loaded| digest::outline(&loaded, shapes));
     Err(refusal::<L>(cause, shapes, || difference(&before, &after.ok()?)))
 }
 
@@ -35,7 +36,7 @@ where
     L: Serialize + DeserializeOwned,
     T: Serialize,
 {
-    let come_back = || origin.part::<L>(origin.header.bodies, extent).and_then(|loaded| digest::of(&loaded));
+    let come_back = || load::part::<L>(origin, origin.header.bodies, extent).and_then(|loaded| digest::of(&loaded));
     let cause = match come_back() {
         Ok(digest) if digest == saved => return Ok(()),
         Ok(_) => None,

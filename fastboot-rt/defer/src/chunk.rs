@@ -1,9 +1,8 @@
 //! Lists and maps cut into chunks while they are serialized: each chunk becomes the block of a part.
 
 use crate::collect::{Chunk, Collector};
-use crate::encode::{Encoder, varint};
 use crate::error::Result;
-use serde::Serialize;
+use crate::varint::varint;
 
 /// A list being cut into chunks.
 #[derive(Default)]
@@ -14,12 +13,13 @@ pub(crate) struct Chunks {
 }
 
 impl Chunks {
-    pub(crate) fn push<T: Serialize + ?Sized>(&mut self, to: &mut Collector, value: &T) -> Result<()> {
+    /// One more element, which `write` serializes.
+    pub(crate) fn push(&mut self, to: &mut Collector, write: impl FnOnce(&mut Collector) -> Result<()>) -> Result<()> {
         if self.open.is_none() {
             to.begin_part()?;
         }
         let before = to.out().len();
-        value.serialize(Encoder::element(to)?)?;
+        write(to)?;
         let took = to.out().len() - before;
         to.element(took)?;
         let count = self.open.get_or_insert(0);
@@ -59,11 +59,12 @@ impl MapParts {
         MapParts { deferred_keys, ..MapParts::default() }
     }
 
-    pub(crate) fn key<T: Serialize + ?Sized>(&mut self, to: &mut Collector, depth: u32, key: &T) -> Result<()> {
+    /// One more key, which `write` serializes.
+    pub(crate) fn key(&mut self, to: &mut Collector, write: impl FnOnce(&mut Collector) -> Result<()>) -> Result<()> {
         // The open chunk of values is set aside: keys do not go there.
         let before = self.keys.len();
         to.exchange_for_key(&mut self.keys);
-        let done = key.serialize(Encoder::at_depth(to, depth));
+        let done = write(to);
         to.exchange_for_key(&mut self.keys);
         done?;
         self.key_count += 1;

@@ -13,9 +13,7 @@ const WORTH_IT: usize = 64;
 /// Compresses if that was asked for (`level`) and is worth it.
 #[cfg(feature = "zstd")]
 pub(crate) fn pack(raw: &[u8], level: Option<i32>) -> Result<(Compression, Cow<'_, [u8]>)> {
-    if let Some(level) = level
-        && raw.len() >= WORTH_IT
-    {
+    if let Some(level) = level.filter(|_| raw.len() >= WORTH_IT) {
         let packed = zstd::bulk::compress(raw, level)?;
         if packed.len() < raw.len() && (raw.len() as u64) / MAX_RATIO <= packed.len() as u64 {
             return Ok((Compression::Zstd, packed.into()));

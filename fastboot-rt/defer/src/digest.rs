@@ -10,6 +10,7 @@
 //! ```
 
 use crate::error::{Error, Result};
+use crate::forms::{compound, compounds_are, numbers};
 use crate::handoff::WRITTEN;
 use crate::shapes::Shapes;
 use serde::ser::{self, Serialize};
@@ -155,7 +156,7 @@ impl<'a> Digester<'a> {
     }
 }
 
-macro_rules! numbers {
+macro_rules! number {
     ($($name:ident($ty:ty);)*) => {
         $(fn $name(self, value: $ty) -> Result<Node> {
             self.number(value as i128, value)
@@ -166,27 +167,9 @@ macro_rules! numbers {
 impl<'a> ser::Serializer for Digester<'a> {
     type Ok = Node;
     type Error = Error;
-    type SerializeSeq = Several<'a>;
-    type SerializeTuple = Several<'a>;
-    type SerializeTupleStruct = Several<'a>;
-    type SerializeTupleVariant = Several<'a>;
-    type SerializeMap = Several<'a>;
-    type SerializeStruct = Several<'a>;
-    type SerializeStructVariant = Several<'a>;
 
-    numbers! {
-        serialize_bool(bool);
-        serialize_i8(i8);
-        serialize_i16(i16);
-        serialize_i32(i32);
-        serialize_i64(i64);
-        serialize_i128(i128);
-        serialize_u8(u8);
-        serialize_u16(u16);
-        serialize_u32(u32);
-        serialize_u64(u64);
-        serialize_u128(u128);
-    }
+    compounds_are!(Several<'a>);
+    numbers!(number);
 
     fn serialize_f32(self, value: f32) -> Result<Node> {
         self.number(i128::from(value.to_bits()), value)
@@ -277,8 +260,8 @@ impl<'a> ser::Serializer for Digester<'a> {
         Ok(self.several(Tag::Map, "", ""))
     }
 
-    fn serialize_struct(self, of: &'static str, _len: usize) -> Result<Several<'a>> {
-        Ok(self.several(Tag::Fields, of, ""))
+    fn serialize_struct(self, of: &'static str, len: usize) -> Result<Several<'a>> {
+        self.serialize_tuple_struct(of, len)
     }
 
     fn serialize_struct_variant(
@@ -286,10 +269,9 @@ impl<'a> ser::Serializer for Digester<'a> {
         of: &'static str,
         index: u32,
         name: &'static str,
-        _len: usize,
+        len: usize,
     ) -> Result<Several<'a>> {
-        let start = self.variant(of, index, name);
-        Ok(Several { start, ..self.several(Tag::Variant, of, name) })
+        self.serialize_tuple_variant(of, index, name, len)
     }
 
     fn is_human_readable(&self) -> bool {
@@ -328,8 +310,17 @@ impl Several<'_> {
         Ok(())
     }
 
-    fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
+    fn unnamed<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
         self.value(Label::Element(self.count as usize), value)
+    }
+
+    fn named<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<()> {
+        self.value(Label::Field(name), value)
+    }
+
+    /// What is not there has no digest: saving it is refused, see encode.rs.
+    fn left_out(&mut self, _name: &'static str) -> Result<()> {
+        Ok(())
     }
 
     fn finish(self) -> Result<Node> {
@@ -359,7 +350,7 @@ impl ser::SerializeSeq for Several<'_> {
     type Error = Error;
 
     fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
-        self.element(value)
+        self.unnamed(value)
     }
 
     fn end(self) -> Result<Node> {
@@ -385,47 +376,7 @@ impl ser::SerializeMap for Several<'_> {
     }
 }
 
-macro_rules! elements {
-    ($($of:ident $method:ident;)*) => {
-        $(impl ser::$of for Several<'_> {
-            type Ok = Node;
-            type Error = Error;
-
-            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
-                self.element(value)
-            }
-
-            fn end(self) -> Result<Node> {
-                self.finish()
-            }
-        })*
-    };
-}
-
-elements! {
-    SerializeTuple serialize_element;
-    SerializeTupleStruct serialize_field;
-    SerializeTupleVariant serialize_field;
-}
-
-macro_rules! fields {
-    ($($of:ident)*) => {
-        $(impl ser::$of for Several<'_> {
-            type Ok = Node;
-            type Error = Error;
-
-            fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<()> {
-                self.value(Label::Field(name), value)
-            }
-
-            fn end(self) -> Result<Node> {
-                self.finish()
-            }
-        })*
-    };
-}
-
-fields! { SerializeStruct SerializeStructVariant }
+compound!(Several, Node);
 
 #[cfg(test)]
 mod tests {

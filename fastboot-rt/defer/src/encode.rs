@@ -3,6 +3,7 @@
 use crate::chunk::{Chunks, MapParts};
 use crate::collect::{Chunk, Collector, Reference};
 use crate::error::{Error, Result};
+use crate::forms::{compound, compounds_are, numbers};
 use crate::handoff::{self, LIST, MAP, MAP_OF_DEFERRED_KEYS, PART, WRITTEN, Written};
 use crate::open::Origin;
 use postcard::ser_flavors::Flavor;
@@ -60,11 +61,6 @@ enum Mode {
 impl<'a> Encoder<'a> {
     pub(crate) fn new(to: &'a mut Collector) -> Self {
         let depth = to.shape.depth;
-        Encoder { to, depth, mode: Mode::Plain }
-    }
-
-    /// For a value that is as deep as where `depth` was taken.
-    pub(crate) fn at_depth(to: &'a mut Collector, depth: u32) -> Self {
         Encoder { to, depth, mode: Mode::Plain }
     }
 
@@ -157,26 +153,10 @@ macro_rules! leaves {
 impl<'a> ser::Serializer for Encoder<'a> {
     type Ok = ();
     type Error = Error;
-    type SerializeSeq = Compound<'a>;
-    type SerializeTuple = Compound<'a>;
-    type SerializeTupleStruct = Compound<'a>;
-    type SerializeTupleVariant = Compound<'a>;
-    type SerializeMap = Compound<'a>;
-    type SerializeStruct = Compound<'a>;
-    type SerializeStructVariant = Compound<'a>;
 
+    compounds_are!(Compound<'a>);
+    numbers!(leaves);
     leaves! {
-        serialize_bool(bool);
-        serialize_i8(i8);
-        serialize_i16(i16);
-        serialize_i32(i32);
-        serialize_i64(i64);
-        serialize_i128(i128);
-        serialize_u8(u8);
-        serialize_u16(u16);
-        serialize_u32(u32);
-        serialize_u64(u64);
-        serialize_u128(u128);
         serialize_f32(f32);
         serialize_f64(f64);
         serialize_char(char);
@@ -295,22 +275,6 @@ impl<'a> ser::Serializer for Encoder<'a> {
     }
 }
 
-/// A postcard varint on its own.
-pub(crate) fn varint(n: u64) -> Vec<u8> {
-    let mut out = Vec::with_capacity(10);
-    put_varint(&mut out, n);
-    out
-}
-
-/// Appends a postcard varint.
-pub(crate) fn put_varint(out: &mut Vec<u8>, mut n: u64) {
-    while n >= 0x80 {
-        out.push(n as u8 | 0x80);
-        n >>= 7;
-    }
-    out.push(n as u8);
-}
-
 /// A sequence, tuple, map or struct being written.
 pub(crate) struct Compound<'a> {
     to: &'a mut Collector,
@@ -336,10 +300,25 @@ impl Compound<'_> {
         value.serialize(Encoder { to: self.to, depth: self.depth, mode: Mode::Plain })
     }
 
+    fn unnamed<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
+        self.value(value)
+    }
+
+    fn named<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<()> {
+        self.value(value).map_err(|e| e.within(self.of, name))
+    }
+
+    /// The names of fields are not in the file: nobody could know which one is missing.
+    fn left_out(&mut self, name: &'static str) -> Result<()> {
+        let what = "serde leaves it out here (`skip_serializing_if`), and a deferred file does not say which fields it has; \
+                    remove the attribute, or leave the field out always (`skip`)";
+        Err(Error::save(what).within(self.of, name))
+    }
+
     /// An element of something with a length.
     fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
         if let Kind::List(chunks) = &mut self.kind {
-            return chunks.push(self.to, value);
+            return chunks.push(self.to, |to| value.serialize(Encoder::element(to)?));
         }
         self.begin_entry();
         self.value(value)?;
@@ -394,7 +373,8 @@ impl ser::SerializeMap for Compound<'_> {
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<()> {
         if let Kind::Map(parts) = &mut self.kind {
-            return parts.key(self.to, self.depth, key);
+            let depth = self.depth;
+            return parts.key(self.to, |to| key.serialize(Encoder { to, depth, mode: Mode::Plain }));
         }
         self.begin_entry();
         self.value(key)
@@ -402,7 +382,7 @@ impl ser::SerializeMap for Compound<'_> {
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
         if let Kind::Map(parts) = &mut self.kind {
-            return parts.values.push(self.to, value);
+            return parts.values.push(self.to, |to| value.serialize(Encoder::element(to)?));
         }
         self.value(value)?;
         self.end_entry()
@@ -413,51 +393,4 @@ impl ser::SerializeMap for Compound<'_> {
     }
 }
 
-macro_rules! elements {
-    ($($of:ident $method:ident;)*) => {
-        $(impl ser::$of for Compound<'_> {
-            type Ok = ();
-            type Error = Error;
-
-            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
-                self.value(value)
-            }
-
-            fn end(self) -> Result<()> {
-                self.finish()
-            }
-        })*
-    };
-}
-
-elements! {
-    SerializeTuple serialize_element;
-    SerializeTupleStruct serialize_field;
-    SerializeTupleVariant serialize_field;
-}
-
-macro_rules! fields {
-    ($($of:ident)*) => {
-        $(impl ser::$of for Compound<'_> {
-            type Ok = ();
-            type Error = Error;
-
-            fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<()> {
-                self.value(value).map_err(|e| e.within(self.of, name))
-            }
-
-            /// The names of fields are not in the file: nobody could know which one is missing.
-            fn skip_field(&mut self, name: &'static str) -> Result<()> {
-                let what = "serde leaves it out here (`skip_serializing_if`), and a deferred file does not say which \
-                            fields it has; remove the attribute, or leave the field out always (`skip`)";
-                Err(Error::save(what).within(self.of, name))
-            }
-
-            fn end(self) -> Result<()> {
-                self.finish()
-            }
-        })*
-    };
-}
-
-fields! { SerializeStruct SerializeStructVariant }
+compound!(Compound, ());
