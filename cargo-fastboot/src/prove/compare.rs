@@ -31,8 +31,7 @@ use crate::prove::regions::{ADDRESS, REGIONS, Region, Run, WORD, distances, libr
 use crate::runs::capture::Capture;
 use crate::runs::forms::Form;
 use anyhow::{Result, anyhow, bail};
-use fastboot_format::image::HOME_ALIGN;
-use fastboot_format::protocol::{is_aligned, is_well_apart};
+use fastboot_format::protocol::{are_aligned, are_well_apart};
 use std::ops::Range;
 
 /// How many words are compared at once.
@@ -46,10 +45,7 @@ const NEAR: usize = 4096;
 
 /// Whether the executable, if it is a PIE, lay far enough from where it lay in the other run.
 pub(crate) fn are_comparable(first: &Capture, second: &Capture) -> bool {
-    let distance = second.process.exe_base.wrapping_sub(first.process.exe_base);
-    // Smaller ones are not loaded at multiples of 2 MiB: it was by chance, and would be asked of every start.
-    let by_chance = is_aligned(distance) && first.process.exe_end - first.process.exe_base < HOME_ALIGN;
-    is_well_apart(distance) && !by_chance
+    are_well_apart(first.process.exe_base, second.process.exe_base)
 }
 
 /// Compares two runs of one binary.
@@ -82,15 +78,14 @@ pub(crate) fn compare(first: Run<'_>, second: Run<'_>, pie: bool) -> Result<Proo
         second
     };
     let comparison = Comparison::new(first, second);
-    if pie && !is_well_apart(comparison.distances[Region::Executable as usize]) {
+    let [first_base, second_base] = [first, second].map(|run| run.regions[Region::Executable as usize].0);
+    if pie && !are_well_apart(first_base, second_base) {
         bail!(
-            "the freeze runs had the executable at {:#x} and {:#x}: the system does not randomise addresses enough, so \
-             static pointers cannot be told from data; build without --pie",
-            first.regions[Region::Executable as usize].0,
-            second.regions[Region::Executable as usize].0
+            "the freeze runs had the executable at {first_base:#x} and {second_base:#x}: the system does not randomise addresses enough, so \
+             static pointers cannot be told from data; build without --pie"
         );
     }
-    proof.aligned = pie && is_aligned(comparison.distances[Region::Executable as usize]);
+    proof.aligned = pie && are_aligned(first_base, second_base);
     let unexplained = comparison.take_those_that_moved(&mut proof);
     let unaligned = comparison.take_unaligned(&unexplained, &mut proof);
     comparison.explain_others(&unexplained, &unaligned, &mut proof)?;

@@ -22,7 +22,7 @@ pub mod verdict;
 
 pub use addresses::{
     HOME_SHIFT, NOTES_LEN, SCRATCH, SCRATCH_LEN, STACK_LEN, STACK_TOP, STACKS_LEN, THREAD_STACK_LEN, THREAD_STACKS,
-    is_aligned, is_well_apart,
+    are_aligned, are_well_apart,
 };
 pub use block::{BLOCK_LEN, DEFERRED_MARK, HELD, may_lead_somewhere};
 pub use memory::{available_memory, memory_limit_files};

@@ -27,10 +27,9 @@ use core::ffi::{CStr, c_void};
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use fastboot_format::features::Mask;
-use fastboot_format::image::{HOME_ALIGN, HOME_WINDOW, PAGE};
+use fastboot_format::image::{HOME_WINDOW, PAGE};
 use fastboot_format::protocol::{
-    AGAIN, HOME_SHIFT, Leftover, Mode, PLAN_FILE, REQUEST_FILE, Request, SCRATCH_LEN, STACKS_LEN, World, is_aligned,
-    is_well_apart,
+    AGAIN, HOME_SHIFT, Leftover, Mode, PLAN_FILE, REQUEST_FILE, Request, SCRATCH_LEN, STACKS_LEN, World, are_well_apart,
 };
 use std::ffi::OsStr;
 use std::fs::File;
@@ -69,10 +68,7 @@ fn begin(folder: &Path, placeholder: &'static Placeholder) -> Result<Infallible,
         execute_again(randomize);
     }
     let bias = headers::program_headers().map_or(0, |(_, bias)| bias as u64);
-    // Only large ones are loaded at multiples of 2 MiB: with others it is chance, and would be asked of every start.
-    let is_large = headers::executable_end() as u64 - bias >= HOME_ALIGN;
-    let is_far = |distance| is_well_apart(distance) && (is_large || !is_aligned(distance));
-    if request.apart.is_some_and(|other| !is_far(bias.wrapping_sub(other))) {
+    if request.apart.is_some_and(|other| !are_well_apart(other, bias)) {
         processes::exit(AGAIN);
     }
     processes::die_with_parent();
@@ -155,7 +151,7 @@ fn reserve(request: &Request, folder: &Path) -> Result<(), String> {
     let inside = |range: &Range<usize>| {
         HOME_WINDOW.contains(&(range.start as u64))
             && HOME_WINDOW.contains(&(range.end as u64))
-            && range.start.is_multiple_of(PAGE)
+            && range.start % PAGE == 0
     };
     let stacks = request.stack.saturating_sub(STACKS_LEN) as usize..request.stack as usize;
     if ![&(home..home + limit), &scratch, &stacks].into_iter().all(inside) {

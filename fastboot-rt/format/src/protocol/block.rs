@@ -1,5 +1,6 @@
 //! Block: what a capture says of live memory, and which of it the tool has to see.
 
+use crate::image::chunks;
 use core::ops::Range;
 
 /// Eight bytes that a value is given which is rarely needed: what a loaded `Defer` holds begins with them, behind the
@@ -26,11 +27,10 @@ pub fn may_lead_somewhere(block: &[u8], align: usize, scratch: &Range<u64>) -> b
         other.wrapping_sub(ONES) & !other & ONES << 7
     };
     // Most have none, so four words are looked at together.
-    let (groups, rest) = block.as_chunks::<32>();
-    let mut within = groups.iter().enumerate().filter(|(_, group)| {
-        let (words, _) = group.as_chunks::<8>();
-        words.iter().fold(0, |all, word| all | has_top(word)) != 0
-    });
+    let rest = block.chunks_exact(32).remainder();
+    let mut within = chunks::<32>(block)
+        .enumerate()
+        .filter(|(_, group)| chunks(*group).fold(0, |all, word| all | has_top(word)) != 0);
     within.any(|(index, _)| (32 * index..32 * index + 32).any(ends))
         || (block.len() - rest.len()..block.len()).any(ends)
         || block.get(align.max(16)..).is_some_and(|value| value.starts_with(&DEFERRED_MARK))

@@ -54,7 +54,7 @@ pub struct Request {
     /// Whether the kernel is to randomise addresses: if it is otherwise, the run changes that and executes itself again.
     /// `None`: as it is.
     pub randomize: Option<bool>,
-    /// A load bias that the executable's must be well apart from, see [`is_well_apart`](super::is_well_apart); a run whose is not ends with
+    /// A load bias that the executable's must be well apart from, see [`are_well_apart`](super::are_well_apart); a run whose is not ends with
     /// [`AGAIN`](super::AGAIN).
     pub apart: Option<u64>,
     /// Whether a plan run is to record who made each allocation.
