@@ -26,7 +26,7 @@ fn detected() -> impl Iterator<Item = (&'static str, bool)> {
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn features() -> Mask {
     let there = detected().filter(|(_, there)| *there);
-    let bits = there.filter_map(|(name, _)| FEATURES.iter().position(|feature| feature.name == name));
+    let bits = there.filter_map(|(name, _)| FEATURES.iter().position(|feature| feature.name() == name));
     bits.fold(0, |mask, bit| mask | 1 << bit)
 }
 
@@ -43,7 +43,7 @@ mod tests {
     #[test]
     fn they_are_in_the_table() {
         for (name, _) in detected() {
-            assert!(FEATURES.iter().any(|feature| feature.name == name), "{name}");
+            assert!(FEATURES.iter().any(|feature| feature.name() == name), "{name}");
         }
         assert_ne!(features() & fastboot_format::features::level("x86-64-v1").unwrap(), 0);
     }

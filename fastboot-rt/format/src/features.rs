@@ -6,8 +6,9 @@
 /// A feature: its name as `is_x86_feature_detected!` has it, and where `cpuid` reports it.
 #[derive(Clone, Copy, Debug)]
 pub struct Feature {
-    /// Its name.
-    pub name: &'static str,
+    /// Its name, and zeros. Not the address of one: in a position-independent program the loader would write each of them
+    /// into the table at every start.
+    text: [u8; NAME_LEN],
     /// What `cpuid` has to be asked.
     pub leaf: Leaf,
     /// The register that the answer is in.
@@ -16,6 +17,25 @@ pub struct Feature {
     pub bit: u32,
     /// What the operating system has to save, see [`state`].
     pub state: u64,
+}
+
+/// Length in bytes of the longest name.
+const NAME_LEN: usize = 18;
+
+impl Feature {
+    const fn new(name: &str, leaf: Leaf, register: Register, bit: u32, state: u64) -> Self {
+        let (name, mut text, mut at) = (name.as_bytes(), [0; NAME_LEN], 0);
+        while at < name.len() {
+            text[at] = name[at];
+            at += 1;
+        }
+        Self { text, leaf, register, bit, state }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        core::str::from_utf8(&self.text).unwrap_or_default().trim_end_matches('\0')
+    }
 }
 
 /// What `cpuid` is asked: the values of EAX and ECX.
@@ -81,20 +101,20 @@ pub mod state {
     pub const AMX: u64 = 0b11 << 17;
 }
 
-const fn feature(name: &'static str, leaf: Leaf, register: Register, bit: u32) -> Feature {
-    Feature { name, leaf, register, bit, state: state::NONE }
+const fn feature(name: &str, leaf: Leaf, register: Register, bit: u32) -> Feature {
+    Feature::new(name, leaf, register, bit, state::NONE)
 }
 
-const fn avx(name: &'static str, leaf: Leaf, register: Register, bit: u32) -> Feature {
-    Feature { name, leaf, register, bit, state: state::AVX }
+const fn avx(name: &str, leaf: Leaf, register: Register, bit: u32) -> Feature {
+    Feature::new(name, leaf, register, bit, state::AVX)
 }
 
-const fn avx512(name: &'static str, leaf: Leaf, register: Register, bit: u32) -> Feature {
-    Feature { name, leaf, register, bit, state: state::AVX512 }
+const fn avx512(name: &str, leaf: Leaf, register: Register, bit: u32) -> Feature {
+    Feature::new(name, leaf, register, bit, state::AVX512)
 }
 
-const fn amx(name: &'static str, leaf: Leaf, register: Register, bit: u32) -> Feature {
-    Feature { name, leaf, register, bit, state: state::AMX }
+const fn amx(name: &str, leaf: Leaf, register: Register, bit: u32) -> Feature {
+    Feature::new(name, leaf, register, bit, state::AMX)
 }
 
 /// What every x86-64 processor has besides, though `is_x86_feature_detected!` can be asked for it, and other names for what
@@ -107,7 +127,8 @@ pub const COMMON: usize = 38;
 /// Bit `n` of the mask in an image header is `FEATURES[n]`. New features go to the end. Bits from the Intel SDM,
 /// volume 2A, CPUID, and the AMD64 APM, volume 3, appendix E. Every name that `is_x86_feature_detected!` knows is here, or in
 /// [`NOT_IN_THE_TABLE`].
-pub const FEATURES: [Feature; 70] = {
+// A static, because a constant is copied to whoever uses it.
+pub static FEATURES: [Feature; 70] = {
     use Leaf::{Basic, Extended, Extended1, KeyLocker, Tiles, Vendor, Xsave};
     use Register::{Eax, Ebx, Ecx, Edx};
     [
@@ -185,11 +206,11 @@ pub const FEATURES: [Feature; 70] = {
 };
 
 /// The levels of the x86-64 psABI, and what each adds to the one before. `x86-64-v1` is what every processor has.
-const LEVELS: [(&str, &[&str]); 4] = [
-    ("x86-64-v1", &["fxsr", "sse2"]),
-    ("x86-64-v2", &["cmpxchg16b", "popcnt", "sse3", "ssse3", "sse4.1", "sse4.2"]),
-    ("x86-64-v3", &["avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "lzcnt", "movbe", "xsave"]),
-    ("x86-64-v4", &["avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"]),
+static LEVELS: [(&str, &str); 4] = [
+    ("x86-64-v1", "fxsr sse2"),
+    ("x86-64-v2", "cmpxchg16b popcnt sse3 ssse3 sse4.1 sse4.2"),
+    ("x86-64-v3", "avx avx2 bmi1 bmi2 f16c fma lzcnt movbe xsave"),
+    ("x86-64-v4", "avx512f avx512bw avx512cd avx512dq avx512vl"),
 ];
 
 /// The names of the levels, the lowest first.
@@ -204,14 +225,14 @@ pub fn level(name: &str) -> Option<Mask> {
         return Some(Mask::MAX);
     }
     let last = LEVELS.iter().position(|(level, _)| *level == name)?;
-    let names = LEVELS.iter().take(last + 1).flat_map(|(_, names)| *names);
-    let bit = |name| FEATURES.iter().position(|feature| feature.name == name).map_or(0, |bit| 1 << bit);
-    Some(names.fold(0, |mask: Mask, name| mask | bit(*name)))
+    let names = LEVELS.iter().take(last + 1).flat_map(|(_, names)| names.split(' '));
+    let bit = |name| FEATURES.iter().position(|feature| feature.name() == name).map_or(0, |bit| 1 << bit);
+    Some(names.fold(0, |mask: Mask, name| mask | bit(name)))
 }
 
 /// These features without those that follow from others of them: a processor with AVX has XSAVE.
 pub fn without_implied(mask: Mask) -> Mask {
-    let bit = |name| FEATURES.iter().position(|feature| feature.name == name).map_or(0, |bit| 1 << bit);
+    let bit = |name| FEATURES.iter().position(|feature| feature.name() == name).map_or(0, |bit| 1 << bit);
     if mask & bit("avx") == 0 { mask } else { mask & !bit("xsave") }
 }
 
@@ -275,7 +296,7 @@ pub fn unknown(leaf: u32, subleaf: u32, answer: [u32; 4]) -> [u32; 4] {
 
 /// Names of the features in a mask, in the order of the mask's bits.
 pub fn names(mask: Mask) -> impl Iterator<Item = &'static str> {
-    FEATURES.iter().enumerate().filter(move |(bit, _)| mask & (1 << bit) != 0).map(|(_, feature)| feature.name)
+    FEATURES.iter().enumerate().filter(move |(bit, _)| mask & (1 << bit) != 0).map(|(_, feature)| feature.name())
 }
 
 #[cfg(test)]
@@ -286,8 +307,8 @@ mod tests {
     fn every_level_has_its_features_and_those_below() {
         let count = |name: &str| level(name).unwrap().count_ones() as usize;
         let mut sum = 0;
-        for (name, added) in LEVELS {
-            sum += added.len();
+        for (name, added) in &LEVELS {
+            sum += added.split(' ').count();
             // A misspelt name would have no bit.
             assert_eq!(count(name), sum, "{name}");
         }
@@ -300,10 +321,10 @@ mod tests {
     #[test]
     fn no_feature_is_there_twice() {
         for (index, one) in FEATURES.iter().enumerate() {
-            assert!(!NOT_IN_THE_TABLE.contains(&one.name), "{}", one.name);
+            assert!(!NOT_IN_THE_TABLE.contains(&one.name()), "{}", one.name());
             for other in &FEATURES[..index] {
                 let same = (other.leaf, other.register, other.bit) == (one.leaf, one.register, one.bit);
-                assert!(other.name != one.name && !same, "{} and {}", other.name, one.name);
+                assert!(other.name() != one.name() && !same, "{} and {}", other.name(), one.name());
             }
         }
     }
@@ -335,7 +356,7 @@ mod tests {
         assert_eq!(masked(7, 0, all, level("x86-64-v3").unwrap())[1], 1 << 3 | 1 << 5 | 1 << 8, "bmi1, avx2, bmi2");
         assert_eq!(masked(7, 1, all, v2), [0; 4]);
         assert_eq!(masked(7, 2, all, Mask::MAX), [0; 4]);
-        let bf16 = 1 << FEATURES.iter().position(|feature| feature.name == "avx512bf16").unwrap();
+        let bf16 = 1 << FEATURES.iter().position(|feature| feature.name() == "avx512bf16").unwrap();
         assert_eq!(masked(7, 1, all, bf16), [1 << 5, 0, 0, 0]);
         assert_eq!(masked(7, 0, all, bf16), [u32::MAX, 0, 0, 0], "that there is a subleaf");
         assert_eq!(masked(0x8000_0001, 0, all, v2)[2] & (1 << 5), 0, "lzcnt");

@@ -166,7 +166,7 @@ mod tests {
         let there = features();
         assert_eq!((missing(0), missing(there)), (0, 0));
         for (bit, feature) in FEATURES.iter().enumerate() {
-            assert_eq!(missing(1 << bit), !there & 1 << bit, "{}", feature.name);
+            assert_eq!(missing(1 << bit), !there & 1 << bit, "{}", feature.name());
         }
     }
 
@@ -183,7 +183,7 @@ mod tests {
             ("fma", is_x86_feature_detected!("fma")),
             ("avx512f", is_x86_feature_detected!("avx512f")),
             ("lzcnt", is_x86_feature_detected!("lzcnt")),
-            ("avxvnni", is_x86_feature_detected!("avxvnni")),
+            ("avx512vnni", is_x86_feature_detected!("avx512vnni")),
             ("avx512fp16", is_x86_feature_detected!("avx512fp16")),
             ("avx512bf16", is_x86_feature_detected!("avx512bf16")),
             ("xsaveopt", is_x86_feature_detected!("xsaveopt")),
