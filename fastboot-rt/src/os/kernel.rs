@@ -74,5 +74,7 @@ system_calls! {
     SYS_personality: personality(persona: c_ulong) -> c_int;
     SYS_prctl: prctl(option: c_int, argument: c_ulong) -> c_int;
     SYS_pread64: pread(file: c_int, to: *mut c_void, length: usize, offset: libc::off_t) -> isize;
+    SYS_sched_setaffinity: sched_setaffinity(thread: c_int, length: usize, set: *const libc::cpu_set_t) -> c_int;
     SYS_sched_yield: sched_yield() -> c_int;
+    SYS_umask: umask(mask: c_uint) -> c_int;
 }

@@ -150,7 +150,7 @@ pub(crate) fn set_randomization(on: bool) -> bool {
 /// Files that this process makes from now on have none of these permissions.
 pub(crate) fn set_umask(mask: u32) {
     // SAFETY: sets an attribute of this process.
-    unsafe { libc::umask(mask) };
+    unsafe { kernel::umask(mask) };
 }
 
 /// This thread, and those that it starts, run on one processor less, if they may use more than one.
@@ -168,7 +168,7 @@ pub(crate) fn leave_a_processor() {
         // SAFETY: `last` is in the set; then the kernel reads it.
         unsafe {
             libc::CPU_CLR(last, &mut set);
-            libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set);
+            kernel::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set);
         }
     }
 }
