@@ -20,16 +20,20 @@
 //! `cargo fastboot build`, its value is evaluated during the build, the memory it occupies is stored in the binary, and
 //! the program starts with it in place: no parsing, no allocation, no `derive`, any type.
 //!
-//! # Reading order
-//! A value's way through this crate: `roots` (declared) → `freeze` (evaluated, its memory captured, what it reads noted) →
-//! the protocol of [`fastboot_format`] (handed to the tool) → its image format (what the tool makes of it) → `start` (back
-//! at start, from the section, the footer or a snapshot, at home or made right for another place). `check` compares what
-//! came back with a fresh value; `first_run` freezes where the program runs. `entry` decides which of these it is.
-//!
-//! # Invariants
+//! # What you can rely on
 //! - Without an image the program behaves the same, only slower.
 //! - Thawing never panics and never allocates; whatever is wrong, the roots are evaluated as if fastboot were not there.
+//!   With `FASTBOOT_LOG=1` in its environment a program says why; [`Frozen::source`] says so in a test.
 //! - Only Linux on x86-64 thaws. Elsewhere everything compiles to lazily evaluated statics.
+//!
+//! # Features
+//! - `defer`: deferred fields, the crate `fastboot-defer` as `fastboot_rt::defer`;
+//! - `zstd`: compressed blocks in its files.
+
+// A value's way through this crate: `roots` (declared) → `freeze` (evaluated, its memory captured, what it reads noted) → the
+// protocol of `fastboot_format` (handed to the tool) → its image format (what the tool makes of it) → `start` (back at start,
+// from the section, the footer or a snapshot, at home or made right for another place). `check` compares what came back with
+// a fresh value; `first_run` freezes where the program runs. `entry` decides which of these it is.
 
 #![deny(unsafe_code)]
 
@@ -82,7 +86,17 @@ pub use roots::frozen::{Frozen, Source};
 ///
 /// # Errors
 /// Wherever a start would not freeze either, but for an earlier failure; and if it fails. On targets without images
-/// always.
+/// always. [`FreezeError::kind`] tells them apart:
+///
+/// ```
+/// use fastboot_rt::FreezeErrorKind;
+///
+/// match fastboot_rt::freeze_now() {
+///     Ok(snapshot) => println!("the next start uses {}", snapshot.display()),
+///     Err(error) if error.kind() == FreezeErrorKind::Busy => println!("somebody else does it already"),
+///     Err(error) => eprintln!("{error}"), // "cannot freeze: .."
+/// }
+/// ```
 pub fn freeze_now() -> Result<std::path::PathBuf, FreezeError> {
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
     return crate::first_run::freeze_now();

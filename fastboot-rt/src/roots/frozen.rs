@@ -10,6 +10,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 
 /// How the value of a root came to be. See [`Frozen::source`].
+// One type and not two, a state and an origin: every value is in exactly one of these, and who asks wants to know which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Source {
@@ -25,6 +26,14 @@ pub enum Source {
     Snapshot,
     /// It was thawed from the snapshot that the program made of itself.
     Cache,
+}
+
+impl Source {
+    /// Whether the value was there when the program started, from whichever place: what a test of a finished program
+    /// asks.
+    pub fn is_thawed(self) -> bool {
+        !matches!(self, Self::Unevaluated | Self::Evaluated)
+    }
 }
 
 impl fmt::Display for Source {
@@ -59,8 +68,9 @@ fn thawed_from() -> Source {
 
 /// A root: a value that was evaluated when the program was built, or is evaluated on first use.
 ///
-/// Declared with [`frozen!`](crate::frozen). Dereferences to `T`; once the value is there, that is one load and a
-/// branch.
+/// Declared with [`frozen!`](crate::frozen), which shows examples. Dereferences to `T`; once the value is there, that is one
+/// load and a branch. Like those of `Arc`, its functions are called as `Frozen::get(&ROOT)`, so that they hide no method of
+/// `T`.
 #[repr(C)]
 pub struct Frozen<T: 'static> {
     /// Null, or the address of a `T` that lives as long as the process. Written once, with `Release`.
@@ -116,7 +126,7 @@ impl<T: Send + Sync + 'static> Frozen<T> {
         if value.is_null() {
             value = this.evaluate();
         }
-        // SAFETY: `value` is not null, so it was stored by `cold::evaluate` (the address of a leaked `Box<T>`) or by
+        // SAFETY: `value` is not null, so it was stored by `evaluate` (the address of a leaked `Box<T>`) or by
         // `thaw` (the address of a `T` in the image of this very program, checked for size, alignment and bounds); in
         // both cases a valid `T` that is never freed and never handed out mutably. Acquire pairs with the Release of
         // the store.
@@ -130,7 +140,21 @@ impl<T: Send + Sync + 'static> Frozen<T> {
         evaluate(self.record, || Box::into_raw(Box::new((self.evaluate)())).cast())
     }
 
-    /// How the value came to be.
+    /// How the value came to be. Does not evaluate it.
+    ///
+    /// ```
+    /// use fastboot_rt::{Frozen, Source};
+    ///
+    /// fastboot_rt::frozen! {
+    ///     static WORDS: Vec<&'static str> = "some words".split(' ').collect();
+    /// }
+    ///
+    /// // This was built by `cargo test`: there is no image.
+    /// assert_eq!(Frozen::source(&WORDS), Source::Unevaluated);
+    /// assert_eq!(WORDS.len(), 2);
+    /// assert_eq!(Frozen::source(&WORDS), Source::Evaluated);
+    /// assert!(!Frozen::source(&WORDS).is_thawed());
+    /// ```
     pub fn source(this: &Self) -> Source {
         let value = this.value.load(Ordering::Acquire);
         if value.is_null() {
