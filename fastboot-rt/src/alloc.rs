@@ -250,9 +250,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for FastbootAlloc<A> {
 #[cold]
 #[inline(never)]
 fn dealloc_held(block: *mut u8, size: usize, state: &State) {
-    if state.is_freezing()
-        && let Some(hooks) = hooks()
-    {
+    if let (true, Some(hooks)) = (state.is_freezing(), hooks()) {
         // SAFETY: in a freeze run the range holds only what they allocated, and it is the caller's to free.
         unsafe { (hooks.dealloc)(block, size) };
     }
@@ -294,9 +292,7 @@ impl<A: GlobalAlloc> FastbootAlloc<A> {
     #[cold]
     #[inline(never)]
     unsafe fn move_out(block: *mut u8, layout: Layout, new_size: usize, this: &Self) -> *mut u8 {
-        if this.state.is_freezing()
-            && let Some(hooks) = hooks()
-        {
+        if let (true, Some(hooks)) = (this.state.is_freezing(), hooks()) {
             // SAFETY: the caller's promise, passed on: in a freeze run the range holds only what they allocated.
             return unsafe { (hooks.realloc)(block, layout, new_size) };
         }

@@ -71,10 +71,10 @@ pub unsafe fn start(
     } else if let Some(took) = took {
         report(&outcome, None, took);
     }
-    if let Some(thawed) = &outcome.thawed
-        && let Some(report) = variable(c"FASTBOOT_TRAIN")
-    {
-        resident::begin(report, thawed.address, thawed.length);
+    if let Some(thawed) = &outcome.thawed {
+        if let Some(report) = variable(c"FASTBOOT_TRAIN") {
+            resident::begin(report, thawed.address, thawed.length);
+        }
     }
     if let Some(path) = check {
         run_check_mode(path, &outcome, call);

@@ -110,7 +110,7 @@ fn sixteen_threads() {
                 let mut addresses = vec![0; 400];
                 for i in 0..400 {
                     // Half of the threads go the other way round.
-                    let i = if t.is_multiple_of(2) { i } else { 399 - i };
+                    let i = if t % 2 == 0 { i } else { 399 - i };
                     let text = back[i].text.get().unwrap();
                     assert_eq!(text, pages[i].text.get().unwrap());
                     assert_eq!(table.get(&(i as u32)).unwrap().unwrap(), &pages[i]);

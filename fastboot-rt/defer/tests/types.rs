@@ -326,7 +326,7 @@ fn container_attributes(table: &mut Table) {
         type Error = String;
 
         fn try_from(n: u8) -> Result<Self, String> {
-            if n.is_multiple_of(2) { Ok(Even(n)) } else { Err(format!("{n} is odd")) }
+            if n % 2 == 0 { Ok(Even(n)) } else { Err(format!("{n} is odd")) }
         }
     }
     impl From<Even> for u8 {

@@ -26,7 +26,7 @@ mod table;
 pub mod write;
 
 pub use answers::{Answer, answers};
-pub use bytes::digest;
+pub use bytes::{chunks, digest};
 pub use entries::{Carried, Root, Rule, Static, carried, statics, string_at};
 pub use error::FormatError;
 pub use footer::{FOOTER_MAGIC, Footer};

@@ -2,6 +2,7 @@
 //!
 //! For the tool, and for programs that freeze themselves. No I/O and no `unsafe`.
 
+use crate::image::chunks;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -66,7 +67,7 @@ fn steps(range: Range<u64>, step: u64) -> impl Iterator<Item = Range<u64>> {
 
 /// The words of some bytes at multiples of eight, each with its offset.
 pub fn words(bytes: &[u8]) -> impl Iterator<Item = (u64, u64)> {
-    bytes.as_chunks().0.iter().enumerate().map(|(index, word)| (index as u64 * WORD, u64::from_le_bytes(*word)))
+    chunks(bytes).enumerate().map(|(index, word)| (index as u64 * WORD, u64::from_le_bytes(*word)))
 }
 
 /// Whether some bytes are one word, the address of code.

@@ -4,7 +4,7 @@
 //! the page cache too, but none beyond the mapping. So the image is taken apart into mappings of a page each, and what
 //! the thaw brought in is let go of: what is mapped in the end was touched.
 
-use crate::os::{environment, memory, processes};
+use crate::os::{environment, files, memory, processes};
 use core::ffi::CStr;
 use core::ops::Range;
 use fastboot_format::image::PAGE;
@@ -81,7 +81,7 @@ impl Training {
     fn append(&self) -> io::Result<()> {
         let report = File::options().append(true).create(true).open(&self.report)?;
         // Forked children of the program exit too.
-        report.lock()?;
+        files::lock(&report)?;
         // At once: a process that is killed meanwhile leaves all or nothing.
         let mut entries = Vec::with_capacity(self.image.len() / PAGE * 8);
         self.for_each_entry(|_, entry| {

@@ -53,7 +53,7 @@ pub(crate) fn set(bytes: &'static [u8]) -> Option<PlanHeader> {
     let pages = behind(placements, header.placements, PLAN_PLACEMENT_LEN)?;
     let page_count = header.end as usize / PAGE + 1;
     let end = behind(pages, page_count as u64, PLAN_PAGE_LEN)?;
-    if end != bytes.len() || !bytes.as_ptr().addr().is_multiple_of(8) {
+    if end != bytes.len() || bytes.as_ptr().addr() % 8 != 0 {
         return None;
     }
     THREADS.0.store(bytes[threads..].as_ptr().cast_mut().cast(), Ordering::Release);

@@ -89,10 +89,9 @@ pub(crate) fn begin(folder: &Path) -> Result<(), String> {
     let _ = CAPTURE.set(capture.map_err(|error| format!("{}: {error}", path.display()))?);
     OWNER.store(std::process::id(), Ordering::Relaxed);
     let path = folder.join(STATUS_FILE);
-    if let Ok(file) = File::options().read(true).write(true).open(&path)
-        && file.metadata().is_ok_and(|meta| meta.len() >= STATUS_LEN as u64)
-        && let Some(page) = memory::map_shared(&file, STATUS_LEN)
-    {
+    let status = File::options().read(true).write(true).open(&path).ok();
+    let status = status.filter(|file| file.metadata().is_ok_and(|meta| meta.len() >= STATUS_LEN as u64));
+    if let Some(page) = status.and_then(|file| memory::map_shared(&file, STATUS_LEN)) {
         STATUS.store(page, Ordering::Release);
     }
     status_u32(STATUS_TOTAL, roots::all().chain(roots::warm_ups()).count() as u32);

@@ -13,6 +13,7 @@
 //! a stack is found there by what is called next, and some of it gets into the unused parts of objects.
 
 use crate::freeze::lock::Lock;
+use crate::os::assembly::assembly_function;
 use crate::os::{headers, memory};
 use core::ffi::{c_int, c_void};
 use core::hint::black_box;
@@ -130,29 +131,31 @@ pub(crate) fn words() -> &'static [u32] {
     })
 }
 
-/// Calls `body` with `top` as the top of its stack. The frame is described for the unwinder, which so finds its way
-/// from one stack to the other.
-///
-/// # Safety
-/// `top` is a multiple of 16 and the end of a writable range that is large enough for `body` and used by nothing else.
-#[unsafe(naked)]
-unsafe extern "C" fn on_stack(top: usize, body: extern "C" fn() -> u32) -> u32 {
-    core::arch::naked_asm!(
-        ".cfi_startproc",
-        "push rbp",
-        ".cfi_def_cfa_offset 16",
-        ".cfi_offset rbp, -16",
-        "mov rbp, rsp",
-        ".cfi_def_cfa_register rbp",
-        "mov rsp, rdi",
-        "call rsi",
-        "mov rsp, rbp",
-        "pop rbp",
-        ".cfi_def_cfa rsp, 8",
-        "ret",
-        ".cfi_endproc",
-    )
+unsafe extern "C" {
+    /// Calls `body` with `top` as the top of its stack. The frame is described for the unwinder, which so finds its way
+    /// from one stack to the other.
+    ///
+    /// # Safety
+    /// `top` is a multiple of 16 and the end of a writable range that is large enough for `body` and used by nothing else.
+    #[link_name = "fastboot_on_stack"]
+    fn on_stack(top: usize, body: extern "C" fn() -> u32) -> u32;
 }
+
+assembly_function!("fastboot_on_stack" in ".text.fastboot_on_stack", [
+    ".cfi_startproc",
+    "push rbp",
+    ".cfi_def_cfa_offset 16",
+    ".cfi_offset rbp, -16",
+    "mov rbp, rsp",
+    ".cfi_def_cfa_register rbp",
+    "mov rsp, rdi",
+    "call rsi",
+    "mov rsp, rbp",
+    "pop rbp",
+    ".cfi_def_cfa rsp, 8",
+    "ret",
+    ".cfi_endproc",
+]);
 
 /// A frame, to the unwinder that the standard library uses too.
 #[repr(C)]

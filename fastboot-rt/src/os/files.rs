@@ -45,18 +45,7 @@ impl Descriptor {
     /// # Errors
     /// The `errno`.
     pub(crate) fn lock(&self, wait: bool) -> Result<bool, i32> {
-        let how = libc::LOCK_EX | if wait { 0 } else { libc::LOCK_NB };
-        loop {
-            // SAFETY: locks a descriptor of this value's own.
-            if unsafe { libc::flock(self.0, how) } == 0 {
-                return Ok(true);
-            }
-            match errno() {
-                libc::EINTR => {}
-                libc::EWOULDBLOCK => return Ok(false),
-                errno => return Err(errno),
-            }
-        }
+        lock_descriptor(self.0, wait)
     }
 
     /// Makes `text` all that the file holds.
@@ -136,6 +125,31 @@ impl Descriptor {
         // SAFETY: `to` is writable and as long as said.
         let read = unsafe { kernel::pread(self.0, to.as_mut_ptr().cast(), to.len(), offset as libc::off_t) };
         usize::try_from(read).map_err(|_| errno())
+    }
+}
+
+/// Locks a file for as long as it, or a copy of its descriptor in any process, is open, and waits for others to do so.
+///
+/// # Errors
+/// What the kernel says.
+// The standard library has it as `File::lock` from Rust 1.89 on.
+pub(crate) fn lock(file: &std::fs::File) -> std::io::Result<()> {
+    use std::os::fd::AsRawFd;
+    lock_descriptor(file.as_raw_fd(), true).map(|_| ()).map_err(std::io::Error::from_raw_os_error)
+}
+
+fn lock_descriptor(descriptor: c_int, wait: bool) -> Result<bool, i32> {
+    let how = libc::LOCK_EX | if wait { 0 } else { libc::LOCK_NB };
+    loop {
+        // SAFETY: a descriptor's number; no memory is involved.
+        if unsafe { libc::flock(descriptor, how) } == 0 {
+            return Ok(true);
+        }
+        match errno() {
+            libc::EINTR => {}
+            libc::EWOULDBLOCK => return Ok(false),
+            errno => return Err(errno),
+        }
     }
 }
 

@@ -46,7 +46,7 @@ pub(crate) fn is_executed_itself() -> bool {
 #[inline]
 fn linked_headers() -> Option<(usize, usize)> {
     let address = weak_symbol!("__ehdr_start");
-    if address == 0 || !address.is_multiple_of(align_of::<libc::Elf64_Ehdr>()) {
+    if address == 0 || address % align_of::<libc::Elf64_Ehdr>() != 0 {
         return None;
     }
     // SAFETY: the linker defines the symbol only if the ELF header is part of a loaded segment, and as its address.
@@ -62,7 +62,7 @@ fn announced_headers() -> Option<(usize, usize)> {
     let (address, count, size) =
         unsafe { (libc::getauxval(libc::AT_PHDR), libc::getauxval(libc::AT_PHNUM), libc::getauxval(libc::AT_PHENT)) };
     let address = address as usize;
-    let sound = address != 0 && address.is_multiple_of(8) && size as usize == size_of::<libc::Elf64_Phdr>();
+    let sound = address != 0 && address % 8 == 0 && size as usize == size_of::<libc::Elf64_Phdr>();
     (sound && count != 0).then_some((address, count as usize))
 }
 

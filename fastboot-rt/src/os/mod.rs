@@ -1,5 +1,6 @@
 //! The system calls of the runtime, and what the kernel tells a process about itself. All of it is here.
 
+pub(crate) mod assembly;
 pub(crate) mod cpu;
 pub(crate) mod cpuid_mask;
 pub(crate) mod environment;

@@ -1,5 +1,6 @@
 //! Threads: starting them on stacks of the runtime's, calling with nothing in their registers, waiting and waking.
 
+use super::assembly::assembly_function;
 use super::kernel::{self, raw_syscall};
 use super::memory::{make_writable, reserve};
 use core::ops::Range;
@@ -56,67 +57,66 @@ pub(crate) unsafe fn attributes_with_stack(
     }
 }
 
-/// Calls `body` with zeros in all registers that a function must leave as they are, and so writes to its frame. The frame of
-/// this function is described for the unwinder, so that backtraces do not end here.
-///
-/// # Safety
-/// `body` may be called with `argument`.
-#[unsafe(naked)]
-pub(crate) unsafe extern "C-unwind" fn call_with_cleared_registers(
-    body: extern "C-unwind" fn(*mut c_void),
-    argument: *mut c_void,
-) {
-    // The registers that the calling convention preserves are put on the stack and taken from it again: six, and one word
-    // more, so that it is aligned when `body` is called.
-    core::arch::naked_asm!(
-        ".cfi_startproc",
-        "push rbp",
-        ".cfi_def_cfa_offset 16",
-        ".cfi_offset rbp, -16",
-        "push rbx",
-        ".cfi_def_cfa_offset 24",
-        ".cfi_offset rbx, -24",
-        "push r12",
-        ".cfi_def_cfa_offset 32",
-        ".cfi_offset r12, -32",
-        "push r13",
-        ".cfi_def_cfa_offset 40",
-        ".cfi_offset r13, -40",
-        "push r14",
-        ".cfi_def_cfa_offset 48",
-        ".cfi_offset r14, -48",
-        "push r15",
-        ".cfi_def_cfa_offset 56",
-        ".cfi_offset r15, -56",
-        "sub rsp, 8",
-        ".cfi_def_cfa_offset 64",
-        "mov rax, rdi",
-        "mov rdi, rsi",
-        "xor ebx, ebx",
-        "xor ebp, ebp",
-        "xor r12d, r12d",
-        "xor r13d, r13d",
-        "xor r14d, r14d",
-        "xor r15d, r15d",
-        "call rax",
-        "add rsp, 8",
-        ".cfi_def_cfa_offset 56",
-        "pop r15",
-        ".cfi_def_cfa_offset 48",
-        "pop r14",
-        ".cfi_def_cfa_offset 40",
-        "pop r13",
-        ".cfi_def_cfa_offset 32",
-        "pop r12",
-        ".cfi_def_cfa_offset 24",
-        "pop rbx",
-        ".cfi_def_cfa_offset 16",
-        "pop rbp",
-        ".cfi_def_cfa_offset 8",
-        "ret",
-        ".cfi_endproc",
-    )
+unsafe extern "C-unwind" {
+    /// Calls `body` with zeros in all registers that a function must leave as they are, and so writes to its frame. The frame of
+    /// this function is described for the unwinder, so that backtraces do not end here.
+    ///
+    /// # Safety
+    /// `body` may be called with `argument`.
+    #[link_name = "fastboot_call_with_cleared_registers"]
+    pub(crate) fn call_with_cleared_registers(body: extern "C-unwind" fn(*mut c_void), argument: *mut c_void);
 }
+
+// The registers that the calling convention preserves are put on the stack and taken from it again: six, and one word more,
+// so that it is aligned when `body` is called.
+assembly_function!("fastboot_call_with_cleared_registers" in ".text.fastboot_call_with_cleared_registers", [
+    ".cfi_startproc",
+    "push rbp",
+    ".cfi_def_cfa_offset 16",
+    ".cfi_offset rbp, -16",
+    "push rbx",
+    ".cfi_def_cfa_offset 24",
+    ".cfi_offset rbx, -24",
+    "push r12",
+    ".cfi_def_cfa_offset 32",
+    ".cfi_offset r12, -32",
+    "push r13",
+    ".cfi_def_cfa_offset 40",
+    ".cfi_offset r13, -40",
+    "push r14",
+    ".cfi_def_cfa_offset 48",
+    ".cfi_offset r14, -48",
+    "push r15",
+    ".cfi_def_cfa_offset 56",
+    ".cfi_offset r15, -56",
+    "sub rsp, 8",
+    ".cfi_def_cfa_offset 64",
+    "mov rax, rdi",
+    "mov rdi, rsi",
+    "xor ebx, ebx",
+    "xor ebp, ebp",
+    "xor r12d, r12d",
+    "xor r13d, r13d",
+    "xor r14d, r14d",
+    "xor r15d, r15d",
+    "call rax",
+    "add rsp, 8",
+    ".cfi_def_cfa_offset 56",
+    "pop r15",
+    ".cfi_def_cfa_offset 48",
+    "pop r14",
+    ".cfi_def_cfa_offset 40",
+    "pop r13",
+    ".cfi_def_cfa_offset 32",
+    "pop r12",
+    ".cfi_def_cfa_offset 24",
+    "pop rbx",
+    ".cfi_def_cfa_offset 16",
+    "pop rbp",
+    ".cfi_def_cfa_offset 8",
+    "ret",
+    ".cfi_endproc",
+]);
 
 /// Waits until somebody wakes those who wait for this word, or for a while, if it has this value.
 pub(crate) fn wait(word: &AtomicU32, value: u32) {
@@ -143,7 +143,7 @@ pub(crate) fn thread_id() -> i32 {
 
 /// Whether there is such a thread in this process.
 pub(crate) fn is_there(thread: i32) -> bool {
-    let process = c_long::from(std::process::id().cast_signed());
+    let process = c_long::from(std::process::id() as i32);
     // SAFETY: without a signal, it is only looked whether one could be sent.
     unsafe { raw_syscall(libc::SYS_tgkill, [process, thread.into(), 0, 0, 0, 0]) == 0 }
 }

@@ -22,7 +22,7 @@ fn records() -> &'static [RootRecord] {
     // of that name. Only `ANCHOR` above, `frozen!` and `warm!` put something there, always one `RootRecord` (the
     // `2` in the name is the version of its layout), whose size is a multiple of its alignment: the section is an
     // array. `ANCHOR` makes sure that it exists. The records are statics and never written to.
-    unsafe { core::slice::from_raw_parts(start, stop.offset_from_unsigned(start)) }
+    unsafe { core::slice::from_raw_parts(start, stop.offset_from(start) as usize) }
 }
 
 /// Every root linked into this program, in the linker's order, which is the same in every run of one binary.

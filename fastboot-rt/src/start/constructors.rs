@@ -24,7 +24,7 @@ pub(crate) fn run_later_constructors((own, count, arguments, environment): Call)
     }
     // SAFETY: the linker defines the two symbols as the bounds of the array of constructors, which is relocated by now,
     // because one of its entries is running; nothing writes to it.
-    let entries = unsafe { core::slice::from_raw_parts(start, end.offset_from_unsigned(start)) };
+    let entries = unsafe { core::slice::from_raw_parts(start, end.offset_from(start) as usize) };
     let later = entries.iter().skip_while(|entry| **entry != own as usize).skip(1);
     // The gABI reserves 0 and -1 for entries that are to be ignored.
     for entry in later.filter(|entry| !matches!(**entry, 0 | usize::MAX)) {

@@ -141,7 +141,7 @@ impl<'a> Mapped<'a> {
     pub(crate) fn entry(&self, kind: TableKind) -> Option<Table> {
         // Decoding found the directory in the header page.
         let directory = self.bytes(HEADER_LEN, self.header.table_count as usize * TABLE_LEN);
-        format::find(kind, directory.as_chunks().0, &self.header)
+        format::find(kind, directory, &self.header)
     }
 
     /// The bytes of a table; empty when there is none. Not checked yet.

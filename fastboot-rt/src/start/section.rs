@@ -94,7 +94,7 @@ impl Program {
             let mut address = exe_base.wrapping_add(header.p_vaddr as usize);
             let length = header.p_filesz as usize;
             let moved = exe_base == 0 && HOME_WINDOW.contains(&header.p_vaddr);
-            if (moved || address == linked) && address.is_multiple_of(PAGE) && address != 0 {
+            if (moved || address == linked) && address % PAGE == 0 && address != 0 {
                 // Nothing is where it was any more.
                 match MOVED.load(Ordering::Relaxed) {
                     0 => {}

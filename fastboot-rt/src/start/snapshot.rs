@@ -50,9 +50,7 @@ impl Location {
     /// The path of the folder and the name of the file in it, put together in `path`.
     fn resolve<'a>(&self, path: &'a mut Path) -> Result<(&'a CStr, &'a CStr), Reason> {
         let given = self.given();
-        if let Self::Program(_) | Self::Unchecked(_) = self
-            && !given.starts_with(b"/")
-        {
+        if matches!(self, Self::Program(_) | Self::Unchecked(_)) && !given.starts_with(b"/") {
             path.push_folder_of_executable()?;
         }
         let (parents, file) = given.split_at(given.iter().rposition(|byte| *byte == b'/').map_or(0, |at| at + 1));

@@ -13,17 +13,22 @@ pub(super) fn digest_from(mut state: u64, bytes: &[u8]) -> u64 {
         state = (state ^ word).wrapping_mul(0xff51_afd7_ed55_8ccd);
         state ^= state >> 32;
     };
-    let (words, rest) = bytes.as_chunks::<8>();
-    for word in words {
-        step(u64::from_le_bytes(*word));
-    }
+    chunks(bytes).for_each(|word| step(u64::from_le_bytes(*word)));
     let mut last = [0u8; 8];
-    for (to, from) in last.iter_mut().zip(rest) {
+    for (to, from) in last.iter_mut().zip(bytes.chunks_exact(8).remainder()) {
         *to = *from;
     }
     step(u64::from_le_bytes(last));
     step(bytes.len() as u64);
     state
+}
+
+/// The arrays of `N` bytes that lie one behind the other in `bytes`; without what is left over at the end.
+// The standard library has it as `as_chunks` from Rust 1.88 on.
+#[inline(always)]
+pub fn chunks<const N: usize>(bytes: &[u8]) -> impl ExactSizeIterator<Item = &[u8; N]> {
+    // The compiler sees that there are always `N` bytes.
+    bytes.chunks_exact(N).map(|chunk| chunk.first_chunk().unwrap_or(&[0; N]))
 }
 
 /// Reads little-endian integers one after another; `None` past the end.

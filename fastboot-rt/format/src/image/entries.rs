@@ -1,6 +1,6 @@
 //! Entries: what the tables hold: roots, carried statics, statics, strings.
 
-use super::bytes::{Reader, Writer};
+use super::bytes::{Reader, Writer, chunks};
 use super::error::FormatError;
 use super::header::Header;
 use super::layout::{CARRIED_LEN, ROOT_LEN, STATIC_LEN};
@@ -81,7 +81,7 @@ pub fn carried<'a>(
     table: &'a [u8],
     header: &'a Header,
 ) -> impl Iterator<Item = Result<Carried, FormatError>> + use<'a> {
-    table.as_chunks::<CARRIED_LEN>().0.iter().map(|entry| {
+    chunks::<CARRIED_LEN>(table).map(|entry| {
         let mut r = Reader { rest: entry };
         let (Some(address), Some(length), Some(offset)) = (r.u64(), r.u64(), r.u64()) else {
             return Err(FormatError::Truncated { expected: CARRIED_LEN as u64, found: entry.len() as u64 });
@@ -144,7 +144,7 @@ impl Static {
 /// The entries of the table of statics, each checked to begin where the one before ends, or later.
 pub fn statics(table: &[u8]) -> impl Iterator<Item = Result<Static, FormatError>> {
     let mut end = 0;
-    table.as_chunks::<STATIC_LEN>().0.iter().map(move |entry| {
+    chunks::<STATIC_LEN>(table).map(move |entry| {
         let mut r = Reader { rest: entry };
         let (Some(address), Some(length), Some(rule)) = (r.u64(), r.u32(), r.u32()) else {
             return Err(FormatError::Truncated { expected: STATIC_LEN as u64, found: entry.len() as u64 });

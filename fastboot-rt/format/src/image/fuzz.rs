@@ -144,7 +144,7 @@ fn read(image: &[u8]) -> Result<(), FormatError> {
     let page = HeaderPage::decode(image)?;
     let header = &page.header;
     let data = header.data_offset..header.data_offset + header.data_length;
-    assert!(header.length.is_multiple_of(PAGE as u64) && data.start >= PAGE as u64 && data.end <= header.length);
+    assert!(header.length % PAGE as u64 == 0 && data.start >= PAGE as u64 && data.end <= header.length);
     assert!(header.home.checked_add(header.length).is_some_and(|end| end <= HOME_WINDOW.end));
     let first = (HEADER_LEN + page.tables().count() * TABLE_LEN) as u64;
     let tables: Vec<_> = page.tables().map(|table| table.offset..table.offset + table.length).collect();
@@ -159,7 +159,7 @@ fn read(image: &[u8]) -> Result<(), FormatError> {
     for index in 0..roots.len() / ROOT_LEN + 1 {
         let Ok(root) = header.root(roots, index) else { continue };
         let value = root.value.wrapping_sub(header.home);
-        assert!(root.align.is_power_of_two() && root.value.is_multiple_of(root.align));
+        assert!(root.align.is_power_of_two() && root.value % root.align == 0);
         assert!(root.size == 0 || data.contains(&value) && root.size <= data.end - value, "a root outside of the data");
         let strings = table(TableKind::Strings)?;
         let _ = string_at(strings, root.name).and_then(|(_, next)| string_at(strings, next));

@@ -1,6 +1,6 @@
 //! Page: the first page of an image, read and checked.
 
-use super::bytes::{Reader, digest, digest_from};
+use super::bytes::{Reader, chunks, digest, digest_from};
 use super::entries::Root;
 use super::error::FormatError;
 use super::header::{DIGEST_OFFSET, Header};
@@ -14,13 +14,13 @@ use super::table::{MAX_TABLES, Table, TableKind};
 pub struct HeaderPage<'a> {
     /// The header.
     pub header: Header,
-    directory: &'a [[u8; TABLE_LEN]],
+    directory: &'a [u8],
 }
 
 /// The entry for a table in the directory of a header page that [`HeaderPage::decode`] accepted.
 #[inline(always)]
-pub fn find(kind: TableKind, directory: &[[u8; TABLE_LEN]], header: &Header) -> Option<Table> {
-    for entry in directory {
+pub fn find(kind: TableKind, directory: &[u8], header: &Header) -> Option<Table> {
+    for entry in chunks::<TABLE_LEN>(directory) {
         match Table::decode(entry, header) {
             Ok(table) if table.kind == kind => return Some(table),
             _ => {}
@@ -42,7 +42,6 @@ impl<'a> HeaderPage<'a> {
         let directory = raw.directory(bytes)?;
         let header = raw.header;
         check_fields(&header)?;
-        let directory = directory.as_chunks::<TABLE_LEN>().0;
         check_directory(directory, &header)?;
         Ok(Self { header, directory })
     }
@@ -50,7 +49,7 @@ impl<'a> HeaderPage<'a> {
     /// The tables, in the order of the directory.
     pub fn tables(&self) -> impl Iterator<Item = Table> + use<'a> {
         let header = self.header;
-        self.directory.iter().filter_map(move |entry| Table::decode(entry, &header).ok())
+        chunks::<TABLE_LEN>(self.directory).filter_map(move |entry| Table::decode(entry, &header).ok())
     }
 
     /// The directory's entry for a table; `None` when the image has no such table.
@@ -77,7 +76,8 @@ impl Header {
     /// [`FormatError::Truncated`] past the end, [`FormatError::Field`] for an entry that points outside the image data.
     #[inline(always)]
     pub fn root(&self, roots: &[u8], index: usize) -> Result<Root, FormatError> {
-        match roots.as_chunks::<ROOT_LEN>().0.get(index) {
+        let entry = roots.get(index.saturating_mul(ROOT_LEN)..).and_then(|rest| rest.first_chunk::<ROOT_LEN>());
+        match entry {
             Some(entry) => Root::decode(entry, self),
             None => Err(FormatError::Truncated {
                 expected: (index as u64 + 1).saturating_mul(ROOT_LEN as u64),
@@ -188,14 +188,14 @@ fn check_fields(header: &Header) -> Result<(), FormatError> {
     if header.flags & !KNOWN_FLAGS != 0 {
         return field("flags", header.flags);
     }
-    if !header.home.is_multiple_of(HOME_ALIGN) || !HOME_WINDOW.contains(&header.home) {
+    if header.home % HOME_ALIGN != 0 || !HOME_WINDOW.contains(&header.home) {
         return field("home address", header.home);
     }
     let fits = header.home.checked_add(header.length).is_some_and(|end| end <= HOME_WINDOW.end);
-    if header.length == 0 || !header.length.is_multiple_of(PAGE as u64) || !fits {
+    if header.length == 0 || header.length % PAGE as u64 != 0 || !fits {
         return field("image length", header.length);
     }
-    if !header.data_offset.is_multiple_of(PAGE as u64) || header.data_offset < PAGE as u64 {
+    if header.data_offset % PAGE as u64 != 0 || header.data_offset < PAGE as u64 {
         return field("data offset", header.data_offset);
     }
     let data_end = header.data_offset.checked_add(header.data_length);
@@ -207,11 +207,11 @@ fn check_fields(header: &Header) -> Result<(), FormatError> {
 
 /// Checks that each table lies where it may, that there is one of each kind, and that none overlaps another.
 #[inline]
-fn check_directory(directory: &[[u8; TABLE_LEN]], header: &Header) -> Result<(), FormatError> {
+fn check_directory(directory: &[u8], header: &Header) -> Result<(), FormatError> {
     let field = |field: &'static str, found: u64| Err(FormatError::Field { field, found });
-    for (index, entry) in directory.iter().enumerate() {
+    for (index, entry) in chunks::<TABLE_LEN>(directory).enumerate() {
         let table = Table::decode(entry, header)?;
-        for other in directory.iter().take(index) {
+        for other in chunks::<TABLE_LEN>(directory).take(index) {
             let other = Table::decode(other, header)?;
             if other.kind == table.kind {
                 return field("table kind", table.kind as u64);

@@ -387,5 +387,5 @@ fn a_header_that_nobody_checked_makes_no_sum_overflow() {
         Some(Err(FormatError::Field { field: "carried static", found: 0x1000 }))
     );
     let entry = Table { kind: TableKind::Roots, offset: 8, length: 40, digest: 0 }.encode();
-    assert_eq!(find(TableKind::Roots, &[entry], &header), None);
+    assert_eq!(find(TableKind::Roots, &entry, &header), None);
 }

@@ -39,7 +39,7 @@ pub fn root_tables<'a>(roots: impl IntoIterator<Item = NamedRoot<'a>>) -> [(Tabl
         let type_digest = digest(root.type_name.as_bytes());
         directory.extend_from_slice(&Root { value, size, align, type_digest, name }.encode());
     }
-    debug_assert!(directory.len().is_multiple_of(ROOT_LEN));
+    debug_assert!(directory.len() % ROOT_LEN == 0);
     [(TableKind::Roots, directory), (TableKind::Strings, strings)]
 }
 

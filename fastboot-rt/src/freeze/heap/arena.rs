@@ -175,7 +175,7 @@ mod tests {
         });
         assert!(blocks.windows(2).all(|pair| pair[0].0 + pair[0].1 <= pair[1].0), "{blocks:x?}");
         for (address, size, thread) in &blocks {
-            assert!(*address >= start && address.is_multiple_of(8) && address + size <= end());
+            assert!(*address >= start && address % 8 == 0 && address + size <= end());
             let block = core::ptr::with_exposed_provenance::<u8>(*address);
             // SAFETY: a block of `size` bytes that nobody writes to any more.
             let bytes = unsafe { core::slice::from_raw_parts(block, *size) };
@@ -183,7 +183,7 @@ mod tests {
         }
 
         let last = alloc(layout(64, 64), false);
-        assert!(last.addr().is_multiple_of(64));
+        assert!(last.addr() % 64 == 0);
         // SAFETY: `last` has 64 bytes, then 128, and is this test's, as are those that come in its place.
         unsafe {
             last.write_bytes(0xee, 64);

@@ -93,7 +93,7 @@ fn walk(mut word: impl FnMut(u64) -> Option<u64>, mut at: u64, length: u64, mut 
     while at < length {
         let flagged = word(at + SIZE_AT)?;
         let size = flagged & !FLAGS;
-        if !size.is_multiple_of(ALIGNMENT) || size < SMALLEST || size > length - at {
+        if size % ALIGNMENT != 0 || size < SMALLEST || size > length - at {
             return None;
         }
         if flagged & PREVIOUS_IN_USE != 0 {

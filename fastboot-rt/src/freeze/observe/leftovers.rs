@@ -64,7 +64,8 @@ fn descriptors() -> BTreeSet<String> {
     let named = entries.flatten().filter_map(|entry| {
         let target = fs::read_link(entry.path()).ok()?;
         // The folder that is being read is open too.
-        (!target.starts_with("/proc/")).then(|| format!("{} ({})", entry.file_name().display(), target.display()))
+        (!target.starts_with("/proc/"))
+            .then(|| format!("{} ({})", entry.file_name().to_string_lossy(), target.display()))
     });
     named.collect()
 }
@@ -90,7 +91,7 @@ fn threads() -> BTreeSet<String> {
     let Ok(entries) = fs::read_dir("/proc/self/task") else { return BTreeSet::new() };
     let named = entries.flatten().map(|entry| {
         let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
-        format!("{} `{}`", entry.file_name().display(), name.trim_end())
+        format!("{} `{}`", entry.file_name().to_string_lossy(), name.trim_end())
     });
     named.collect()
 }

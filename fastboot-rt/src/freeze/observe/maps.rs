@@ -1,6 +1,7 @@
 //! What is mapped in this process, and what stands there.
 
 use core::ops::Range;
+use fastboot_format::image::chunks;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 
@@ -59,7 +60,7 @@ pub(super) fn memory() -> Option<File> {
 
 /// The words of some bytes.
 pub(super) fn words(bytes: &[u8]) -> impl ExactSizeIterator<Item = u64> {
-    bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word))
+    chunks(bytes).map(|word| u64::from_le_bytes(*word))
 }
 
 /// Whether an address is one of code.

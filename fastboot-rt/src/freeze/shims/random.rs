@@ -8,9 +8,9 @@
 
 use super::super::{identity, random};
 use crate::alloc::is_freezing;
+use crate::os::assembly::assembly_function;
 use crate::os::kernel;
 use crate::os::symbols::weak_symbol;
-use core::arch::naked_asm;
 use core::ffi::{CStr, c_char, c_long, c_uint, c_void};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -89,34 +89,30 @@ unsafe extern "C-unwind" fn __wrap_syscall(
     unsafe { kernel::raw_syscall(number, [a, b, c, d, e, f]) }
 }
 
-/// In place of `dlsym(3)`. Nothing but a jump: the runtime of a sanitizer asks for symbols before code that it instruments,
-/// such as Rust's, may run.
-///
-/// # Safety
-/// As the function it stands for.
-#[unsafe(no_mangle)]
-#[unsafe(link_section = ".text.fastboot")]
-#[unsafe(naked)]
-unsafe extern "C-unwind" fn __wrap_dlsym(handle: *mut c_void, name: *const c_char) -> *mut c_void {
-    // SAFETY: both jumps leave arguments, stack and return address as they are, to functions of this very type: with
-    // --wrap=dlsym the linker resolves the second name to the C library's `dlsym`, or to nothing if that is not linked, which
-    // is told from it; and without the option nobody calls this. A byte of a static is read; flags are changed, and `rax`,
-    // which is for the result.
-    naked_asm!(
-        "cmp byte ptr [rip + {freeze_run}], 0",
-        "jne {find}",
-        ".weak __real_dlsym",
-        "mov rax, qword ptr [rip + __real_dlsym@GOTPCREL]",
-        "test rax, rax",
-        "jz 2f",
-        "jmp rax",
-        // Null, that is, not found: nobody has it.
-        "2:",
-        "ret",
-        freeze_run = sym FREEZE_RUN,
-        find = sym find_in_freeze_run,
-    )
+unsafe extern "C-unwind" {
+    /// In place of `dlsym(3)`. Nothing but a jump: the runtime of a sanitizer asks for symbols before code that it
+    /// instruments, such as Rust's, may run.
+    ///
+    /// # Safety
+    /// As the function it stands for.
+    fn __wrap_dlsym(handle: *mut c_void, name: *const c_char) -> *mut c_void;
 }
+
+// Both jumps leave arguments, stack and return address as they are, to functions of this very type: with --wrap=dlsym the
+// linker resolves the second name to the C library's `dlsym`, or to nothing if that is not linked, which is told from it; and
+// without the option nobody calls this. A byte of a static is read; flags are changed, and `rax`, which is for the result.
+assembly_function!("__wrap_dlsym" in ".text.fastboot", [
+    "cmp byte ptr [rip + {freeze_run}], 0",
+    "jne {find}",
+    ".weak __real_dlsym",
+    "mov rax, qword ptr [rip + __real_dlsym@GOTPCREL]",
+    "test rax, rax",
+    "jz 2f",
+    "jmp rax",
+    // Null, that is, not found: nobody has it.
+    "2:",
+    "ret",
+], freeze_run = sym FREEZE_RUN, find = sym find_in_freeze_run);
 
 /// `dlsym` in a freeze run: whoever looks for `getrandom` finds ours.
 ///

@@ -6,6 +6,7 @@ use super::super::tell::{record_head, word, write_record, write_to_capture};
 use super::super::trace;
 use crate::os::{files, headers, memory};
 use core::ops::Range;
+use fastboot_format::image::chunks;
 use fastboot_format::protocol::{BLOCK_LEN, HELD, Payload, Tag, may_lead_somewhere};
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -132,7 +133,7 @@ fn contents<'a>(address: usize, size: usize) -> &'a [u8] {
 /// Writes what those of these blocks hold that are to be held, given as they were written.
 fn write_block_bytes(blocks: &[u8]) -> bool {
     let blocks = || {
-        blocks.as_chunks::<BLOCK_LEN>().0.iter().filter_map(|block| {
+        chunks::<BLOCK_LEN>(blocks).filter_map(|block| {
             let mut fields = Payload::new(block);
             let (address, size) = (fields.number()? as usize, fields.number()? as usize);
             let (_align, thread) = (fields.number()?, fields.number()?);
