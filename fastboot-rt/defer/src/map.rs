@@ -1,6 +1,6 @@
 //! `DeferMap<K, V>`: a sorted map whose values, and if wanted its keys, are read in chunks when they are touched.
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::handoff::{Arrival, MAP, MAP_OF_DEFERRED_KEYS};
 use crate::part::{Received, mixed_up, receive};
 use crate::vec::{DeferVec, Walk};
@@ -80,7 +80,7 @@ impl<K: DeserializeOwned, V: DeserializeOwned> DeferMap<K, V> {
             // An index that no usize can hold is out of range anyhow, and `values` says so.
             Keys::Strict(keys) => match usize::try_from(index).ok().and_then(|i| keys.get(i)) {
                 Some(key) => Ok(key),
-                None => Err(crate::Error::new(crate::ErrorKind::OutOfRange { index, len: self.len() })),
+                None => Err(Error::new(ErrorKind::OutOfRange { index, len: self.len() })),
             },
             Keys::Deferred(_, keys) => keys.get(index),
         }
