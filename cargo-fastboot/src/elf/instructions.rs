@@ -96,7 +96,7 @@ fn needed(instruction: &Instruction) -> Mask {
     if instruction.mnemonic() == Mnemonic::Tzcnt {
         return 0;
     }
-    let bit = |name: &str| FEATURES.iter().position(|feature| feature.name == name).map_or(0, |bit| 1 << bit);
+    let bit = |name: &str| FEATURES.iter().position(|feature| feature.name() == name).map_or(0, |bit| 1 << bit);
     let names = instruction.cpuid_features().iter().map(|feature| format!("{feature:?}").to_ascii_lowercase());
     // Such as SSE4_2, AVX512_VBMI, and AVX512BW.
     names.map(|name| bit(&name.replace("sse4_", "sse4.").replace('_', ""))).fold(0, |mask, bit| mask | bit)

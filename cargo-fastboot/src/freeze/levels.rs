@@ -99,7 +99,7 @@ mod tests {
     use fastboot_format::features::FEATURES;
 
     fn bits(names: &[&str]) -> Mask {
-        let bit = |name: &&str| FEATURES.iter().position(|feature| feature.name == *name).unwrap();
+        let bit = |name: &&str| FEATURES.iter().position(|feature| feature.name() == *name).unwrap();
         names.iter().map(bit).fold(0, |mask, bit| mask | 1 << bit)
     }
 
