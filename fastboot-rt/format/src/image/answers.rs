@@ -1,6 +1,6 @@
 //! Answers: what the instruction `cpuid` has to answer besides the features that have names.
 
-use super::bytes::{Reader, Writer};
+use super::bytes::{Reader, Writer, chunks};
 use super::layout::ANSWER_LEN;
 
 /// Bits that `cpuid` answered where the image was made, and that the values may depend on: code asked for what holds them, and
@@ -50,7 +50,7 @@ impl core::fmt::Display for Answer {
 
 /// The entries of the table of answers.
 pub fn answers(table: &[u8]) -> impl Iterator<Item = Answer> + use<'_> {
-    table.as_chunks::<ANSWER_LEN>().0.iter().filter_map(|entry| {
+    chunks::<ANSWER_LEN>(table).filter_map(|entry| {
         let mut r = Reader { rest: entry };
         let (leaf, subleaf) = (r.u32()?, r.u32()?);
         Some(Answer { leaf, subleaf, bits: [r.u32()?, r.u32()?, r.u32()?, r.u32()?] })

@@ -117,7 +117,8 @@ pub(super) fn write_blocks(settings: &Settings, left_behind: bool) -> bool {
 
 /// Whether a block begins as an `Arc` does that more than one holds: then it matters who that is, also if it leads nowhere.
 fn is_held_by_several(contents: &[u8]) -> bool {
-    let [strong, weak, ..] = contents.as_chunks::<8>().0 else { return false };
+    let mut words = chunks::<8>(contents);
+    let (Some(strong), Some(weak)) = (words.next(), words.next()) else { return false };
     let count = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
     (2..1 << 31).contains(&count(strong)) && (1..1 << 31).contains(&count(weak))
 }
