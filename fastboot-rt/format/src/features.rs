@@ -340,7 +340,7 @@ mod tests {
         for feature in FEATURES {
             let (leaf, subleaf) = feature.leaf.numbers();
             let unknown = unknown(leaf, subleaf, all);
-            assert_eq!(unknown[feature.register as usize] & (1 << feature.bit), 0, "{}", feature.name);
+            assert_eq!(unknown[feature.register as usize] & (1 << feature.bit), 0, "{}", feature.name());
         }
     }
 
