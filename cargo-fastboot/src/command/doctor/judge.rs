@@ -134,7 +134,7 @@ fn cpuid_faulting(answer: &str) -> Diagnosis {
         error => Diagnosis::warn(
             "CPU masking",
             format!("not available: {error}"),
-            "an image thaws only on processors with every feature of the build machine's: build on the oldest one",
+            "`--cpu` is refused; which features an image requires is found out without it, but not what shared libraries ask for",
         ),
     }
 }
