@@ -1,7 +1,7 @@
 //! What a user of cargo expects of a subcommand: that cargo's own settings count.
 
 use anyhow::{Context, Result, ensure};
-use fastboot_tests::programs::{TARGET, fastboot, programs, workspace};
+use fastboot_tests::programs::{TARGET, cargo, fastboot, programs, succeed, workspace};
 use fastboot_tests::runs::{self, Run};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -180,6 +180,7 @@ fn cargo_home_without(names: &[&str]) -> Result<TempDir> {
 fn packages_of_other_platforms_need_not_have_been_downloaded() -> Result<()> {
     let lock = fs::read_to_string(programs().join("Cargo.lock"))?;
     ensure!(lock.contains("\"winapi-util\""), "nothing that is needed on other platforms");
+    succeed(cargo().current_dir(programs()).args(["fetch", "--locked", "--target", TARGET]))?;
     let home = cargo_home_without(&["winapi", "windows"])?;
     let target = tempfile::tempdir()?;
     let mut command = fastboot()?;

