@@ -195,7 +195,7 @@ mod tests {
             ("page 4096", "page 16384", Level::Fail, "4096"),
             ("reserve ok", "reserve Cannot allocate memory (os error 12)", Level::Fail, "ulimit -v"),
             ("randomization ok", "randomization Operation not permitted (os error 1)", Level::Warn, "seccomp"),
-            ("cpuid-faulting ok", "cpuid-faulting No such device (os error 19)", Level::Warn, "oldest"),
+            ("cpuid-faulting ok", "cpuid-faulting No such device (os error 19)", Level::Warn, "--cpu"),
             ("faults 2", "faults 64", Level::Warn, "XFS"),
             ("faults 2", "", Level::Warn, "file system"),
         ];
