@@ -6,7 +6,7 @@ pub const SCRIPT: &str = include_str!("../fastboot.ld");
 /// Options for the linker, besides the script: the functions that `fastboot-rt` stands in for while it freezes. Those that
 /// give random bytes, the one that starts threads, those that open files, the one that reads the environment, and those
 /// that tell the time.
-pub const WRAP: [&str; 15] = [
+pub const WRAP: [&str; 14] = [
     "--wrap=getrandom",
     "--wrap=syscall",
     "--wrap=dlsym",
@@ -21,7 +21,6 @@ pub const WRAP: [&str; 15] = [
     "--wrap=getenv",
     "--wrap=clock_gettime",
     "--wrap=gettimeofday",
-    "--wrap=time",
 ];
 
 /// What the script's `EXTERN` says, as options: for linking without the script, with linkers that know no scripts.

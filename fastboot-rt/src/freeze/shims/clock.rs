@@ -1,9 +1,9 @@
 //! Clock: the time of day, which is another one in a run that is to take place in another world.
 //!
-//! `cargo fastboot` links with `--wrap=clock_gettime --wrap=gettimeofday --wrap=time`, which makes every reference to these
-//! three one to the functions here. All of them ask the first one of the C library, so that a program which never heard
-//! of the others does not import them either. Clocks that count from another moment than 1970 are left alone: what waits
-//! for some time waits as long as ever.
+//! `cargo fastboot` links with `--wrap=clock_gettime --wrap=gettimeofday`, which makes every reference to these two one to the
+//! functions here. Both ask the first one of the C library, so that a program which never heard of the other does not import
+//! it either. (`time` is left alone: it is what a C program may call a variable of its own, and `--wrap` takes these too.)
+//! Clocks that count from another moment than 1970 are left alone: what waits for some time waits as long as ever.
 
 use crate::os::kernel;
 use crate::os::symbols::weak_symbol;
@@ -103,30 +103,10 @@ unsafe extern "C-unwind" fn __wrap_gettimeofday(time: *mut libc::timeval, zone: 
     result
 }
 
-/// In place of `time(2)`, which says which second the kernel's last tick was in: so does the clock of these ticks.
-///
-/// # Safety
-/// As the function it stands for.
-#[unsafe(no_mangle)]
-#[unsafe(link_section = ".text.fastboot")]
-unsafe extern "C-unwind" fn __wrap_time(seconds: *mut libc::time_t) -> libc::time_t {
-    let mut now = libc::timespec { tv_sec: -1, tv_nsec: 0 };
-    // SAFETY: `now` is writable.
-    unsafe { __wrap_clock_gettime(libc::CLOCK_REALTIME_COARSE, &mut now) };
-    if !seconds.is_null() {
-        // SAFETY: not null, so it is writable, the caller promises.
-        unsafe { seconds.write(now.tv_sec) };
-    }
-    now.tv_sec
-}
-
 /// Keeps the functions above in the program, under fat LTO too, where only what is used survives.
 #[used]
-static KEEP: (
-    ClockGetTime,
-    unsafe extern "C-unwind" fn(*mut libc::timeval, *mut c_void) -> c_int,
-    unsafe extern "C-unwind" fn(*mut libc::time_t) -> libc::time_t,
-) = (__wrap_clock_gettime, __wrap_gettimeofday, __wrap_time);
+static KEEP: (ClockGetTime, unsafe extern "C-unwind" fn(*mut libc::timeval, *mut c_void) -> c_int) =
+    (__wrap_clock_gettime, __wrap_gettimeofday);
 
 #[cfg(test)]
 mod tests {
@@ -139,16 +119,12 @@ mod tests {
         now.tv_sec
     }
 
-    fn read_all() -> [i64; 3] {
+    fn read_all() -> [i64; 2] {
         let mut now = libc::timeval { tv_sec: 0, tv_usec: 0 };
-        let mut seconds = 0;
-        // SAFETY: both are writable, and a zone is not asked for.
-        let returned = unsafe {
-            assert_eq!(__wrap_gettimeofday(&mut now, core::ptr::null_mut()), 0);
-            __wrap_time(&mut seconds)
-        };
-        assert!(returned == seconds && (0..1_000_000).contains(&now.tv_usec));
-        [read(libc::CLOCK_REALTIME), now.tv_sec, seconds]
+        // SAFETY: it is writable, and a zone is not asked for.
+        assert_eq!(unsafe { __wrap_gettimeofday(&mut now, core::ptr::null_mut()) }, 0);
+        assert!((0..1_000_000).contains(&now.tv_usec));
+        [read(libc::CLOCK_REALTIME), now.tv_sec]
     }
 
     #[test]

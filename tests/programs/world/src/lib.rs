@@ -25,14 +25,13 @@ pub fn columns() -> u16 {
 
 /// The hour that it is, counted from 1970 on, as each function of the C library has it.
 #[must_use]
-pub fn hours() -> [i64; 3] {
+pub fn hours() -> [i64; 2] {
     let mut precise = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     let mut older = libc::timeval { tv_sec: 0, tv_usec: 0 };
-    // SAFETY: the kernel writes to what is there for it; a null pointer for the zone is fine, and so is one for the seconds.
-    let oldest = unsafe {
+    // SAFETY: the kernel writes to what is there for it; a null pointer for the zone is fine.
+    unsafe {
         libc::clock_gettime(libc::CLOCK_REALTIME, &raw mut precise);
         libc::gettimeofday(&raw mut older, std::ptr::null_mut());
-        libc::time(std::ptr::null_mut())
-    };
-    [precise.tv_sec, older.tv_sec, oldest].map(|seconds| seconds / 3600)
+    }
+    [precise.tv_sec, older.tv_sec].map(|seconds| seconds / 3600)
 }

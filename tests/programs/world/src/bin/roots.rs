@@ -41,7 +41,7 @@ fastboot_rt::frozen! {
     static PROCESS: u32 = std::process::id();
     static TIME: SystemTime = SystemTime::now();
     static DAY: u64 = day();
-    static HOURS: [i64; 3] = world::hours();
+    static HOURS: [i64; 2] = world::hours();
     static WAITED: bool = waited();
     static NOTHING: Vec<String> = ["one", "two"].map(str::to_owned).to_vec();
 }
