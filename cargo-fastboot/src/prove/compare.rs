@@ -204,10 +204,24 @@ impl<'a> Comparison<'a> {
         xored.sort_unstable();
         let is_chance = |word: &mut Disguised| {
             let at = word.offset as usize;
-            is_xored(word) && within(unexplained, at) > FEW * within(&xored, at)
+            let most = FEW * within(&xored, at);
+            is_xored(word) && within(unexplained, at) > most && {
+                let from = unexplained.partition_point(|other| *other < at.saturating_sub(NEAR));
+                let near = unexplained[from..].iter().take_while(|other| **other < at + NEAR);
+                near.filter(|other| self.is_chance(**other)).count() > most
+            }
         };
         let by_chance: Vec<Disguised> = proof.disguised.extract_if(.., is_chance).collect();
         by_chance.iter().for_each(|word| proof.differ(word.offset as usize, self.first, self.second));
+    }
+
+    /// Whether the word is no address, in whatever form, nor what is left of one.
+    fn is_chance(&self, at: usize) -> bool {
+        let mut proof = Proof::default();
+        if disguise::disguised(at, self.first, self.second, &self.distances).is_none() {
+            self.explain(at, &mut Libraries::default(), &mut proof);
+        }
+        !proof.differences.is_empty()
     }
 
     fn explain_all(&self, words: &[usize], unaligned: &[usize]) -> Proof {

@@ -22,8 +22,11 @@ pub(crate) struct Proof {
     pub(crate) parts: u64,
     /// The words that are addresses of memory outside of image and executable, as far as can be told.
     pub(crate) suspects: Vec<Suspect>,
-    /// The words that differ but are no addresses: clocks, random numbers. Not more than a million of them.
+    /// The words that differ but are no addresses: clocks, random numbers. If there are more than a million, some of the
+    /// last ones.
     pub(crate) differences: Vec<Varying>,
+    /// Whether there are more.
+    pub(crate) is_cut_off: bool,
     /// Words of which it is not known whether they move.
     pub(crate) unclear: Vec<Unclear>,
     /// Whether the executable moved by a multiple of 2 MiB: nothing is known then of the bits below.
@@ -75,7 +78,8 @@ impl Proof {
         self.parts += other.parts;
         self.suspects.extend(other.suspects);
         self.differences.extend(other.differences);
-        self.differences.truncate(MOST_DIFFERENCES);
+        self.is_cut_off |= other.is_cut_off;
+        self.cut_off(MOST_DIFFERENCES);
         other.disguised.into_iter().for_each(|disguised| self.take_disguised(disguised));
         other.unclear.into_iter().for_each(|unclear| self.take_unclear(unclear));
     }
@@ -108,11 +112,22 @@ impl Proof {
                 self.unclear.push(unclear);
             }
         }
+        // Which function a pointer means can depend on what was different in the one run, so that it seems overwritten. What
+        // moved as a whole in the other one is a pointer.
+        let known = self.static_pointers.len();
+        let is_known = |offset: &u64| self.static_pointers[..known].binary_search(offset).is_ok();
+        let others: Vec<u64> = other.static_pointers.iter().copied().filter(|offset| !is_known(offset)).collect();
+        self.static_pointers.extend(others);
+        self.static_pointers.sort_unstable();
     }
 
-    /// Whether more words differ than are kept.
-    pub(crate) fn is_cut_off(&self) -> bool {
-        self.differences.len() >= MOST_DIFFERENCES
+    /// Forgets the first of the words that differ, if there are more than so many. Statics lie last: of these all are kept.
+    fn cut_off(&mut self, most: usize) {
+        let surplus = self.differences.len().saturating_sub(most);
+        if surplus > 0 {
+            self.is_cut_off = true;
+            self.differences.drain(..surplus);
+        }
     }
 
     pub(super) fn take_disguised(&mut self, disguised: Disguised) {
@@ -127,10 +142,11 @@ impl Proof {
     }
 
     pub(super) fn differ(&mut self, at: usize, first: Run<'_>, second: Run<'_>) {
-        if self.differences.len() < MOST_DIFFERENCES {
-            let values = [first, second].map(|run| run.word(at).unwrap_or(0));
-            self.differences.push(Varying { offset: at as u64, values });
+        if self.differences.len() == 2 * MOST_DIFFERENCES {
+            self.cut_off(MOST_DIFFERENCES);
         }
+        let values = [first, second].map(|run| run.word(at).unwrap_or(0));
+        self.differences.push(Varying { offset: at as u64, values });
     }
 
     pub(super) fn take(&mut self, region: Region, at: u64, first: Run<'_>) {

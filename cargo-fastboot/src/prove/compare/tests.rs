@@ -376,6 +376,16 @@ fn a_third_run_settles_what_is_unclear() {
 }
 
 #[test]
+fn another_pointer_that_seems_overwritten_is_one_if_it_moved_in_a_third_run() {
+    // The two lowest bytes are the same by chance: in the second run it means another function.
+    let (first, second) = (words(&[FIRST + 0x8010]), words(&[SECOND + 0x7010]));
+    let mut proof = pie(&first, &second).unwrap();
+    assert_eq!((proof.static_pointers.len(), proof.unclear.len(), proof.dead), (0, 0, 1));
+    proof.settle(&compare(run(&first, 0, FIRST), run(&words(&[THIRD + 0x8010]), 1, THIRD), true).unwrap());
+    assert_eq!(proof.static_pointers, [0]);
+}
+
+#[test]
 fn an_overwritten_pointer_is_data() {
     for (here, there, executable) in [(FIRST, SECOND, SECOND), (FIRST, THIRD, THIRD), (IMAGE[0], IMAGE[1], SECOND)] {
         let (a, b) = ((here + 0x5_4321).to_le_bytes(), (there + 0x5_4321).to_le_bytes());
