@@ -93,6 +93,23 @@ fn searchers_are_for_the_lowest_level_that_they_are_the_same_on() -> Result<()> 
 }
 
 #[test]
+fn what_depends_on_more_than_the_processor_requires_the_processor() -> Result<()> {
+    if !std::is_x86_feature_detected!("avx2") || !std::is_x86_feature_detected!("aes") {
+        tools::skip("this processor has no AVX2 and AES");
+        return Ok(());
+    }
+    for (name, required) in [("mixed", "avx2"), ("sized", "aes")] {
+        for link in Link::ALL {
+            let built = Program::new("world").bin(name).link(link).cold().build()?;
+            let (snapshot, said) = freeze(&built)?;
+            let features = features(&snapshot)?;
+            ensure!(features.iter().any(|feature| feature == required), "{name}, {link:?}: {features:?}\n{said}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn the_level_is_read_off_the_code_that_was_chosen() -> Result<()> {
     for (name, there, requires, features_there) in [
         ("oldest", std::is_x86_feature_detected!("sse4.2"), "a processor of x86-64-v2: ", ["sse4.2", "popcnt"]),

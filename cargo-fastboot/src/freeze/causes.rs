@@ -87,11 +87,7 @@ impl Freezing<'_> {
         let all = frozen.capture.process.cpu;
         // Whatever is not known to be the same without them needs them.
         let causes = Causes { features: all, needs_all: true, ..Causes::default() };
-        if proof.is_cut_off() {
-            // A large table is in another order in each run: all of it is chance.
-            return Ok(causes);
-        }
-        let search = Search { freezing: self, frozen, statics, runs: 0 };
+        let search = Search { freezing: self, frozen, statics, runs: 0, is_partial: false };
         let mut inquiry = Inquiry {
             all,
             world: self.world().to_vec(),
@@ -102,6 +98,13 @@ impl Freezing<'_> {
         };
         if let Some(otherwise) = shown.only_middle {
             inquiry.begin_with_middle(&otherwise)?;
+        }
+        if proof.is_cut_off {
+            // A large table is in another order in each run: chance. Statics are looked at that hold what is the process's own.
+            let mut words = inquiry.search.words(proof);
+            words.retain(|at, _| *at >= frozen.capture.memory_len());
+            inquiry.without_known(words, shown.own);
+            return Ok(inquiry.causes);
         }
         if let Some((words, own)) = inquiry.comparable(proof, shown.otherwise, shown.own)? {
             let words = inquiry.without_known(words, own);
@@ -165,7 +168,8 @@ impl Inquiry<'_> {
             let known = cause.is_some();
             causes.findings.extend(cause.into_iter().flat_map(|cause| names.of_word(*at, *values, &cause)));
             causes.explained.extend(known.then_some(*at));
-            !known
+            let halves = (values[0] ^ values[1]) as u32 != 0 && (values[0] ^ values[1]) >> 32 != 0;
+            !known || halves
         });
         words.retain(|at, values| !names.is_drawn_by_lot(first_byte(*at, *values)));
         words
@@ -230,8 +234,13 @@ impl Inquiry<'_> {
                 (freezing.features_to_try(frozen, words.iter().map(|(at, [here, _])| (*at, *here)), &self.names), None)
             }
         };
-        self.world = with_features(&self.world, level, sites);
-        let seen = seen.map_or_else(|| self.search.observe(&self.world), Ok)?;
+        let world = with_features(&self.world, level, sites);
+        let seen = seen.map_or_else(|| self.search.observe(&world), Ok)?;
+        if !matches!(seen, Seen::Words(..)) {
+            // What it would be with these features is not known.
+            return Ok((words, by_processor(Words::new(), self.all, self.all)));
+        }
+        self.world = world;
         let (still, gone) = self.search.differing(seen, words);
         Ok((still, by_processor(gone, level, 0)))
     }
@@ -239,9 +248,18 @@ impl Inquiry<'_> {
     /// Finds the causes of words, except where it is chance: what differs `here`, too.
     fn explain_without_chance(&mut self, mut words: Words, processor: ByProcessor, here: &Words) -> Result<()> {
         let ByProcessor { words: mut by_processor, level, needed: mut features } = processor;
+        // Beside what is chance, in the other half of a word, may be what is none.
+        let is_half_chance = |(at, values): (&u64, &[u64; 2])| {
+            let halves = |[a, b]: [u64; 2]| [(a ^ b) as u32 != 0, (a ^ b) >> 32 != 0];
+            here.get(at)
+                .is_some_and(|chance| halves(*values).into_iter().zip(halves(*chance)).any(|it| it == (true, false)))
+        };
+        if words.iter().chain(&by_processor).any(is_half_chance) {
+            features = self.all;
+        }
         by_processor.retain(|at, _| !here.contains_key(at));
         if !by_processor.is_empty() {
-            features = level;
+            features |= level;
         }
         words.retain(|at, _| !here.contains_key(at));
         // What a hash table holds where is a matter of chance as a whole; of what else it may depend on, nothing can be said.
@@ -254,6 +272,10 @@ impl Inquiry<'_> {
         }
         let mut found = Vec::new();
         self.search.split(&self.world, words, false, &mut found)?;
+        if self.search.is_partial {
+            // With that cause alone a word was another one still; the processor may have had a part in it.
+            features = self.all;
+        }
         for (cause, words) in found {
             if let Cause::World(Difference::Features(..)) | Cause::Together = cause {
                 features = self.all;

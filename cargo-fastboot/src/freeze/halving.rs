@@ -15,6 +15,9 @@ pub(super) struct Search<'a> {
     pub(super) frozen: &'a Frozen,
     pub(super) statics: &'a Statics,
     pub(super) runs: u32,
+    /// Whether a word was another one than where everything differed, in a world with all features of the processor: there
+    /// may be more than one thing that it depends on.
+    pub(super) is_partial: bool,
 }
 
 impl Search<'_> {
@@ -124,6 +127,16 @@ impl Search<'_> {
     /// Which of these words differ in a world that differs in this, and which do not.
     fn those_that_differ(&mut self, world: &[Difference], words: Words) -> Result<(Words, Words)> {
         let seen = self.observe(world)?;
+        // With a path of the process's own no two runs are the same.
+        let is_left_out =
+            |it: &Difference| matches!(it, Difference::Features(..) | Difference::Path(_) | Difference::Arguments);
+        if let (false, Seen::Words(_, _, data)) = (world.iter().any(is_left_out), &seen) {
+            let is_other = |(at, [here, there]): (&u64, &[u64; 2])| {
+                let word = data.get(*at as usize..).and_then(|data| data.first_chunk());
+                word.is_some_and(|word| ![*here, *there].contains(&u64::from_le_bytes(*word)))
+            };
+            self.is_partial |= words.iter().any(is_other);
+        }
         Ok(self.differing(seen, words))
     }
 
