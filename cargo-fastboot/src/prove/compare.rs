@@ -208,7 +208,7 @@ impl<'a> Comparison<'a> {
             is_xored(word) && within(unexplained, at) > most && {
                 let from = unexplained.partition_point(|other| *other < at.saturating_sub(NEAR));
                 let near = unexplained[from..].iter().take_while(|other| **other < at + NEAR);
-                near.filter(|other| self.is_chance(**other)).count() > most
+                near.filter(|other| self.is_chance(**other)).take(most + 1).count() > most
             }
         };
         let by_chance: Vec<Disguised> = proof.disguised.extract_if(.., is_chance).collect();
