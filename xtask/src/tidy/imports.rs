@@ -114,16 +114,8 @@ fn home_of<'a>(module: &Module, path: &[String], homes: &'a BTreeMap<Module, Str
 fn look(tokens: TokenStream, module: &Module, folder: &str, found: &mut Found) {
     let tokens: Vec<TokenTree> = tokens.into_iter().collect();
     let mut at = 0;
-    let mut for_tests = false;
-    while at < tokens.len() {
-        if let Some(end) = attribute(&tokens, at, &mut for_tests) {
-            at = end;
-            continue;
-        }
-        if std::mem::take(&mut for_tests) {
-            at = item_end(&tokens, at);
-            continue;
-        }
+    while let Some(here) = outside_of_tests(&tokens, at) {
+        at = here;
         match &tokens[at] {
             TokenTree::Group(group) => look(group.stream(), module, folder, found),
             TokenTree::Ident(word) if *word == "mod" => {
@@ -160,6 +152,21 @@ fn look(tokens: TokenStream, module: &Module, folder: &str, found: &mut Found) {
         }
         at += 1;
     }
+}
+
+/// Where, from here on, the first token is that is neither of an attribute nor of an item that is only there for tests.
+pub(super) fn outside_of_tests(tokens: &[TokenTree], mut at: usize) -> Option<usize> {
+    let mut for_tests = false;
+    while at < tokens.len() {
+        if let Some(end) = attribute(tokens, at, &mut for_tests) {
+            at = end;
+        } else if std::mem::take(&mut for_tests) {
+            at = item_end(tokens, at);
+        } else {
+            return Some(at);
+        }
+    }
+    None
 }
 
 /// Where the attribute that begins here ends; sets `for_tests` if what follows is only there for tests.

@@ -1,6 +1,6 @@
 //! Lengths: no file and no function is too long to be read at once. Tests may be as long as they like.
 
-use super::imports::{attribute, item_end};
+use super::imports::{item_end, outside_of_tests};
 use anyhow::Result;
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
@@ -55,16 +55,8 @@ fn functions(tokens: TokenStream) -> Vec<(String, usize)> {
     let tokens: Vec<TokenTree> = tokens.into_iter().collect();
     let mut found = Vec::new();
     let mut at = 0;
-    let mut for_tests = false;
-    while at < tokens.len() {
-        if let Some(end) = attribute(&tokens, at, &mut for_tests) {
-            at = end;
-            continue;
-        }
-        if std::mem::take(&mut for_tests) {
-            at = item_end(&tokens, at);
-            continue;
-        }
+    while let Some(here) = outside_of_tests(&tokens, at) {
+        at = here;
         match (&tokens[at], tokens.get(at + 1)) {
             (TokenTree::Ident(word), Some(TokenTree::Ident(name))) if *word == "fn" => {
                 // One that is only declared ends with a semicolon.
