@@ -11,6 +11,7 @@ use crate::elf::names::is_of_the_process;
 use crate::options::Choices;
 use crate::prove::proof::Proof;
 use crate::runs::capture::Capture;
+use crate::runs::memory::word_at;
 use anyhow::{Context, Result, bail};
 use fastboot_format::image::{Carried, PAGE};
 use fastboot_format::statics::{Dump, Reference, references, words};
@@ -199,10 +200,7 @@ impl Statics {
         let range = |one: &&Static| one.address + base..one.address + one.size + base;
         let ranges: Vec<Range<u64>> = self.skipped(capture).iter().map(range).collect();
         if binary.pie {
-            let word = |offset: &u64| {
-                let bytes = data.get(*offset as usize..)?.first_chunk()?;
-                Some((*offset, u64::from_le_bytes(*bytes)))
-            };
+            let word = |offset: &u64| Some((*offset, word_at(data, *offset)?));
             references(&ranges, proof.static_pointers.iter().filter_map(word))
         } else {
             references(&ranges, words(data))

@@ -11,7 +11,7 @@
 
 use super::cause::{Cause, Finding, Words};
 use super::halving::Search;
-use super::levels::{lowest_level, middle_level, sites, with_features, without_processors};
+use super::levels::{hidden, lowest_level, middle_level, sites, with_features, without_processors};
 use super::process_words::of_process;
 use super::seen::{Seen, Shown};
 use super::stages::{Freezing, Frozen};
@@ -175,17 +175,9 @@ impl Inquiry<'_> {
         words
     }
 
-    /// The features that can be seen in this world, and where they are asked for, if any are hidden.
-    fn hidden(&self) -> Option<(Mask, Arc<[u64]>)> {
-        self.world.iter().find_map(|difference| match difference {
-            Difference::Features(seen, sites) => Some((*seen & self.all, sites.clone())),
-            _ => None,
-        })
-    }
-
     /// Finds out about these words. `with_more`: what came of more features that can be seen, if that was looked at.
     fn explain(&mut self, words: Words, with_more: Option<(Mask, Seen)>) -> Result<()> {
-        let hidden = self.hidden();
+        let hidden = hidden(&self.world).map(|(seen, sites)| (seen & self.all, sites));
         if words.is_empty() {
             // Nothing differs, with no more features than these.
             self.causes.needs(hidden.map_or(self.all, |(seen, _)| seen), self.all, &words, &self.names);

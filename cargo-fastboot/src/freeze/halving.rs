@@ -6,6 +6,7 @@ use super::stages::{Freezing, Frozen};
 use super::whose::Names;
 use crate::carry::carried::Statics;
 use crate::prove::proof::Proof;
+use crate::runs::memory::word_at;
 use crate::runs::world::Difference;
 use anyhow::Result;
 
@@ -132,8 +133,7 @@ impl Search<'_> {
             |it: &Difference| matches!(it, Difference::Features(..) | Difference::Path(_) | Difference::Arguments);
         if let (false, Seen::Words(_, _, data)) = (world.iter().any(is_left_out), &seen) {
             let is_other = |(at, [here, there]): (&u64, &[u64; 2])| {
-                let word = data.get(*at as usize..).and_then(|data| data.first_chunk());
-                word.is_some_and(|word| ![*here, *there].contains(&u64::from_le_bytes(*word)))
+                word_at(data, *at).is_some_and(|word| ![*here, *there].contains(&word))
             };
             self.is_partial |= words.iter().any(is_other);
         }
@@ -145,9 +145,7 @@ impl Search<'_> {
         let Seen::Words(proof, _, data) = seen else { return (Words::new(), words) };
         let there = self.words(&proof);
         // Whatever else it may look like: it is the same as where everything differed.
-        let is_same = |at: u64, value: u64| {
-            data.get(at as usize..).and_then(|data| data.first_chunk()) == Some(&value.to_le_bytes())
-        };
+        let is_same = |at: u64, value: u64| word_at(&data, at) == Some(value);
         words.into_iter().partition(|(at, values)| there.contains_key(at) || is_same(*at, values[1]))
     }
 }

@@ -28,12 +28,17 @@ pub(super) fn middle_level() -> Mask {
     level("x86-64-v3").unwrap_or(Mask::MAX)
 }
 
-/// Where the instructions are that ask for features, if these can be hidden.
-pub(super) fn sites(world: &[Difference]) -> Option<Arc<[u64]>> {
+/// The features that can be seen in this world, and where the instructions are that ask for them, if any are hidden.
+pub(super) fn hidden(world: &[Difference]) -> Option<(Mask, Arc<[u64]>)> {
     world.iter().find_map(|difference| match difference {
-        Difference::Features(_, sites) => Some(sites.clone()),
+        Difference::Features(seen, sites) => Some((*seen, sites.clone())),
         _ => None,
     })
+}
+
+/// Where the instructions are that ask for features, if these can be hidden.
+pub(super) fn sites(world: &[Difference]) -> Option<Arc<[u64]>> {
+    hidden(world).map(|(_, sites)| sites)
 }
 
 /// This world with as many processors as there are.

@@ -25,6 +25,7 @@ use crate::prove::compare as prove;
 use crate::prove::regions::Region;
 use crate::runs::capture::{Capture, Counts, Strayed};
 use crate::runs::inputs::Inputs;
+use crate::runs::memory::word_at;
 use crate::runs::run::Purpose;
 use crate::runs::spare::spare_memory;
 use crate::say::output;
@@ -168,10 +169,7 @@ impl Freezing<'_> {
         let mut statics = Statics::find(self.binary, &capture, &self.choices())?;
         statics.lay_out(capture.memory_len());
         let data = image_data(&mut capture, &statics)?;
-        self.judge_threads(&capture, &statics, |address| {
-            let start = address.checked_sub(capture.data_address())?;
-            Some(u64::from_le_bytes(*data.get(start as usize..)?.first_chunk()?))
-        })?;
+        self.judge_threads(&capture, &statics, |address| word_at(&data, address.checked_sub(capture.data_address())?))?;
         let frozen = Frozen { capture, inputs, data, planned: None, kinship: None };
         Ok(Placed { frozen, statics, second: None })
     }

@@ -2,6 +2,7 @@
 
 use super::cause::Cause;
 use crate::runs::capture::Own;
+use crate::runs::memory::word_at;
 
 const WORD: u64 = 8;
 /// Nanoseconds of a second.
@@ -24,8 +25,7 @@ pub(super) fn of_process(at: u64, values: [u64; 2], owns: [Own; 2], data: &[u8])
         return Some(Cause::Clock);
     }
     // Seconds in one word, and nanoseconds in the word behind it.
-    let seconds = data.get(at.checked_sub(WORD)? as usize..).and_then(|data| data.first_chunk()).copied();
-    let seconds = u64::from_le_bytes(seconds?);
+    let seconds = word_at(data, at.checked_sub(WORD)?)?;
     let is_now = |clock: [u64; 2]| within(seconds, clock, SECOND);
     let nanoseconds = halves[0].iter().all(|half| *half < SECOND);
     (nanoseconds && (is_now(a.real) || is_now(a.monotonic))).then_some(Cause::Clock)

@@ -12,7 +12,7 @@ use crate::prove::foreign::Known;
 use crate::prove::proof::Proof;
 use crate::prove::regions::{Region, Run};
 use crate::runs::capture::{Capture, Own, Root};
-use crate::runs::memory::ImageData;
+use crate::runs::memory::{ImageData, word_at};
 use anyhow::{Result, bail};
 use fastboot_format::features::Mask;
 use fastboot_format::protocol::Leftover;
@@ -106,7 +106,7 @@ impl Freezing<'_> {
     /// The processor features with which to prove again, by what the words were that differ, and those that are unclear.
     fn features_of_words(&self, frozen: &Frozen, statics: &Statics, proof: &Proof) -> Mask {
         let names = Names { frozen, statics: statics.places(), objects: None };
-        let word = |at: u64| Some(u64::from_le_bytes(*frozen.data.get(at as usize..)?.first_chunk()?));
+        let word = |at| word_at(&frozen.data, at);
         let unclear = proof.unclear.iter().filter(|word| word.region == Region::Executable);
         let unclear = unclear.filter_map(|unclear| Some((unclear.offset, word(unclear.offset)?)));
         let differ = proof.differences.iter().map(|word| (word.offset, word.values[0]));

@@ -5,6 +5,7 @@
 //! the two runs agree about the objects, their comparison says it better.
 
 use crate::runs::capture::CBlock;
+use crate::runs::memory::word_at;
 
 const WORD: usize = 8;
 
@@ -23,7 +24,7 @@ impl Data<'_> {
     }
 
     fn word(self, at: usize) -> Option<u64> {
-        Some(u64::from_le_bytes(*self.bytes.get(at..)?.first_chunk()?))
+        word_at(self.bytes, at as u64)
     }
 }
 

@@ -79,7 +79,7 @@ impl Proof {
         self.suspects.extend(other.suspects);
         self.differences.extend(other.differences);
         self.is_cut_off |= other.is_cut_off;
-        self.cut_off(MOST_DIFFERENCES);
+        self.cut_off();
         other.disguised.into_iter().for_each(|disguised| self.take_disguised(disguised));
         other.unclear.into_iter().for_each(|unclear| self.take_unclear(unclear));
     }
@@ -114,16 +114,14 @@ impl Proof {
         }
         // Which function a pointer means can depend on what was different in the one run, so that it seems overwritten. What
         // moved as a whole in the other one is a pointer.
-        let known = self.static_pointers.len();
-        let is_known = |offset: &u64| self.static_pointers[..known].binary_search(offset).is_ok();
-        let others: Vec<u64> = other.static_pointers.iter().copied().filter(|offset| !is_known(offset)).collect();
-        self.static_pointers.extend(others);
+        self.static_pointers.extend(&other.static_pointers);
         self.static_pointers.sort_unstable();
+        self.static_pointers.dedup();
     }
 
-    /// Forgets the first of the words that differ, if there are more than so many. Statics lie last: of these all are kept.
-    fn cut_off(&mut self, most: usize) {
-        let surplus = self.differences.len().saturating_sub(most);
+    /// Forgets the first of the words that differ, if there are too many. Statics lie last: of these all are kept.
+    fn cut_off(&mut self) {
+        let surplus = self.differences.len().saturating_sub(MOST_DIFFERENCES);
         if surplus > 0 {
             self.is_cut_off = true;
             self.differences.drain(..surplus);
@@ -143,7 +141,7 @@ impl Proof {
 
     pub(super) fn differ(&mut self, at: usize, first: Run<'_>, second: Run<'_>) {
         if self.differences.len() == 2 * MOST_DIFFERENCES {
-            self.cut_off(MOST_DIFFERENCES);
+            self.cut_off();
         }
         let values = [first, second].map(|run| run.word(at).unwrap_or(0));
         self.differences.push(Varying { offset: at as u64, values });

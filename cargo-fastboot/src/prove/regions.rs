@@ -3,6 +3,7 @@
 use crate::prove::c_heap::Data;
 use crate::prove::foreign::Known;
 use crate::runs::capture::{Capture, Mapping};
+use crate::runs::memory::word_at;
 use fastboot_format::image::HOME_WINDOW;
 use fastboot_format::protocol::{SCRATCH, SCRATCH_LEN, STACK_TOP, STACKS_LEN};
 
@@ -74,7 +75,7 @@ impl<'a> Run<'a> {
     }
 
     pub(super) fn word(&self, at: usize) -> Option<u64> {
-        Some(u64::from_le_bytes(*self.data.get(at..)?.first_chunk()?))
+        word_at(self.data, at as u64)
     }
 
     /// Inside the region, or one past its end.

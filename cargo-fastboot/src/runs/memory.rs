@@ -92,6 +92,12 @@ impl DerefMut for ImageData {
     }
 }
 
+/// The word at an offset, aligned or not, if all of it is there.
+#[inline]
+pub(crate) fn word_at(bytes: &[u8], at: u64) -> Option<u64> {
+    Some(u64::from_le_bytes(*bytes.get(usize::try_from(at).ok()?..)?.first_chunk()?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
