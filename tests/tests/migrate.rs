@@ -151,6 +151,8 @@ fn edits(flags: &[&'static str]) -> Result<()> {
                 "#[inline(never)]\nfn more(n: usize) -> String { format!(\"{n:x}\") }\nfn main() {\n println!(\"{}\", more(77));",
             )?,
         ),
+        // Locations in it, and `warm!`, have other lines.
+        ("src/tables.rs", format!("// One.\n\n// Two.\n{TABLES}")),
     ];
     for (name, text) in harmless {
         program.write(name, &text)?;
@@ -178,6 +180,27 @@ fn edits(flags: &[&'static str]) -> Result<()> {
         ensure!(printed.contains(expected), "`{expected}` is missing in {printed}");
     }
     Ok(())
+}
+
+/// A root that holds the line that it is on.
+const OWN_LINE: &str = r#"
+fastboot_rt::frozen! { static LINE: u32 = line(); }
+#[track_caller]
+#[inline(never)]
+fn line() -> u32 { std::panic::Location::caller().line() }
+pub fn all() -> u32 { *LINE }
+"#;
+
+#[test]
+fn a_root_that_holds_its_line_is_frozen_again() -> Result<()> {
+    let program = Program::new(&[])?;
+    program.write("src/tables.rs", OWN_LINE)?;
+    ensure!(!program.build(&[])?, "there was nothing to take over");
+    program.write("src/tables.rs", &format!("\n\n\n{OWN_LINE}"))?;
+    ensure!(!program.build(&[])?, "taken over, though its line is another one");
+    let run = Run::of(runs::program(&program.path()).env("FASTBOOT_LOG", "1"))?;
+    ensure!(run.stderr.starts_with("fastboot: thawed 1 root"), "{run:?}");
+    runs::require_same("5\n", &run.stdout)
 }
 
 #[test]

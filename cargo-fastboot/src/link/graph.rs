@@ -71,8 +71,8 @@ pub(crate) struct Edge {
 #[derive(Debug)]
 pub(crate) struct RelocatedBytes<'a> {
     pub(crate) data: &'a [u8],
-    /// What of it says where something lies.
-    pub(crate) masked: Range<usize>,
+    /// What of it does not count, ascending: such as where something lies.
+    pub(crate) masked: Vec<Range<usize>>,
     pub(crate) edges: Vec<Edge>,
 }
 
@@ -220,7 +220,7 @@ impl<'a> Graph<'a> {
             for part in [cie, range.clone()] {
                 let mut piece = self.piece(number, *frames, part, None)?;
                 // How far it is to the CIE.
-                piece.masked = 4..8;
+                piece.masked.push(4..8);
                 pieces.push(piece);
             }
         }
@@ -257,7 +257,7 @@ impl<'a> Graph<'a> {
         }
         // Objects list them in any order; the walk has to meet them in one.
         edges.sort_by_key(|edge| edge.offset);
-        Ok(RelocatedBytes { data, masked: 0..0, edges })
+        Ok(RelocatedBytes { data, masked: Vec::new(), edges })
     }
 
     pub(super) fn other(&mut self, key: Other<'a>, node: Node<'a>) -> Id {

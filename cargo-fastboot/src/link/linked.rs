@@ -110,12 +110,17 @@ impl<'a> Linked<'a> {
 
     /// The bytes of the file for these addresses; `None` if they are not all in it. What is zero when it is loaded is not.
     pub(crate) fn at(&self, address: u64, length: usize) -> Option<&'a [u8]> {
+        self.bytes.get(self.place(address, length)?)
+    }
+
+    /// Where in the file the bytes for these addresses are, if all are in it.
+    pub(crate) fn place(&self, address: u64, length: usize) -> Option<Range<usize>> {
         let loads = self.elf.segments.iter().filter(|segment| segment.p_type(LE) == elf::PT_LOAD);
         for segment in loads {
             let Some(within) = address.checked_sub(segment.p_vaddr(LE)) else { continue };
             if within.saturating_add(length as u64) <= segment.p_filesz(LE) {
                 let start = usize::try_from(segment.p_offset(LE).checked_add(within)?).ok()?;
-                return self.bytes.get(start..start.checked_add(length)?);
+                return Some(start..start.checked_add(length)?);
             }
         }
         None

@@ -8,6 +8,8 @@
 //! check    compares the two
 //! graph    input sections and their relocations
 //! resolve  where a relocation leads
+//! location where in a source file something is
+//! lines    other ones in the twin
 //! merged   pieces of sections that are merged
 //! walk     what the roots use of it, and its fingerprint
 //! ```
@@ -15,7 +17,9 @@
 mod check;
 mod graph;
 mod inputs;
+mod lines;
 mod linked;
+mod location;
 mod map;
 mod merged;
 mod resolve;

@@ -6,14 +6,16 @@
 //! addresses, and two equal statics are two. A hash of each node's contents and of its targets' hashes would not do: it cannot
 //! tell a node with two edges to one counter from one with an edge to each of two equal counters.
 
+use super::check::outside_of;
 use super::graph::{Graph, Id, Node, RelocatedBytes, SectionNode};
+use super::location::{self, is_location};
 use crate::elf::names::Name;
 use anyhow::{Result, bail};
-use fastboot_format::protocol::{RECORD_CHECK, RECORD_LEN, REGISTRY};
+use fastboot_format::protocol::{RECORD_CHECK, RECORD_LEN, RECORD_NAME, REGISTRY};
 use object::elf;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// Sections with addresses of functions that run before `main`.
 const CONSTRUCTORS: [&str; 4] = [".preinit_array", ".init_array", ".ctors", ".init"];
@@ -25,6 +27,8 @@ const LOADERS: [&str; 2] = ["dlopen", "dlmopen"];
 pub(crate) struct Closure {
     /// The hash of all of it.
     pub(crate) fingerprint: [u8; 32],
+    /// The hash of lines and columns, which are not in the fingerprint.
+    pub(crate) lines: u64,
     /// Nodes by number.
     pub(crate) nodes: Vec<Reached>,
 }
@@ -42,6 +46,8 @@ pub(crate) struct Reached {
     pub(crate) hash: u64,
     /// Whether it is a piece that the linker merges with equal ones.
     pub(crate) merged: bool,
+    /// Whether it is a location in a source file, whose line and column do not count.
+    pub(crate) location: bool,
 }
 
 /// Walks through the graph. `also`: what else counts, such as the names of shared libraries.
@@ -58,25 +64,35 @@ pub(crate) fn walk(graph: &mut Graph<'_>, also: &[String]) -> Result<Closure> {
     for line in also {
         text(&mut whole, line);
     }
-    let mut nodes = Vec::new();
+    let (mut nodes, mut lines) = (Vec::new(), Sha256::new());
     while let Some(id) = numbers.order.get(nodes.len()).copied() {
         let mut hash = Sha256::new();
         let (name, size) = describe(graph, id, &mut numbers, &mut hash)?;
-        let is_record = matches!(&graph.nodes[id], Node::Section(section) if section.name == REGISTRY);
+        let mut location = false;
         for mut piece in graph.pieces(id)? {
-            if is_record {
-                // How a root is checked changes nothing of its value.
-                piece.edges.retain(|edge| edge.offset % RECORD_LEN != RECORD_CHECK);
+            if let Node::Section(section) = &graph.nodes[id] {
+                if section.name == REGISTRY {
+                    forget_names(&mut piece);
+                } else if is_location(graph, section, &piece) {
+                    piece.masked.push(location::NUMBERS);
+                    lines.update(&piece.data[location::NUMBERS]);
+                    location = true;
+                }
             }
             hash_piece(&piece, &mut numbers, &mut hash);
         }
         let hash: [u8; 32] = hash.finalize().into();
         whole.update(hash);
         let merged = matches!(&graph.nodes[id], Node::Merged { .. });
-        let hash = u64::from_le_bytes(*hash.first_chunk().unwrap_or(&[0; 8]));
-        nodes.push(Reached { name, address: graph.address_of(id).unwrap_or(0), size, hash, merged });
+        let hash = number(hash);
+        nodes.push(Reached { name, address: graph.address_of(id).unwrap_or(0), size, hash, merged, location });
     }
-    Ok(Closure { fingerprint: whole.finalize().into(), nodes })
+    Ok(Closure { fingerprint: whole.finalize().into(), lines: number(lines.finalize().into()), nodes })
+}
+
+/// The first bytes of a hash.
+fn number(hash: [u8; 32]) -> u64 {
+    u64::from_le_bytes(*hash.first_chunk().unwrap_or(&[0; 8]))
 }
 
 /// Numbers of nodes, in the order in which they were met.
@@ -161,10 +177,27 @@ fn describe_section(graph: &Graph<'_>, section: &SectionNode<'_>, hash: &mut Sha
     })
 }
 
+/// Leaves out of a piece of the registry what changes nothing of any value: how roots are checked, and what is warmed is
+/// called, by its line. That has no slot.
+fn forget_names(records: &mut RelocatedBytes<'_>) {
+    let roots: BTreeSet<u64> =
+        records.edges.iter().filter(|edge| edge.offset % RECORD_LEN == 0).map(|edge| edge.offset).collect();
+    let is_root = |offset: u64| roots.contains(&(offset - offset % RECORD_LEN));
+    records.edges.retain(|edge| match edge.offset % RECORD_LEN {
+        RECORD_CHECK => false,
+        RECORD_NAME => is_root(edge.offset),
+        _ => true,
+    });
+    let all = (0..records.data.len()).step_by(RECORD_LEN as usize).filter(|start| !is_root(*start as u64));
+    // Behind the name's address, its length.
+    records.masked.extend(all.map(|start| start + RECORD_NAME as usize + 8..start + RECORD_NAME as usize + 16));
+}
+
 fn hash_piece(piece: &RelocatedBytes<'_>, numbers: &mut Numbers, hash: &mut Sha256) {
     hash.update((piece.data.len() as u64).to_le_bytes());
-    hash.update(&piece.data[..piece.masked.start]);
-    hash.update(&piece.data[piece.masked.end..]);
+    for range in outside_of(&piece.masked, piece.data.len()) {
+        hash.update(&piece.data[range]);
+    }
     hash.update((piece.edges.len() as u64).to_le_bytes());
     for edge in &piece.edges {
         let fields = [edge.offset, u64::from(edge.kind), numbers.of(edge.target), edge.within as u64];

@@ -9,6 +9,7 @@
 //! TARGET/PROFILE/fastboot/NAME-HASH.twin        the same program, linked for other addresses
 //! ```
 
+use super::lines::change_lines;
 use super::linked::Linked;
 use super::walk::Closure;
 use crate::say::output;
@@ -133,7 +134,11 @@ fn link(real: &OsStr, arguments: &[OsString]) -> Result<ExitStatus> {
     let bytes = std::fs::read(&out);
     if let (Ok(map), Ok(bytes)) = (text, bytes) {
         let closure = super::closure(&bytes, &map, wrapped(arguments));
-        let twin = twin(real, arguments, &bytes, &map, &kept.with_extension("twin"));
+        let at = kept.with_extension("twin");
+        let twin = twin(real, arguments, &bytes, &map, &at).and_then(|()| match &closure {
+            Ok(closure) => change_lines(&bytes, closure, &at),
+            Err(_) => Ok(()),
+        });
         let error = |error: anyhow::Error| format!("{error:#}");
         let known = LinkRecord { closure: closure.map_err(error), twin: twin.map_err(error) };
         // Nobody who does not find it is the worse for it.

@@ -105,8 +105,9 @@ mod tests {
                 size: one.1,
                 hash: 0,
                 merged: one.1 == 4,
+                location: false,
             };
-            Closure { fingerprint: [0; 32], nodes: nodes.iter().map(node).collect() }
+            Closure { fingerprint: [0; 32], lines: 0, nodes: nodes.iter().map(node).collect() }
         };
         Moves::new(&side(|node| node.0), &side(|node| node.2))
     }

@@ -81,6 +81,7 @@ impl Present {
         if let Some(changed) = first_change(&past.closure, now) {
             anyhow::bail!("{changed}");
         }
+        ensure!(past.without_lines || past.closure.lines == now.lines, "lines that the roots use have other numbers");
         past.check_libraries()?;
         let finished = Binary::read(&store.finished)?;
         let (_, image) = finished.image_bytes().context("the finished binary has no image")?;
@@ -107,7 +108,9 @@ impl Present {
             .addresses
             .map_err(|why| self.twin.as_ref().err().map_or(why.to_owned(), |twin| format!("{why} ({twin})")))?;
         let libraries = past::libraries(cold, &freeze.mapped).map_err(|error| format!("{error:#}"))?;
-        let past = Past { finished: record.digest().to_owned(), closure, addresses, libraries };
+        // They are other ones in the twin.
+        let without_lines = self.twin.is_ok();
+        let past = Past { finished: record.digest().to_owned(), closure, without_lines, addresses, libraries };
         past.save(cold).map_err(|error| format!("{error:#}"))
     }
 }
@@ -153,8 +156,15 @@ mod tests {
     use crate::link::Reached;
 
     fn closure(fingerprint: u8, hashes: &[u64]) -> Closure {
-        let node = |hash: &u64| Reached { name: format!("f{hash}"), address: 0, size: 0, hash: *hash, merged: false };
-        Closure { fingerprint: [fingerprint; 32], nodes: hashes.iter().map(node).collect() }
+        let node = |hash: &u64| Reached {
+            name: format!("f{hash}"),
+            address: 0,
+            size: 0,
+            hash: *hash,
+            merged: false,
+            location: false,
+        };
+        Closure { fingerprint: [fingerprint; 32], lines: 0, nodes: hashes.iter().map(node).collect() }
     }
 
     #[test]

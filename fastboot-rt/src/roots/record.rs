@@ -28,9 +28,10 @@ pub struct RootRecord {
 // The tool reads records in object files.
 #[cfg(target_pointer_width = "64")]
 const _: () = {
-    use fastboot_format::protocol::{RECORD_CHECK, RECORD_LEN};
+    use fastboot_format::protocol::{RECORD_CHECK, RECORD_LEN, RECORD_NAME};
     assert!(size_of::<RootRecord>() as u64 == RECORD_LEN, "the length that the tool knows");
     assert!(core::mem::offset_of!(RootRecord, check) as u64 == RECORD_CHECK, "where the tool looks for it");
+    assert!(core::mem::offset_of!(RootRecord, name) as u64 == RECORD_NAME, "where the tool looks for it");
 };
 
 impl RootRecord {

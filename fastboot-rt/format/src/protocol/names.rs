@@ -10,6 +10,8 @@ pub const REGISTRY: &str = "fastboot_roots2";
 pub const RECORD_LEN: u64 = 64;
 /// Offset in a record of the address of the function that checks the root, which no freeze calls.
 pub const RECORD_CHECK: u64 = 16;
+/// Offset in a record of the address of the root's name, with its length behind it.
+pub const RECORD_NAME: u64 = 24;
 /// Name of the environment variable that holds the path of the folder and puts the runtime into freeze mode.
 pub const FREEZE_VARIABLE: &str = "FASTBOOT_FREEZE";
 /// Name of the environment variable that holds the path of a report and puts the runtime into check mode.
