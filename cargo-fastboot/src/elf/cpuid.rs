@@ -27,7 +27,7 @@ pub(crate) fn sites(bytes: &[u8]) -> Result<Option<Vec<u64>>> {
         }
         let (start, code) = (segment.p_vaddr(LE), segment.data(LE, bytes).unwrap_or_default());
         let mut decoded = start;
-        for at in memmem::find_iter(code, &CPUID).map(|at| start + at as u64) {
+        for at in memmem::find_iter(code, &CPUID).map(|at| start.wrapping_add(at as u64)) {
             if at < decoded {
                 continue;
             }

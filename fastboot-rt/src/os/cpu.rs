@@ -64,7 +64,7 @@ fn asked(wanted: Mask) -> Mask {
     let mut there = 0;
     for leaf in Leaf::ALL {
         let (eax, ecx) = leaf.numbers();
-        if !highest.iter().any(|highest| eax <= *highest && (eax ^ *highest) >> 31 == 0) {
+        if !is_there(eax, highest) {
             continue;
         }
         let features = || FEATURES.iter().enumerate().filter(|(bit, one)| one.leaf == leaf && wanted & (1 << bit) != 0);
@@ -110,17 +110,26 @@ pub(crate) fn features() -> Mask {
     asked(Mask::MAX)
 }
 
-/// Which of these features this processor lacks. Most values need none.
+/// Which of these features this processor lacks: all of them, or those that the C library knows of. Most values need none.
 #[inline]
 pub(crate) fn missing(needed: Mask) -> Mask {
     if needed == 0 {
         return 0;
     }
-    let there = match glibc() {
-        Some(leaf) if needed >> COMMON == 0 => known(leaf),
-        _ => asked(needed),
-    };
-    needed & !there
+    let Some(leaf) = glibc() else { return needed & !asked(needed) };
+    let common = needed & ((1 << COMMON) - 1);
+    let missing = common & !known(leaf);
+    // One is enough: the processor need not be asked for the rest.
+    if missing != 0 || common == needed {
+        return missing;
+    }
+    needed & !common & !asked(needed & !common)
+}
+
+/// Whether a processor has this leaf whose highest ones, of the basic and of the extended, are these. Of one that it does not have
+/// it answers with anything.
+pub(crate) fn is_there(leaf: u32, highest: [u32; 2]) -> bool {
+    highest.iter().any(|highest| leaf <= *highest && (leaf ^ *highest) >> 31 == 0)
 }
 
 /// The first of these answers of which this processor lacks some bits, without those that it has.
@@ -128,11 +137,11 @@ pub(crate) fn missing(needed: Mask) -> Mask {
 pub(crate) fn missing_answer(needed: impl IntoIterator<Item = Answer>) -> Option<Answer> {
     let highest = [cpuid(0, 0).eax, cpuid(0x8000_0000, 0).eax];
     let missing = |answer: Answer| {
-        // Of a leaf that it does not have, a processor answers with anything.
-        let is_there = highest.iter().any(|highest| answer.leaf <= *highest && (answer.leaf ^ *highest) >> 31 == 0);
+        if !is_there(answer.leaf, highest) {
+            return answer;
+        }
         let found = cpuid(answer.leaf, answer.subleaf);
-        let there = if is_there { [found.eax, found.ebx, found.ecx, found.edx] } else { [0; 4] };
-        answer.without(there)
+        answer.without([found.eax, found.ebx, found.ecx, found.edx])
     };
     needed.into_iter().map(missing).find(|missing| !missing.is_empty())
 }
@@ -147,6 +156,13 @@ mod tests {
         let differ = known(leaf) ^ asked(common);
         assert_eq!(fastboot_format::features::names(differ).collect::<Vec<_>>(), [""; 0]);
         assert_eq!(asked(common), features() & common);
+    }
+
+    #[test]
+    fn leaves_that_are_there() {
+        let there = |leaf| is_there(leaf, [0x20, 0x8000_0008]);
+        assert!([0, 7, 0x20, 0x8000_0000, 0x8000_0008].into_iter().all(there));
+        assert!(![0x21, 0x24, 0x4000_0000, 0x8000_0009, u32::MAX].into_iter().any(there));
     }
 
     #[test]

@@ -5,7 +5,8 @@
 //! processors each `cpuid` of the executable, which the tool has found, becomes a `ud2`, which is as long and faults
 //! everywhere, with SIGILL. What shared libraries ask is not seen then.
 
-use crate::os::{cpu, headers, kernel, memory};
+use crate::os::cpu::{self, is_there};
+use crate::os::{headers, kernel, memory};
 use core::arch::asm;
 use core::ffi::{c_int, c_void};
 use core::ptr;
@@ -146,7 +147,8 @@ fn replace(sites: &[u64]) -> Result<(), i32> {
             }
         };
         let instruction = ptr::with_exposed_provenance_mut::<[u8; 2]>(*site);
-        // SAFETY: the tool found an instruction of two bytes there in the file of this executable, so it is mapped.
+        // SAFETY: the tool found an instruction of two bytes there in a segment of code of this executable's file, which
+        // the kernel or the loader mapped, readable, at the bias that the program headers say.
         if unsafe { instruction.read_unaligned() } != CPUID {
             return Err(libc::EINVAL);
         }
@@ -204,7 +206,7 @@ fn answer(registers: &mut [libc::greg_t; 23]) {
     let (leaf, subleaf) = (register(libc::REG_RAX), register(libc::REG_RCX));
     let real = real_cpuid(leaf, subleaf);
     let nameless = Answer { leaf, subleaf, bits: unknown(leaf, subleaf, real) };
-    if !nameless.is_empty() {
+    if !nameless.is_empty() && is_there(leaf, [real_cpuid(0, 0)[0], real_cpuid(0x8000_0000, 0)[0]]) {
         note(registers[libc::REG_RIP as usize] as usize, nameless);
     }
     let shown = masked(leaf, subleaf, real, visible());
