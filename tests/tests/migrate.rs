@@ -203,6 +203,40 @@ fn a_root_that_holds_its_line_is_frozen_again() -> Result<()> {
     runs::require_same("5\n", &run.stdout)
 }
 
+/// Roots that hold what follows from where things lie to each other: how far it is from a function to a static, and the low bits
+/// of an address. What lies between is none of theirs.
+const DISTANCES: [&str; 2] = [
+    "static FAR: usize = (&raw const NUMBER).addr() - first as fn() -> usize as usize;",
+    "static LOW: usize = (&raw const NUMBER).addr() % 65536;",
+];
+const BETWEEN: &str = r#"
+fastboot_rt::frozen! { ROOT }
+static NUMBER: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(7);
+#[inline(never)]
+fn first() -> usize { NUMBER.load(std::sync::atomic::Ordering::Relaxed) }
+#[inline(never)]
+fn between(n: usize) -> String { format!("{n}") }
+#[inline(never)]
+fn last() -> usize { NUMBER.load(std::sync::atomic::Ordering::Relaxed) + 1 }
+pub fn all() -> String { format!("{} {} {} {}", between(first() + last()), *NAME, first as fn() -> usize as usize != 0, NUMBER.load(std::sync::atomic::Ordering::Relaxed)) }
+"#;
+
+#[test]
+fn what_follows_from_how_things_lie_to_each_other_is_frozen_again() -> Result<()> {
+    let program = Program::new(&[])?;
+    for root in DISTANCES {
+        let name = root.split([' ', ':']).nth(1).context("no name")?;
+        let text = BETWEEN.replace("ROOT", root).replace("NAME", name);
+        program.write("src/tables.rs", &text)?;
+        ensure!(!program.build(&[])?, "there was nothing to take over");
+        let longer =
+            changed(&text, "format!(\"{n}\")", "format!(\"{n:x} {n:o} {n:b} {}\", n.wrapping_mul(77).rotate_left(5))")?;
+        program.write("src/tables.rs", &longer)?;
+        ensure!(!program.build(&[])?, "taken over, though it lies otherwise: {root}");
+    }
+    Ok(())
+}
+
 #[test]
 fn what_the_roots_do_not_use_changes_nothing() -> Result<()> {
     edits(&[])

@@ -192,8 +192,8 @@ pub(crate) struct BuildFlags {
     /// Freeze anew even if neither the program nor its inputs changed
     #[arg(long, help_heading = OWN)]
     pub(crate) refreeze: bool,
-    /// Where the program changed, but nothing that its roots use, take the image over without freezing; links twice, with
-    /// cargo-fastboot as the linker, which calls the real one
+    /// Where the program changed, but nothing that its roots use, take the image over without freezing. Links three
+    /// times, with cargo-fastboot as the linker, which calls the real one, and a freeze evaluates all roots five times
     #[arg(long, conflicts_with_all = ["cold", "refreeze", "train", "real_random"], help_heading = OWN)]
     pub(crate) migrate: bool,
     #[command(flatten)]

@@ -300,7 +300,7 @@ fn freeze_and_embed(
     embed_finished(cold, &image, store, flags, shell)?;
     let record = store.describe(&image, inputs)?;
     if let Some(present) = &cold.present
-        && let Err(why) = present.remember(&cold.path, known, &record)
+        && let Err(why) = present.remember(&cold.path, known, &image, &record, options, shell)
     {
         shell.verbose(format_args!("the image cannot be taken over later: {why}"));
     }

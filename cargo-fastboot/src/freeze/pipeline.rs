@@ -25,7 +25,7 @@ use crate::prove::compare as prove;
 use crate::prove::regions::Region;
 use crate::runs::capture::{Capture, Counts, Strayed};
 use crate::runs::inputs::Inputs;
-use crate::runs::memory::word_at;
+use crate::runs::memory::{ImageData, word_at};
 use crate::runs::run::Purpose;
 use crate::runs::spare::spare_memory;
 use crate::say::output;
@@ -78,6 +78,26 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
     let examined = freezing.place_and_prove()?;
     let judged = freezing.judge_all(examined)?;
     freezing.finish(judged)
+}
+
+/// The image data that a freeze of this binary would make, if it is as the first two runs have it, with the executable's
+/// address. Nothing is proved.
+pub(crate) fn image_data_of(path: &Path, options: &FreezeOptions, shell: &Shell) -> Result<(ImageData, u64)> {
+    let binary = Binary::read(path)?;
+    let folder = working_folder(path)?;
+    let freezing = Freezing {
+        binary: &binary,
+        twin: None,
+        options,
+        folder: folder.path(),
+        shell,
+        elsewhere: OnceLock::new(),
+        along: Mutex::default(),
+        asked: Mutex::default(),
+    };
+    // As if it was not the first plan: with that, run 3 may be made at once.
+    let Frozen { capture, data, .. } = freezing.image_data(&mut Learned { plans: 1, ..Learned::default() })?.frozen;
+    Ok((data, capture.process.exe_base))
 }
 
 /// A folder for the files of the runs: beside the binary, because a capture is as big as the image and `/tmp` is often

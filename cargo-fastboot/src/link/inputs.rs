@@ -28,6 +28,11 @@ impl Files {
         Ok(Self(files))
     }
 
+    /// What was read: paths and bytes.
+    pub(crate) fn into_contents(self) -> impl Iterator<Item = (String, Vec<u8>)> {
+        self.0.into_iter()
+    }
+
     /// Takes the objects apart that these names mean.
     pub(crate) fn objects<'a>(&'a self, names: &BTreeSet<&str>) -> Result<Vec<Object<'a>>> {
         let mut objects = Vec::new();
@@ -53,7 +58,7 @@ impl Files {
 }
 
 /// The path and the member of a name, if that is what it is.
-fn split(name: &str) -> (&str, Option<&str>) {
+pub(super) fn split(name: &str) -> (&str, Option<&str>) {
     let parts = name.strip_suffix(')').and_then(|rest| rest.rsplit_once('('));
     match parts {
         Some((path, member)) if !Path::new(name).is_file() => (path, Some(member)),

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! wrapper  cargo-fastboot as the linker: calls the real one, and asks it for a link map
+//! linker   the real one, called
 //! map      where the input sections came to lie
 //! inputs   the objects, taken apart
 //! linked   the executable
@@ -9,9 +10,10 @@
 //! graph    input sections and their relocations
 //! resolve  where a relocation leads
 //! location where in a source file something is
-//! lines    other ones in the twin
+//! lines    other ones, where that must make no difference
 //! merged   pieces of sections that are merged
 //! walk     what the roots use of it, and its fingerprint
+//! wide     the same program, with gaps between its parts
 //! ```
 
 mod check;
@@ -19,11 +21,13 @@ mod graph;
 mod inputs;
 mod lines;
 mod linked;
+mod linker;
 mod location;
 mod map;
 mod merged;
 mod resolve;
 mod walk;
+mod wide;
 pub(crate) mod wrapper;
 
 use anyhow::{Context, Result};

@@ -27,8 +27,6 @@ const LOADERS: [&str; 2] = ["dlopen", "dlmopen"];
 pub(crate) struct Closure {
     /// The hash of all of it.
     pub(crate) fingerprint: [u8; 32],
-    /// The hash of lines and columns, which are not in the fingerprint.
-    pub(crate) lines: u64,
     /// Nodes by number.
     pub(crate) nodes: Vec<Reached>,
 }
@@ -64,7 +62,7 @@ pub(crate) fn walk(graph: &mut Graph<'_>, also: &[String]) -> Result<Closure> {
     for line in also {
         text(&mut whole, line);
     }
-    let (mut nodes, mut lines) = (Vec::new(), Sha256::new());
+    let mut nodes = Vec::new();
     while let Some(id) = numbers.order.get(nodes.len()).copied() {
         let mut hash = Sha256::new();
         let (name, size) = describe(graph, id, &mut numbers, &mut hash)?;
@@ -75,7 +73,6 @@ pub(crate) fn walk(graph: &mut Graph<'_>, also: &[String]) -> Result<Closure> {
                     forget_names(&mut piece);
                 } else if is_location(graph, section, &piece) {
                     piece.masked.push(location::NUMBERS);
-                    lines.update(&piece.data[location::NUMBERS]);
                     location = true;
                 }
             }
@@ -84,15 +81,10 @@ pub(crate) fn walk(graph: &mut Graph<'_>, also: &[String]) -> Result<Closure> {
         let hash: [u8; 32] = hash.finalize().into();
         whole.update(hash);
         let merged = matches!(&graph.nodes[id], Node::Merged { .. });
-        let hash = number(hash);
+        let hash = u64::from_le_bytes(*hash.first_chunk().unwrap_or(&[0; 8]));
         nodes.push(Reached { name, address: graph.address_of(id).unwrap_or(0), size, hash, merged, location });
     }
-    Ok(Closure { fingerprint: whole.finalize().into(), lines: number(lines.finalize().into()), nodes })
-}
-
-/// The first bytes of a hash.
-fn number(hash: [u8; 32]) -> u64 {
-    u64::from_le_bytes(*hash.first_chunk().unwrap_or(&[0; 8]))
+    Ok(Closure { fingerprint: whole.finalize().into(), nodes })
 }
 
 /// Numbers of nodes, in the order in which they were met.

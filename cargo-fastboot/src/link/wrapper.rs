@@ -7,22 +7,25 @@
 //! TARGET/fastboot/fastboot-linker-HASH/linker   the path of that linker
 //! TARGET/PROFILE/fastboot/NAME-HASH.link        what is known of the executable NAME-HASH
 //! TARGET/PROFILE/fastboot/NAME-HASH.twin        the same program, linked for other addresses
+//! TARGET/PROFILE/fastboot/NAME-HASH.wide        the same program, with gaps between its parts
 //! ```
 
-use super::lines::change_lines;
 use super::linked::Linked;
+use super::linker::{call, read_map, wrapped};
 use super::walk::Closure;
+use super::wide;
 use crate::say::output;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::process::{ExitCode, ExitStatus};
 
+/// How the name of the program with gaps ends.
+const WIDE: &str = "wide";
 /// How the folder's name begins.
 const FOLDER: &str = "fastboot-linker-";
 /// The file in it that names the real linker.
@@ -41,6 +44,8 @@ pub(crate) struct LinkRecord {
     pub(crate) closure: Result<Closure, String>,
     /// Why there is no twin, if there is none.
     pub(crate) twin: Result<(), String>,
+    /// Where in the wide program each node of the closure is, or why there is none.
+    pub(crate) wide: Result<Vec<u64>, String>,
 }
 
 /// Makes a linker of this program that calls `real`, and returns its path; `None` if that one is called in another way than a
@@ -129,18 +134,21 @@ fn link(real: &OsStr, arguments: &[OsString]) -> Result<ExitStatus> {
         let again = call(real, arguments, &[], true)?;
         return Ok(if again.success() { again } else { status });
     }
-    let text = std::fs::read_to_string(&map);
-    let _ = std::fs::remove_file(&map);
+    let text = read_map(&map);
     let bytes = std::fs::read(&out);
     if let (Ok(map), Ok(bytes)) = (text, bytes) {
         let closure = super::closure(&bytes, &map, wrapped(arguments));
-        let at = kept.with_extension("twin");
-        let twin = twin(real, arguments, &bytes, &map, &at).and_then(|()| match &closure {
-            Ok(closure) => change_lines(&bytes, closure, &at),
-            Err(_) => Ok(()),
-        });
+        let twin = twin(real, arguments, &bytes, &map, &kept.with_extension("twin"));
+        let wide = closure
+            .as_ref()
+            .ok()
+            .map(|closure| wide::link(real, arguments, &bytes, &map, closure, &kept.with_extension(WIDE)));
         let error = |error: anyhow::Error| format!("{error:#}");
-        let known = LinkRecord { closure: closure.map_err(error), twin: twin.map_err(error) };
+        let known = LinkRecord {
+            closure: closure.map_err(error),
+            twin: twin.map_err(error),
+            wide: wide.unwrap_or_else(|| Err(anyhow!("it is not known what the roots use"))).map_err(error),
+        };
         // Nobody who does not find it is the worse for it.
         let _ = keep(&kept, &bytes, &known);
     }
@@ -154,15 +162,6 @@ fn keep(path: &Path, executable: &[u8], known: &LinkRecord) -> Result<()> {
         file.write_all(hex(executable).as_bytes())?;
         Ok(file.write_all(&text)?)
     })
-}
-
-fn call(real: &OsStr, arguments: &[OsString], more: &[OsString], quiet: bool) -> Result<ExitStatus> {
-    let mut command = Command::new(real);
-    command.args(arguments).args(more);
-    if quiet {
-        command.stdout(Stdio::null()).stderr(Stdio::null());
-    }
-    command.status().with_context(|| format!("cannot start the linker {}", real.display()))
 }
 
 /// Links the same once more, for addresses that all are [`DISTANCE`] further.
@@ -206,26 +205,10 @@ fn kept_at(out: &Path) -> PathBuf {
     folder.join("fastboot").join(name)
 }
 
-/// The names that the arguments have wrapped.
-fn wrapped(arguments: &[OsString]) -> BTreeSet<&str> {
-    let options = arguments.iter().filter_map(|argument| argument.to_str()?.strip_prefix("-Wl,"));
-    let mut names = BTreeSet::new();
-    for option in options {
-        let mut parts = option.split(',');
-        while let Some(part) = parts.next() {
-            match part.trim_start_matches('-').strip_prefix("wrap") {
-                Some("") => names.extend(parts.next()),
-                Some(rest) => names.extend(rest.strip_prefix('=')),
-                None => {}
-            }
-        }
-    }
-    names
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     #[test]
     fn what_the_arguments_of_a_link_say() {
@@ -260,7 +243,7 @@ mod tests {
     fn what_is_kept_is_found_by_the_bytes_of_the_executable() {
         let folder = tempfile::tempdir().unwrap();
         let executable = folder.path().join("app");
-        let known = LinkRecord { closure: Err("no map".to_owned()), twin: Ok(()) };
+        let known = LinkRecord { closure: Err("no map".to_owned()), twin: Ok(()), wide: Err("too long".to_owned()) };
         keep(&folder.path().join("fastboot/app-1.link"), b"one", &known).unwrap();
         let (kept, twin) = find(&executable, b"one").unwrap();
         assert_eq!(kept.closure.unwrap_err(), "no map");

@@ -2,6 +2,7 @@
 
 use crate::image::Image;
 use crate::link::{Closure, Reached};
+use crate::runs::memory::word_at;
 use anyhow::{Context, Result, ensure};
 use fastboot_format::image::write::DATA_OFFSET;
 
@@ -20,10 +21,15 @@ pub(super) struct Moves {
 impl Moves {
     /// Of two closures with the same fingerprint.
     pub(super) fn new(before: &Closure, now: &Closure) -> Result<Self> {
-        ensure!(before.nodes.len() == now.nodes.len(), "the closures differ");
-        let lies = |(old, _): &(&Reached, &Reached)| old.address != 0;
-        let pairs = before.nodes.iter().zip(&now.nodes).filter(lies);
-        let mut nodes: Vec<_> = pairs.map(|(old, new)| (old.address, old.size, new.address, old.merged)).collect();
+        Self::to(before, &now.nodes.iter().map(|node| node.address).collect::<Vec<_>>())
+    }
+
+    /// To where the nodes of a closure are elsewhere.
+    pub(super) fn to(before: &Closure, now: &[u64]) -> Result<Self> {
+        ensure!(before.nodes.len() == now.len(), "the closures differ");
+        let lies = |(old, _): &(&Reached, &u64)| old.address != 0;
+        let pairs = before.nodes.iter().zip(now).filter(lies);
+        let mut nodes: Vec<_> = pairs.map(|(old, new)| (old.address, old.size, *new, old.merged)).collect();
         nodes.sort_unstable();
         nodes.dedup();
         let largest = nodes.iter().map(|(_, size, ..)| *size).max().unwrap_or(0);
@@ -48,13 +54,16 @@ impl Moves {
         Ok(())
     }
 
-    /// Where an address is now. One that is the end of something and the beginning of something else must mean the same either
-    /// way.
-    fn address(&self, old: u64) -> Result<u64> {
+    /// Where an address may be now: what is the end of one thing may be the beginning of another, which went elsewhere.
+    fn candidates(&self, old: u64) -> impl Iterator<Item = u64> {
         let last = self.nodes.partition_point(|(start, ..)| *start <= old);
-        let near = self.nodes[..last].iter().rev().take_while(|(start, ..)| old - start <= self.largest);
-        let mut found =
-            near.filter(|(start, size, ..)| old - start <= *size).map(|(start, _, new, _)| new + (old - start));
+        let near = self.nodes[..last].iter().rev().take_while(move |(start, ..)| old - start <= self.largest);
+        near.filter(move |(start, size, ..)| old - start <= *size).map(move |(start, _, new, _)| new + (old - start))
+    }
+
+    /// Where an address is now, if that is certain.
+    fn address(&self, old: u64) -> Result<u64> {
+        let mut found = self.candidates(old);
         let new = found.next().context("the image refers to something that is not known to be used by its roots")?;
         ensure!(
             found.all(|other| other == new),
@@ -76,21 +85,43 @@ impl Moves {
     /// The words at these offsets of the image data, each with what it has to be.
     pub(super) fn rewritten(&self, image: &Image, offsets: &[u64]) -> Result<Vec<(u64, u64)>> {
         let base = image.header().exe_base;
-        let words = offsets.iter().map(|offset| {
-            let at = usize::try_from(DATA_OFFSET + offset)?;
-            let bytes =
-                image.bytes().get(at..).and_then(|rest| rest.first_chunk()).context("a word outside of the image")?;
-            Ok((*offset, u64::from_le_bytes(*bytes)))
-        });
-        let words = words.collect::<Result<Vec<_>>>()?;
-        let old = |word: u64| (word & ADDRESS).wrapping_sub(base);
-        self.require_order(&words.iter().map(|(_, word)| old(*word)).collect::<Vec<_>>())?;
-        let rewritten = |(offset, word): (u64, u64)| {
-            let new = self.address(old(word))?.wrapping_add(base);
-            Ok((offset, word & !ADDRESS | new & ADDRESS))
-        };
+        let words = self.words(image, offsets)?;
+        let rewritten = |(offset, word): (u64, u64)| Ok((offset, changed(word, self.address(old(word, base))?, base)));
         words.into_iter().map(rewritten).collect()
     }
+
+    /// The same; but what is not certain is as it is in other image data, if it may be that.
+    pub(super) fn rewritten_as_in(&self, image: &Image, offsets: &[u64], data: &[u8]) -> Result<Vec<(u64, u64)>> {
+        let base = image.header().exe_base;
+        let rewritten = |(offset, word): (u64, u64)| {
+            let there = word_at(data, offset).context("a word outside of the image")?;
+            let all = self.candidates(old(word, base)).map(|new| changed(word, new, base)).collect::<Vec<_>>();
+            let first =
+                *all.first().context("the image refers to something that is not known to be used by its roots")?;
+            Ok((offset, if all.contains(&there) { there } else { first }))
+        };
+        self.words(image, offsets)?.into_iter().map(rewritten).collect()
+    }
+
+    /// The words at these offsets, if all lies in the same order.
+    fn words(&self, image: &Image, offsets: &[u64]) -> Result<Vec<(u64, u64)>> {
+        let data = image.bytes().get(usize::try_from(DATA_OFFSET)?..).context("no image data")?;
+        let word = |offset: &u64| Ok((*offset, word_at(data, *offset).context("a word outside of the image")?));
+        let words = offsets.iter().map(word).collect::<Result<Vec<_>>>()?;
+        let base = image.header().exe_base;
+        self.require_order(&words.iter().map(|(_, word)| old(*word, base)).collect::<Vec<_>>())?;
+        Ok(words)
+    }
+}
+
+/// The address in a word, as it is in the file of the executable.
+fn old(word: u64, base: u64) -> u64 {
+    (word & ADDRESS).wrapping_sub(base)
+}
+
+/// The word, with another address.
+fn changed(word: u64, new: u64, base: u64) -> u64 {
+    word & !ADDRESS | new.wrapping_add(base) & ADDRESS
 }
 
 #[cfg(test)]
@@ -107,7 +138,7 @@ mod tests {
                 merged: one.1 == 4,
                 location: false,
             };
-            Closure { fingerprint: [0; 32], lines: 0, nodes: nodes.iter().map(node).collect() }
+            Closure { fingerprint: [0; 32], nodes: nodes.iter().map(node).collect() }
         };
         Moves::new(&side(|node| node.0), &side(|node| node.2))
     }
@@ -129,6 +160,16 @@ mod tests {
     fn what_may_mean_two_things_is_refused() {
         assert_eq!(moves(&[(0x1000, 0x10, 0x2000), (0x1010, 8, 0x2010)]).unwrap().address(0x1010).unwrap(), 0x2010);
         assert!(moves(&[(0x1000, 0x10, 0x2000), (0x1010, 8, 0x2020)]).unwrap().address(0x1010).is_err());
+    }
+
+    #[test]
+    fn what_may_mean_two_things_may_be_either() {
+        let moves = moves(&[(0x1000, 0x10, 0x2000), (0x1010, 8, 0x2020)]).unwrap();
+        let candidates = |old| moves.candidates(old).collect::<Vec<_>>();
+        assert_eq!(candidates(0x1010), [0x2020, 0x2010]);
+        assert_eq!(candidates(0x1008), [0x2008]);
+        assert!(candidates(0x1019).is_empty());
+        assert_eq!(changed(0x7_0000_0000_1234, 0x10, 0x5000), 0x7_0000_0000_5010);
     }
 
     #[test]

@@ -14,11 +14,13 @@ mod past;
 use crate::elf::binary::Binary;
 use crate::freeze::finish::FreezeOutput;
 use crate::freeze::fresh::{Record, Store};
+use crate::freeze::pipeline::image_data_of;
 use crate::image::Image;
 use crate::link::Closure;
 use crate::link::wrapper::{self, LinkRecord};
 use crate::options::FreezeOptions;
 use crate::say::output;
+use crate::say::shell::Shell;
 use address::Moves;
 use anyhow::{Context, Result, ensure};
 use fastboot_format::image::{Carried, TableKind, carried};
@@ -31,6 +33,8 @@ pub(crate) struct Present {
     closure: Result<Closure, String>,
     /// Where the program is that was linked for other addresses, or why there is none.
     twin: Result<PathBuf, String>,
+    /// Where the program is whose parts lie otherwise, and where in it the nodes of the closure are; or why there is none.
+    wide: Result<(PathBuf, Vec<u64>), String>,
 }
 
 impl Present {
@@ -38,8 +42,11 @@ impl Present {
     pub(crate) fn find(executable: &Path, bytes: &[u8]) -> Self {
         let unknown = || "its link was not watched; is there a linker in RUSTFLAGS?".to_owned();
         match wrapper::find(executable, bytes) {
-            Some((LinkRecord { closure, twin }, path)) => Self { closure, twin: twin.map(|()| path) },
-            None => Self { closure: Err(unknown()), twin: Err(unknown()) },
+            Some((LinkRecord { closure, twin, wide }, path)) => {
+                let wide = wide.map(|addresses| (path.with_extension("wide"), addresses));
+                Self { closure, twin: twin.map(|()| path), wide }
+            }
+            None => Self { closure: Err(unknown()), twin: Err(unknown()), wide: Err(unknown()) },
         }
     }
 
@@ -81,7 +88,6 @@ impl Present {
         if let Some(changed) = first_change(&past.closure, now) {
             anyhow::bail!("{changed}");
         }
-        ensure!(past.without_lines || past.closure.lines == now.lines, "lines that the roots use have other numbers");
         past.check_libraries()?;
         let finished = Binary::read(&store.finished)?;
         let (_, image) = finished.image_bytes().context("the finished binary has no image")?;
@@ -100,7 +106,15 @@ impl Present {
 
     /// Writes down what a later build has to know of this freeze, once the finished binary is there. Says why there is nothing
     /// to know.
-    pub(crate) fn remember(&self, cold: &Path, freeze: Freeze, record: &Record) -> Result<(), String> {
+    pub(crate) fn remember(
+        &self,
+        cold: &Path,
+        freeze: Freeze,
+        image: &Image,
+        record: &Record,
+        options: &FreezeOptions,
+        shell: &Shell,
+    ) -> Result<(), String> {
         // Of whatever was there nothing is true any more.
         let _ = std::fs::remove_file(Past::path(cold));
         let closure = self.closure.clone()?;
@@ -108,11 +122,56 @@ impl Present {
             .addresses
             .map_err(|why| self.twin.as_ref().err().map_or(why.to_owned(), |twin| format!("{why} ({twin})")))?;
         let libraries = past::libraries(cold, &freeze.mapped).map_err(|error| format!("{error:#}"))?;
-        // They are other ones in the twin.
-        let without_lines = self.twin.is_ok();
-        let past = Past { finished: record.digest().to_owned(), closure, without_lines, addresses, libraries };
+        self.compare_wide(cold, image, &addresses, options, shell).map_err(|error| format!("{error:#}"))?;
+        let past = Past { finished: record.digest().to_owned(), closure, addresses, libraries };
         past.save(cold).map_err(|error| format!("{error:#}"))
     }
+
+    /// Requires that the wide program makes the same image, up to these words of it, which hold addresses.
+    fn compare_wide(
+        &self,
+        cold: &Path,
+        image: &Image,
+        addresses: &[u64],
+        options: &FreezeOptions,
+        shell: &Shell,
+    ) -> Result<()> {
+        let no_wide = |why: &String| anyhow::anyhow!("there is no program whose parts lie otherwise: {why}");
+        let (wide, there) = self.wide.as_ref().map_err(no_wide)?;
+        let closure = self.closure.as_ref().map_err(no_wide)?;
+        let moves = Moves::to(closure, there)?;
+        // A path as long.
+        let stamped = cold.with_extension("wide");
+        let mut binary = Binary::read(wide)?;
+        binary.stamp();
+        output::replace(&stamped, Some(wide), |file| Ok(file.write_all(&binary.bytes)?))?;
+        let data = image_data_of(&stamped, options, &shell.quiet());
+        let _ = std::fs::remove_file(&stamped);
+        let (data, base) = data.context("a program whose parts lie otherwise cannot be frozen")?;
+        ensure!(base == image.header().exe_base, "a program whose parts lie otherwise is loaded elsewhere");
+        require_same(image, &moves.rewritten_as_in(image, addresses, &data)?, &data)
+    }
+}
+
+/// Requires that image data are those of an image, with these words at these offsets.
+fn require_same(image: &Image, words: &[(u64, u64)], data: &[u8]) -> Result<()> {
+    let header = image.header();
+    let start = usize::try_from(header.data_offset)?;
+    let mut expected =
+        image.bytes().get(start..start + usize::try_from(header.data_length)?).unwrap_or_default().to_vec();
+    for (offset, word) in words {
+        let place = usize::try_from(*offset).ok().and_then(|offset| expected.get_mut(offset..)?.first_chunk_mut());
+        *place.context("a word outside of the image")? = word.to_le_bytes();
+    }
+    ensure!(expected.len() == data.len(), "a program whose parts lie otherwise makes an image of another size");
+    let differs = expected.iter().zip(data).position(|(one, other)| one != other);
+    ensure!(
+        differs.is_none(),
+        "what is at offset {:#x} of the image data follows from how the parts of the program lie to each other, or from a \
+         line number",
+        differs.unwrap_or(0)
+    );
+    Ok(())
 }
 
 /// What a freeze found out, as far as it matters here.
@@ -164,7 +223,7 @@ mod tests {
             merged: false,
             location: false,
         };
-        Closure { fingerprint: [fingerprint; 32], lines: 0, nodes: hashes.iter().map(node).collect() }
+        Closure { fingerprint: [fingerprint; 32], nodes: hashes.iter().map(node).collect() }
     }
 
     #[test]

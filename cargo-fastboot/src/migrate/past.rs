@@ -17,8 +17,6 @@ pub(super) struct Past {
     /// What tells the finished binary from others.
     pub(super) finished: String,
     pub(super) closure: Closure,
-    /// Whether a run with other lines and columns in all locations made the same image.
-    pub(super) without_lines: bool,
     /// The words of the image data that hold addresses in the executable.
     pub(super) addresses: Vec<u64>,
     /// The shared libraries that were loaded, each with the hash of its file.
