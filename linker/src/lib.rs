@@ -4,9 +4,9 @@
 pub const SCRIPT: &str = include_str!("../fastboot.ld");
 
 /// Options for the linker, besides the script: the functions that `fastboot-rt` stands in for while it freezes. Those that
-/// give random bytes, the one that starts threads, those that open files, the one that reads the environment, and those
-/// that tell the time.
-pub const WRAP: [&str; 14] = [
+/// give random bytes, the one that starts threads, those that open files, the one that reads the environment, those
+/// that tell the time, and those that map memory.
+pub const WRAP: [&str; 17] = [
     "--wrap=getrandom",
     "--wrap=syscall",
     "--wrap=dlsym",
@@ -21,6 +21,9 @@ pub const WRAP: [&str; 14] = [
     "--wrap=getenv",
     "--wrap=clock_gettime",
     "--wrap=gettimeofday",
+    "--wrap=mmap",
+    "--wrap=mmap64",
+    "--wrap=munmap",
 ];
 
 /// What the script's `EXTERN` says, as options: for linking without the script, with linkers that know no scripts.

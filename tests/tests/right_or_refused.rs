@@ -190,6 +190,14 @@ const VALUES: &[Case] = &[
     ("value-file", &[], Refused(&["/etc/passwd", "`right_or_refused::values::VALUE`"])),
     ("value-socket", &[], Refused(&["socket", "`right_or_refused::values::VALUE`"])),
     ("value-thread", &[], Refused(&["`right_or_refused::values::VALUE`"])),
+    (
+        "value-mapped",
+        &[],
+        Refused(&["65536 bytes of memory that `right_or_refused::values::VALUE` mapped with `mmap`"]),
+    ),
+    ("value-words-in-mapped", &[], Refused(&["65536 bytes of memory", "mapped with `mmap`"])),
+    ("value-mapped-meanwhile", &[], Right),
+    ("value-mapped-in-static", &[], Warned(&["65536 bytes of memory mapped", "`right_or_refused::values::PAGE`"])),
     ("value-thread-number", &[], Warned(&["the thread-local `right_or_refused::values::NUMBER`"])),
     ("value-thread-local", &[], Warned(&["the thread-local `right_or_refused::values::SCRATCH`"])),
 ];

@@ -1,7 +1,7 @@
 //! Changes: what was done while roots were evaluated that the finished program does not have.
 
 use super::carried::Statics;
-use crate::runs::capture::{CBlock, Capture};
+use crate::runs::capture::{Allocator, Capture, ForeignBlock};
 use fastboot_format::protocol::Leftover;
 
 /// What was done while roots were evaluated that the finished program does not have, each in a few words.
@@ -17,10 +17,14 @@ pub(crate) fn changes(statics: &Statics, capture: &Capture) -> Vec<String> {
         let more = if own.len() > 1 { format!(" and {} more", own.len() - 1) } else { String::new() };
         format!("a root's expression changed statics of C code (`{first}`{more})")
     });
-    let new = capture.c_blocks.iter().filter(|block| !block.root.is_empty());
+    let new = capture.foreign_blocks.iter().filter(|block| !block.root.is_empty());
     let held = new.filter_map(|block| Some((block, statics.holder(block.address, capture)?)));
-    let blocks = held.map(|(CBlock { root, size, .. }, holder)| {
-        format!("root `{root}` left {size} bytes in C's heap (the static `{holder}` refers to them)")
+    let blocks = held.map(|(ForeignBlock { allocator, root, size, .. }, holder)| {
+        let place = match allocator {
+            Allocator::Malloc => "in C's heap",
+            Allocator::Mmap => "of memory mapped",
+        };
+        format!("root `{root}` left {size} bytes {place} (the static `{holder}` refers to them)")
     });
     let mut all: Vec<String> = left.chain(hooks).chain(of_c).chain(blocks).collect();
     all.dedup();

@@ -170,7 +170,7 @@ impl Freezing<'_> {
         let handles: Vec<u64> = threads.collect();
         let known = Known {
             handles: &handles,
-            c_blocks: &frozen.capture.c_blocks,
+            foreign_blocks: &frozen.capture.foreign_blocks,
             thread_locals: &statics.own_thread_locals(&frozen.capture),
             resolved: &self.resolved_functions(&frozen.capture)?,
             values: &frozen.values(),
@@ -179,7 +179,7 @@ impl Freezing<'_> {
         let lowest = if self.twin.is_some() { self.binary.first_address()? } else { 0 };
         let proof = prove::compare(
             Run::new(&frozen.capture, &frozen.data, &known, 0).with_executable_from(lowest),
-            Run::new(&second, &data, &Known { c_blocks: &second.c_blocks, ..Known::default() }, 1)
+            Run::new(&second, &data, &Known { foreign_blocks: &second.foreign_blocks, ..Known::default() }, 1)
                 .with_executable_from(lowest),
             self.binary.pie,
         )?;

@@ -4,7 +4,7 @@
 //! of one is no accident. Nor is an object that does, unless it holds numbers that run through these addresses; but as long as
 //! the two runs agree about the objects, their comparison says it better.
 
-use crate::runs::capture::CBlock;
+use crate::runs::capture::ForeignBlock;
 use crate::runs::memory::word_at;
 
 const WORD: usize = 8;
@@ -40,8 +40,12 @@ pub(super) fn aligned(first: Data<'_>, second: Data<'_>) -> Vec<u8> {
 
 /// The words that are addresses of blocks that came to be while a root was evaluated, each with its offset and the block: those
 /// of carried statics; and those of objects, if `objects` says so.
-pub(super) fn addresses<'a>(data: Data<'_>, blocks: &'a [CBlock], objects: bool) -> Vec<(usize, &'a CBlock)> {
-    let mut sorted: Vec<&CBlock> = blocks.iter().filter(|block| !block.root.is_empty()).collect();
+pub(super) fn addresses<'a>(
+    data: Data<'_>,
+    blocks: &'a [ForeignBlock],
+    objects: bool,
+) -> Vec<(usize, &'a ForeignBlock)> {
+    let mut sorted: Vec<&ForeignBlock> = blocks.iter().filter(|block| !block.root.is_empty()).collect();
     sorted.sort_unstable_by_key(|block| block.address);
     let (Some(lowest), Some(highest)) = (sorted.first(), sorted.last()) else { return Vec::new() };
     let span = lowest.address..=highest.address;
@@ -65,6 +69,7 @@ fn is_one_of_many_numbers(data: Data<'_>, at: usize, word: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runs::capture::Allocator;
 
     fn bytes(words: &[u64]) -> Vec<u8> {
         words.iter().flat_map(|word| word.to_le_bytes()).collect()
@@ -81,7 +86,12 @@ mod tests {
 
     #[test]
     fn addresses_of_blocks_are_told_from_numbers_that_run() {
-        let block = |root: &str, address| CBlock { root: root.to_owned(), address, size: 64 };
+        let block = |root: &str, address| ForeignBlock {
+            allocator: Allocator::Malloc,
+            root: root.to_owned(),
+            address,
+            size: 64,
+        };
         let blocks = [block("a::ROOT", 0x5010), block("", 0x5030), block("a::ROOT", 0x5050)];
         let data = bytes(&[0x5010, 7, 0x500f, 0x5010, 0x5011, 0x5030, 0x5050]);
         let found = |objects| {

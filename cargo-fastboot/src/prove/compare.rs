@@ -92,9 +92,9 @@ pub(crate) fn compare(first: Run<'_>, second: Run<'_>, pie: bool) -> Result<Proo
     comparison.take_back_xored(&unexplained, &mut proof);
     // Where the two cannot tell.
     let objects = is_uneven || first.heap_start() == second.heap_start();
-    for (at, block) in c_heap::addresses(first.halves(), first.known.c_blocks, objects) {
+    for (at, block) in c_heap::addresses(first.halves(), first.known.foreign_blocks, objects) {
         if !proof.suspects.iter().any(|suspect| suspect.offset == at as u64) {
-            proof.suspect(Foreign::Held(block.to_string()), at, first);
+            proof.suspect(block.at_begin(), at, first);
         }
     }
     proof.static_pointers.sort_unstable();
@@ -266,7 +266,7 @@ impl<'a> Comparison<'a> {
     fn foreign(&self, at: usize, libraries: &mut Libraries) -> Option<Foreign> {
         let runs = [self.first, self.second];
         if let Some(block) = runs.into_iter().find_map(|run| run.known.block_at(run.word(at)?)) {
-            return Some(Foreign::Held(block.to_string()));
+            return Some(block);
         }
         let (a, b) = self.words(at)?;
         if self.first.is_known(a) || self.second.is_known(b) {

@@ -1,6 +1,6 @@
 //! Foreign: what an address outside of image and executable is the address of.
 
-use crate::runs::capture::{CBlock, Mapping};
+use crate::runs::capture::{Allocator, ForeignBlock, Mapping};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
@@ -23,8 +23,8 @@ pub(super) enum Foreign {
 pub(crate) struct Known<'a> {
     /// `pthread_t` of threads that were still running.
     pub(crate) handles: &'a [u64],
-    /// Blocks that C code allocated.
-    pub(crate) c_blocks: &'a [CBlock],
+    /// Blocks of memory that is not in the image.
+    pub(crate) foreign_blocks: &'a [ForeignBlock],
     /// Addresses and names of thread-locals of the user's own.
     pub(crate) thread_locals: &'a [(Range<u64>, String)],
     /// Addresses of functions that the executable got from the dynamic linker, ascending: calls leave them in registers and stack
@@ -35,9 +35,10 @@ pub(crate) struct Known<'a> {
 }
 
 impl Known<'_> {
-    /// The block of C's heap that begins at an address and came to be while a root was evaluated.
-    pub(super) fn block_at(&self, address: u64) -> Option<&CBlock> {
-        self.c_blocks.iter().find(|block| block.address == address && !block.root.is_empty())
+    /// The block that begins at an address and came to be while a root was evaluated.
+    pub(super) fn block_at(&self, address: u64) -> Option<Foreign> {
+        let mut blocks = self.foreign_blocks.iter();
+        blocks.find(|block| block.address == address && !block.root.is_empty()).map(ForeignBlock::at_begin)
     }
 
     /// What this address means.
@@ -49,21 +50,35 @@ impl Known<'_> {
             return Some(Foreign::Named(format!("the thread-local `{name}`")));
         }
         let block =
-            self.c_blocks.iter().find(|block| (block.address..block.address + block.size).contains(&address))?;
-        // C code keeps the first address of a block.
-        Some(match address == block.address && !block.root.is_empty() {
-            true => Foreign::Held(block.to_string()),
-            false if address == block.address => Foreign::Named(block.to_string()),
+            self.foreign_blocks.iter().find(|block| (block.address..block.address + block.size).contains(&address))?;
+        Some(match address == block.address {
+            true => block.at_begin(),
             false => Foreign::Named(format!("a place in {block}")),
         })
     }
 }
 
-impl fmt::Display for CBlock {
+impl ForeignBlock {
+    /// What its first address means. C code keeps that of what it allocated.
+    pub(super) fn at_begin(&self) -> Foreign {
+        match self.allocator {
+            Allocator::Malloc if !self.root.is_empty() => Foreign::Held(self.to_string()),
+            _ => Foreign::Named(self.to_string()),
+        }
+    }
+}
+
+impl fmt::Display for ForeignBlock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.root.as_str() {
-            "" => write!(f, "{} bytes of C's heap from before the roots were evaluated", self.size),
-            root => write!(f, "{} bytes that C code allocated with `malloc` while `{root}` was evaluated", self.size),
+        let Self { allocator, root, size, .. } = self;
+        match allocator {
+            Allocator::Malloc if root.is_empty() => {
+                write!(f, "{size} bytes of C's heap from before the roots were evaluated")
+            }
+            Allocator::Malloc => {
+                write!(f, "{size} bytes that C code allocated with `malloc` while `{root}` was evaluated")
+            }
+            Allocator::Mmap => write!(f, "{size} bytes of memory that `{root}` mapped with `mmap`"),
         }
     }
 }

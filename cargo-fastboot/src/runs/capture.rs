@@ -40,8 +40,8 @@ pub(crate) struct Capture {
     pub(crate) own_changes: Vec<Range<u64>>,
     /// Where `cpuid` was asked for what holds bits that nobody knows, addresses, and those bits.
     pub(crate) asked: Vec<(u64, Answer)>,
-    /// Blocks of C's heap that roots left in use.
-    pub(crate) c_blocks: Vec<CBlock>,
+    /// Blocks of C's heap that roots left in use, and memory that they mapped and left mapped.
+    pub(crate) foreign_blocks: Vec<ForeignBlock>,
     /// The freeze thread's thread-locals.
     pub(crate) thread_locals: ThreadLocalBlock,
     /// What the roots' expressions read.
@@ -107,9 +107,19 @@ pub(crate) struct ThreadLocalBlock {
     pub(crate) after: Vec<u8>,
 }
 
-/// A block of C's heap.
+/// Who gave a block of memory that is not in the image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Allocator {
+    /// C's heap.
+    Malloc,
+    /// The kernel, asked by code of the executable.
+    Mmap,
+}
+
+/// A block of memory that is not in the image.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct CBlock {
+pub(crate) struct ForeignBlock {
+    pub(crate) allocator: Allocator,
     /// What was evaluated when it came to be; nothing if it was there before.
     pub(crate) root: String,
     pub(crate) address: u64,

@@ -1,8 +1,8 @@
 //! Records: a capture is read record by record, while the run writes it.
 
 use crate::runs::capture::{
-    Block, CBlock, Capture, Counts, Failure, Held, Input, Mapping, NOT_HELD, Own, Process, Root, StaticSegment,
-    Strayed, Thread, ThreadLocalBlock,
+    Allocator, Block, Capture, Counts, Failure, ForeignBlock, Held, Input, Mapping, NOT_HELD, Own, Process, Root,
+    StaticSegment, Strayed, Thread, ThreadLocalBlock,
 };
 use crate::runs::memory::{ImageData, Memory, with_capacity};
 use anyhow::{Context, Result, bail, ensure};
@@ -12,6 +12,7 @@ use fastboot_format::protocol::{BLOCK_LEN, HELD, InputKind, Leftover, Payload, R
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -123,7 +124,9 @@ impl Capture {
             }
             Tag::ThreadLocals => self.thread_locals = ThreadLocalBlock::decode(bytes)?,
             Tag::OwnChanges => self.take_own_changes(bytes)?,
-            Tag::CBlock => self.c_blocks.push(CBlock::decode(&mut fields)?),
+            Tag::CBlock => self.foreign_blocks.push(ForeignBlock::decode(Allocator::Malloc, &mut fields)?),
+            Tag::Mapped => self.foreign_blocks.push(ForeignBlock::decode(Allocator::Mmap, &mut fields)?),
+            Tag::Unmapped => self.take_unmapped(fields.number()?, fields.number()?),
             Tag::Counts => self.counts = Counts::decode(&mut fields)?,
             Tag::Input => self.inputs.push(Input::decode(&mut fields)?),
             Tag::Output => {
@@ -171,6 +174,13 @@ impl Capture {
         let (leaf, subleaf) = (part()?, part()?);
         self.asked.push((site, Answer { leaf, subleaf, bits: [part()?, part()?, part()?, part()?] }));
         Some(())
+    }
+
+    /// Memory that was mapped may have been unmapped since, in part.
+    fn take_unmapped(&mut self, address: u64, size: u64) {
+        let range = address..address.saturating_add(size);
+        let blocks = std::mem::take(&mut self.foreign_blocks).into_iter();
+        self.foreign_blocks = blocks.flat_map(|block| block.without(&range)).collect();
     }
 
     fn take_own_changes(&mut self, bytes: &[u8]) -> Option<()> {
@@ -229,9 +239,17 @@ impl ThreadLocalBlock {
     }
 }
 
-impl CBlock {
-    fn decode(fields: &mut Payload<'_>) -> Option<Self> {
-        Some(Self { root: fields.string()?, address: fields.number()?, size: fields.number()? })
+impl ForeignBlock {
+    fn decode(allocator: Allocator, fields: &mut Payload<'_>) -> Option<Self> {
+        Some(Self { allocator, root: fields.string()?, address: fields.number()?, size: fields.number()? })
+    }
+
+    /// What is left of it, at most two pieces, if this range is not its own any more.
+    fn without(self, range: &Range<u64>) -> impl Iterator<Item = Self> {
+        let own = self.address..self.address.saturating_add(self.size);
+        let pieces = [own.start..own.end.min(range.start), own.start.max(range.end)..own.end];
+        let pieces = pieces.into_iter().filter(|piece| piece.start < piece.end);
+        pieces.map(move |piece| Self { address: piece.start, size: piece.end - piece.start, ..self.clone() })
     }
 }
 
@@ -389,5 +407,19 @@ mod tests {
         }
         assert!(said(&words(&[u64::from(AGAIN as u32) << 8, 0])).contains("unknown kind"));
         assert!(said(&record(Tag::Process, &[1; 8])).contains("shorter"));
+    }
+
+    #[test]
+    fn memory_that_was_unmapped_is_nobodys() {
+        let mut capture = Capture::default();
+        let mut take = |tag, payload: &[u8]| capture.take(tag, payload, &mut Failure::Unfinished).unwrap();
+        for address in [0x1000, 0x9000] {
+            take(Tag::Mapped, &[&1u32.to_le_bytes()[..], b"r", &words(&[address, 0x5000])].concat());
+        }
+        for range in [[0x2000, 0x1000], [0x5000, 0x5000], [0x7000, 0x100], [u64::MAX, 1]] {
+            take(Tag::Unmapped, &words(&range));
+        }
+        let left: Vec<(u64, u64)> = capture.foreign_blocks.iter().map(|block| (block.address, block.size)).collect();
+        assert_eq!(left, [(0x1000, 0x1000), (0x3000, 0x2000), (0xa000, 0x4000)]);
     }
 }

@@ -220,6 +220,18 @@ pub(crate) fn write_strayed(thread: u64, index: u64, layout: Layout) {
     write_record(Tag::Strayed, &[&(root.len() as u32).to_le_bytes(), root.as_bytes(), numbers.as_flattened()]);
 }
 
+/// Records memory that was mapped: address and size in bytes. Does not allocate.
+pub(crate) fn write_mapped(address: usize, size: usize) {
+    let root = current_name();
+    let numbers = [address, size].map(usize::to_le_bytes);
+    write_record(Tag::Mapped, &[&(root.len() as u32).to_le_bytes(), root.as_bytes(), numbers.as_flattened()]);
+}
+
+/// Records that this range is about to be unmapped. Does not allocate.
+pub(crate) fn write_unmapped(address: usize, size: usize) {
+    write_record(Tag::Unmapped, &[[address, size].map(usize::to_le_bytes).as_flattened()]);
+}
+
 /// Writes a record of the root that is being evaluated, numbers and a name. Does not allocate.
 fn write_name(tag: Tag, numbers: &[[u8; 8]], name: &[u8]) {
     let root = current_name();

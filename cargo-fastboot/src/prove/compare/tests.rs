@@ -4,7 +4,7 @@ use super::*;
 use crate::prove::disguise::Disguise;
 use crate::prove::foreign::Known;
 use crate::prove::proof::{Suspect, Varying};
-use crate::runs::capture::{CBlock, Mapping};
+use crate::runs::capture::{Allocator, ForeignBlock, Mapping};
 use crate::runs::forms::Form;
 use fastboot_format::protocol::{SCRATCH, SCRATCH_LEN, STACK_TOP, STACKS_LEN};
 
@@ -12,7 +12,8 @@ const FIRST: u64 = 0x5555_5555_4000;
 const SECOND: u64 = 0x5632_1234_5000;
 const IMAGE: [u64; 2] = [0x5500_0000_1000, 0x5500_0000_1000 + fastboot_format::protocol::HOME_SHIFT];
 
-const NOTHING: Known<'static> = Known { handles: &[], c_blocks: &[], thread_locals: &[], resolved: &[], values: &[] };
+const NOTHING: Known<'static> =
+    Known { handles: &[], foreign_blocks: &[], thread_locals: &[], resolved: &[], values: &[] };
 
 fn run(data: &[u8], set: usize, executable: u64) -> Run<'_> {
     let regions = [
@@ -114,10 +115,10 @@ fn thread_locals_are_suspects() {
 
 #[test]
 fn what_is_known_to_be_there_is_certain() {
-    let block = CBlock { root: "a::B".to_owned(), address: 0x6000_0010, size: 24 };
+    let block = ForeignBlock { allocator: Allocator::Malloc, root: "a::B".to_owned(), address: 0x6000_0010, size: 24 };
     let known = Known {
         handles: &[0x7000_0000, STACK_TOP[0] - STACKS_LEN + 64],
-        c_blocks: &[block],
+        foreign_blocks: &[block],
         thread_locals: &[(STACK_TOP[0] - 64..STACK_TOP[0] - 32, "a::LOCAL".to_owned())],
         ..NOTHING
     };

@@ -53,6 +53,10 @@ pub enum Tag {
     /// A block of C's heap that came to be while a root was evaluated, and was in use at the end: the root, `u64` address,
     /// `u64` size in bytes.
     CBlock = 17,
+    /// Memory that an expression mapped, without a file: the root, `u64` address, `u64` size in bytes.
+    Mapped = 26,
+    /// A range is about to be unmapped: `u64` address, `u64` size in bytes.
+    Unmapped = 27,
     /// Plan run with traces: for each block of the [`Tag::Blocks`] before a `u32`, where in [`Tag::TraceWords`] its trace
     /// begins, or 0.
     Traces = 19,
@@ -171,7 +175,7 @@ impl InputKind {
 impl Tag {
     /// The tag with this number.
     pub fn from_number(number: u32) -> Option<Self> {
-        const ALL: [Tag; 24] = [
+        const ALL: [Tag; 26] = [
             Tag::Process,
             Tag::Root,
             Tag::Memory,
@@ -196,6 +200,8 @@ impl Tag {
             Tag::OwnChanges,
             Tag::Strayed,
             Tag::Asked,
+            Tag::Mapped,
+            Tag::Unmapped,
         ];
         ALL.into_iter().find(|tag| *tag as u32 == number)
     }

@@ -58,9 +58,14 @@ pub(crate) fn declare_variable(variable: &OsStr) {
 
 /// Calls `body` with an empty name, if this is a freeze run and not the runtime itself that reads.
 pub(crate) fn watch(body: impl FnOnce(&mut Name)) {
+    without_trace(|| body(&mut Name { bytes: [0; NAME_LEN], length: 1 }));
+}
+
+/// Calls `body`, if this is a freeze run and not the runtime itself that does something, and leaves nothing of it on the stack.
+pub(crate) fn without_trace(body: impl FnOnce()) {
     #[inline(never)]
-    fn on_a_frame_of_its_own(body: impl FnOnce(&mut Name)) {
-        body(&mut Name { bytes: [0; NAME_LEN], length: 1 });
+    fn on_a_frame_of_its_own(body: impl FnOnce()) {
+        body();
     }
     /// Overwrites what the calls above left on the stack.
     #[inline(never)]

@@ -5,6 +5,8 @@ pub(crate) mod clock;
 #[allow(unsafe_code)]
 mod files;
 #[allow(unsafe_code)]
+mod memory;
+#[allow(unsafe_code)]
 pub(crate) mod random;
 #[allow(unsafe_code)]
 mod threads;

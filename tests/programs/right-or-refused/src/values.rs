@@ -1,10 +1,11 @@
 //! Values whose meaning is easily lost: because they belong to the process, or because they lead to themselves.
 
+use memmap2::MmapMut;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::rc::{Rc, Weak};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Barrier, Condvar, LazyLock, Mutex, RwLock};
 use std::thread::ThreadId;
@@ -29,6 +30,7 @@ thread_local! {
     static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed);
 }
 static NEXT: AtomicUsize = AtomicUsize::new(0);
+static PAGE: AtomicPtr<u8> = AtomicPtr::new(std::ptr::null_mut());
 static BY_THREAD: LazyLock<Mutex<HashMap<ThreadId, String>>> = LazyLock::new(Mutex::default);
 
 type Function = Box<dyn Fn(&str) -> String + Send + Sync>;
@@ -48,6 +50,8 @@ enum Value {
     Socket(std::net::UdpSocket),
     Thread(std::thread::Thread),
     Number(usize),
+    Mapped(MmapMut),
+    Words(Vec<&'static str>),
     Trait(Vec<Function>),
     Error(Box<dyn std::error::Error + Send + Sync>),
     Panic(Mutex<Option<Box<dyn std::any::Any + Send>>>),
@@ -65,6 +69,13 @@ fn tree() -> Rc<Node> {
         root.children.borrow_mut().push(Rc::new(Node { name: name.to_owned(), parent, ..Node::default() }));
     }
     root
+}
+
+/// Memory that the kernel gave, with words in it.
+fn mapped() -> MmapMut {
+    let mut memory = MmapMut::map_anon(1 << 16).unwrap();
+    memory[..13].copy_from_slice(b"one two three");
+    memory
 }
 
 fn value(case: &str) -> Value {
@@ -119,6 +130,16 @@ fn value(case: &str) -> Value {
         }
         "value-by-thread" => {
             BY_THREAD.lock().unwrap().insert(std::thread::current().id(), "mine".to_owned());
+            Value::Number(1)
+        }
+        "value-mapped" => Value::Mapped(mapped()),
+        "value-words-in-mapped" => {
+            let text = std::str::from_utf8(&Box::leak(Box::new(mapped()))[..13]).unwrap();
+            Value::Words(text.split(' ').collect())
+        }
+        "value-mapped-meanwhile" => Value::Number(mapped().iter().filter(|byte| **byte == b' ').count()),
+        "value-mapped-in-static" => {
+            PAGE.store(Box::leak(Box::new(mapped())).as_mut_ptr(), Ordering::Relaxed);
             Value::Number(1)
         }
         "value-trait" => {
@@ -186,8 +207,13 @@ pub(crate) fn answer(case: &str) {
         Value::Thread(thread) => println!("{}", thread.id() == std::thread::current().id()),
         Value::Number(number) => {
             // What thread-locals have, and whether it is this thread's, is another thing, which the build warns of.
-            println!("{number} {}", BY_THREAD.lock().unwrap().len());
+            let page = PAGE.load(Ordering::Relaxed);
+            // SAFETY: if anybody has stored an address, it is that of memory that stays mapped.
+            let is_right = page.is_null() || unsafe { *page } == b'o';
+            println!("{number} {} {is_right}", BY_THREAD.lock().unwrap().len());
         }
+        Value::Mapped(memory) => println!("{:?}", &memory[..13]),
+        Value::Words(words) => println!("{words:?}"),
         Value::Trait(functions) => println!("{:?}", functions.iter().map(|call| call("word")).collect::<Vec<_>>()),
         Value::Error(error) => println!("{error}, {}", error.is::<std::num::ParseIntError>()),
         Value::Panic(panic) => {
