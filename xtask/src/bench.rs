@@ -12,6 +12,7 @@
 //! page_cache  with the file in other states            │
 //! scaling   by size of the image, by look-ups          │
 //! freeze    what making an image takes                 │
+//! rebuild   what a build takes after a change          │
 //! allocator  what `FastbootAlloc` costs                ┘
 //! ```
 //!
@@ -26,6 +27,7 @@ mod page_cache;
 mod plot;
 mod programs;
 mod readme;
+mod rebuild;
 mod refused;
 mod report;
 mod results;
@@ -78,18 +80,19 @@ struct Options {
     scaling: bool,
     freeze: bool,
     allocator: bool,
+    rebuild: bool,
 }
 
 impl Options {
     fn parse(flags: &[String]) -> Self {
         let has = |name: &str| flags.iter().any(|flag| flag.strip_prefix("--") == Some(name));
-        let other = ["scaling", "freeze", "allocator"];
+        let other = ["scaling", "freeze", "allocator", "rebuild"];
         let all = !Table::ALL.iter().map(|table| table.name()).chain(other).any(has);
-        let [scaling, freeze, allocator] = other.map(|part| all || has(part));
+        let [scaling, freeze, allocator, rebuild] = other.map(|part| all || has(part));
         let tables = Table::ALL.into_iter().filter(|table| all || has(table.name())).collect();
         let size = if has("quick") { Size::Quick } else { Size::Full };
         let [json, check, readme] = ["json", "check", "readme"].map(has);
-        Self { size, json, check, readme, tables, scaling, freeze, allocator }
+        Self { size, json, check, readme, tables, scaling, freeze, allocator, rebuild }
     }
 }
 
@@ -115,8 +118,9 @@ pub(crate) fn bench(flags: &[String]) -> Result<()> {
     let freeze = options.freeze.then(|| freeze::freeze(&mut workshop, size)).transpose()?.unwrap_or_default();
     let allocator =
         options.allocator.then(|| allocator::allocator(&mut workshop, size)).transpose()?.unwrap_or_default();
+    let rebuild = options.rebuild.then(|| rebuild::rebuild(&workshop, size)).transpose()?.unwrap_or_default();
     machine.look_again()?;
-    let results = Results { machine, size, tables, scan, page_cache, refused, scaling, freeze, allocator };
+    let results = Results { machine, size, tables, scan, page_cache, refused, scaling, freeze, allocator, rebuild };
     write(&workshop.folder, &results)?;
     if options.readme {
         let summary = report::summary(&results).context("README.md shows W1, which was not measured")?;

@@ -67,6 +67,7 @@ const VERBS: &[Verb] = &[
             "--scaling",
             "--freeze",
             "--allocator",
+            "--rebuild",
         ],
         help: "start-up times against other formats, in target/bench; --quick: in minutes; --check: against the targets; \
                --readme: into README.md; --strings and so on: that part only",

@@ -198,6 +198,11 @@ impl Workshop {
         run(command.args(["--release", "--locked", "--package", package, "--bin", binary]))
     }
 
+    /// `cargo-fastboot`.
+    pub(crate) fn tool_path(&self) -> &Path {
+        &self.tool
+    }
+
     /// `cargo fastboot VERB`, in the workspace of the measured programs.
     pub(crate) fn tool(&self, verb: &str) -> Command {
         let mut command = Command::new(&self.tool);

@@ -2,6 +2,7 @@
 
 use super::allocator::Allocator;
 use super::freeze::Freeze;
+use super::rebuild::Rebuild;
 use super::results::{Measured, MeasuredRow, Results};
 use super::rows::{BINCODE, EMPTY, EMPTY_STATIC, FASTBOOT_COLD, RKYV, TEXT};
 use super::scaling::{Curve, Scaling};
@@ -63,11 +64,10 @@ pub(crate) fn markdown(results: &Results) -> String {
         text += &format!("\n## Freezing\n\n{}", freezes(&results.freeze));
     }
     if !results.allocator.is_empty() {
-        text += "\n## Allocators\n\n| allocator | instructions | × the system's |\n|---|--:|--:|\n";
-        for allocator in &results.allocator {
-            let Allocator { name, instructions, ratio } = allocator;
-            text += &format!("| {name} | {instructions:.0} | {ratio:.4} |\n");
-        }
+        text += &format!("\n## Allocators\n\n{}", allocators(&results.allocator));
+    }
+    if !results.rebuild.is_empty() {
+        text += &format!("\n## A build after a change of `main`\n\n{}", rebuilds(&results.rebuild));
     }
     text + &format!("\n## Targets\n\n{}", targets::table(results))
 }
@@ -152,6 +152,32 @@ fn freezes(freezes: &[Freeze]) -> String {
             ratio(&freeze.ratio),
             time(freeze.allowance.median),
             ratio(&freeze.used),
+        );
+    }
+    text
+}
+
+fn allocators(allocators: &[Allocator]) -> String {
+    let mut text = "| allocator | instructions | × the system's |\n|---|--:|--:|\n".to_owned();
+    for Allocator { name, instructions, ratio } in allocators {
+        text += &format!("| {name} | {instructions:.0} | {ratio:.4} |\n");
+    }
+    text
+}
+
+fn rebuilds(rebuilds: &[Rebuild]) -> String {
+    let mut text = "| program | binary | `cargo build` | taken over | longer than `cargo build` | frozen again |\n\
+                    |---|--:|--:|--:|--:|--:|\n"
+        .to_owned();
+    for rebuild in rebuilds {
+        let [low, middle, high] = times_of(rebuild.longer);
+        text += &format!(
+            "| {} | {} | {} | {} | {middle} ({low} – {high}) | {} |\n",
+            rebuild.name,
+            bytes(rebuild.binary_bytes),
+            time(rebuild.plain.median),
+            time(rebuild.migrated.median),
+            time(rebuild.frozen.median),
         );
     }
     text

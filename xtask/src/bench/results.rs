@@ -6,6 +6,7 @@ use super::freeze::Freeze;
 use super::machine::Machine;
 use super::memory::Memory;
 use super::page_cache::State;
+use super::rebuild::Rebuild;
 use super::refused::Refused;
 use super::scaling::Scaling;
 use super::scan::Scan;
@@ -23,6 +24,7 @@ pub(crate) struct Results {
     pub(crate) refused: Vec<Refused>,
     pub(crate) freeze: Vec<Freeze>,
     pub(crate) allocator: Vec<Allocator>,
+    pub(crate) rebuild: Vec<Rebuild>,
     pub(crate) scaling: Option<Scaling>,
 }
 

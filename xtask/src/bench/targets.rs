@@ -100,6 +100,12 @@ const TARGETS: &[Target] = &[
         unit: "×",
         measured: |results| worst(results.allocator.iter().map(|allocator| allocator.ratio)),
     },
+    Target {
+        what: "a build after a change of `main` with the image taken over, longer than `cargo build`, a small program",
+        most: 1.5,
+        unit: "s",
+        measured: |results| Some(results.rebuild.first()?.longer.median / 1e6),
+    },
 ];
 
 /// What is wanted and not reached: shown, and not required.
