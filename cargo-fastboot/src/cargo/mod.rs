@@ -1,6 +1,7 @@
 //! Cargo: one `cargo rustc` per binary, and the other calls of it.
 
 pub(crate) mod arguments;
+pub(crate) mod environment;
 pub(crate) mod lock;
 pub(crate) mod messages;
 mod overrides;
