@@ -77,9 +77,9 @@ pub(crate) struct FreezeOptions {
     pub(crate) environment: Vec<(OsString, OsString)>,
     /// What random bytes follow from while roots are evaluated, unless it is the identity of the binary.
     pub(crate) seed: Option<u64>,
-    /// The same program, linked for other addresses: what run 3 runs, so that addresses in the executable are told from
-    /// numbers.
-    pub(crate) twin: Option<PathBuf>,
+    /// The same program, linked for other addresses, and its SHA-256: what run 3 runs, so that addresses in the executable
+    /// are told from numbers.
+    pub(crate) twin: Option<(PathBuf, String)>,
 }
 
 impl Default for FreezeOptions {

@@ -10,9 +10,9 @@
 //! Nothing is read but the symbol table and the two dumps: what a changed word points at is for the caller to judge.
 
 use super::decide::{Decision, Facts};
-use super::linked::Linked;
+use super::linked::{Linked, Moved};
 use super::policy::Chosen;
-use crate::elf::binary::Elf;
+use crate::elf::binary::{Elf, Twin};
 use crate::elf::c_objects::CObjects;
 use crate::elf::spans::Spans;
 use crate::options::Choices;
@@ -68,6 +68,7 @@ const PAGE: u64 = 4096;
 pub(crate) fn attribute(
     elf: &Elf<'_>,
     bytes: &[u8],
+    twin: Option<Twin<'_>>,
     dumps: &[Dump<'_>],
     roots: &[Range<u64>],
     executable: Range<u64>,
@@ -77,6 +78,7 @@ pub(crate) fn attribute(
     let bias = bias(elf, executable.start)?;
     let code = code(elf, bias);
     let linked = Linked::read(elf, bytes, bias)?;
+    let moved = twin.map(|twin| Moved::read(twin, bias)).transpose()?;
     let spans = Spans::read(elf, bytes, dumps, roots)?;
     let dynamic = elf.segments.iter().any(|segment| segment.p_type(LE) == elf::PT_INTERP);
     let c_objects = CObjects::read(elf, bytes, dynamic)?;
@@ -88,7 +90,9 @@ pub(crate) fn attribute(
         let (Some(first), Some(last)) = (changed.first(), changed.last()) else { continue };
         let whole = if span.is_static() { span.range.clone() } else { first.start..last.end };
         let name = spans.name(index, first.start);
-        let facts = Facts { name: name.as_ref(), span, dumps, code: &code };
+        let is_number =
+            |before: &[u8]| moved.as_ref().is_some_and(|twin| twin.has_number(&linked, span.range.start, before));
+        let facts = Facts { name: name.as_ref(), span, dumps, code: &code, is_number: &is_number };
         let decision = facts.decide(&chosen, spans.stripped)?;
         let by_user = facts.is_chosen(&chosen)?;
         let (text, crate_name) = match name {
@@ -256,7 +260,7 @@ mod tests {
         fn run(self) -> Result<Vec<Static>> {
             let file = executable(self.symbols);
             let dump = Dump { address: DATA, before: &self.before, after: &self.after };
-            attribute(&Elf::parse(&file)?, &file, &[dump], &self.roots, CODE..DATA + 0x2000, &self.choices)
+            attribute(&Elf::parse(&file)?, &file, None, &[dump], &self.roots, CODE..DATA + 0x2000, &self.choices)
         }
 
         fn names(self) -> Vec<(String, bool)> {

@@ -6,10 +6,11 @@ use super::decide::{self, Decision};
 use super::flags;
 use super::policy;
 use super::thread_local::{ThreadLocal, ThreadLocals};
-use crate::elf::binary::{Binary, Elf};
+use crate::elf::binary::{Binary, Elf, Twin};
 use crate::elf::names::is_of_the_process;
 use crate::options::Choices;
 use crate::prove::proof::Proof;
+use crate::prove::regions::Region;
 use crate::runs::capture::Capture;
 use crate::runs::memory::word_at;
 use anyhow::{Context, Result, bail};
@@ -32,6 +33,9 @@ pub(crate) struct Statics {
     ranges: Vec<(usize, Range<u64>, u64)>,
 }
 
+/// The bits of a word that an address has: above them may be a tag.
+const ADDRESS: u64 = (1 << 48) - 1;
+
 /// A static that changed and is not carried.
 pub(crate) struct LeftOut<'a> {
     pub(crate) name: &'a str,
@@ -45,7 +49,7 @@ pub(crate) struct LeftOut<'a> {
 
 impl Statics {
     /// Finds them in a capture.
-    pub(crate) fn find(binary: &Binary, capture: &Capture, choices: &Choices) -> Result<Self> {
+    pub(crate) fn find(binary: &Binary, twin: Option<Twin<'_>>, capture: &Capture, choices: &Choices) -> Result<Self> {
         let elf = Elf::parse(&binary.bytes)?;
         let base = capture.process.exe_base;
         let dumps: Vec<Dump<'_>> = capture
@@ -58,7 +62,7 @@ impl Statics {
         let loads = elf.segments.iter().filter(|segment| segment.p_type(LE) == elf::PT_LOAD);
         let first = loads.map(|segment| segment.p_vaddr(LE) & !(PAGE as u64 - 1)).min().unwrap_or(0);
         let executable = base + first..capture.process.exe_end;
-        let mut found = attribute::attribute(&elf, &binary.bytes, &dumps, &roots, executable, choices)
+        let mut found = attribute::attribute(&elf, &binary.bytes, twin, &dumps, &roots, executable, choices)
             .context("cannot tell which statics changed")?;
         leave_to_the_allocator(&mut found, capture);
         refuse_constructed(&found)?;
@@ -193,18 +197,33 @@ impl Statics {
 
     /// Which of those the image refers to.
     ///
-    /// In a position-independent binary the proof says which words are static pointers. In others a word may be a number
-    /// that looks like one.
-    pub(crate) fn references(&self, binary: &Binary, capture: &Capture, data: &[u8], proof: &Proof) -> Vec<Reference> {
+    /// Where the proof is made of two runs with the executable at different addresses, it says which words are addresses in it.
+    /// Otherwise a word may be a number that looks like one. `twin`: how far the twin is, if run 3 runs that.
+    pub(crate) fn references(
+        &self,
+        capture: &Capture,
+        data: &[u8],
+        proof: &Proof,
+        twin: Option<u64>,
+    ) -> Vec<Reference> {
         let base = capture.process.exe_base;
         let range = |one: &&Static| one.address + base..one.address + one.size + base;
         let ranges: Vec<Range<u64>> = self.skipped(capture).iter().map(range).collect();
-        if binary.pie {
-            let word = |offset: &u64| Some((*offset, word_at(data, *offset)?));
-            references(&ranges, proof.static_pointers.iter().filter_map(word))
-        } else {
-            references(&ranges, words(data))
+        if proof.stayed {
+            return references(&ranges, words(data));
         }
+        let mut hit = BTreeMap::new();
+        let words = proof.addresses_in_executable().filter_map(|at| Some((at, word_at(data, at)? & ADDRESS)));
+        let disguised = proof.disguised.iter().filter(|disguised| disguised.region == Region::Executable);
+        let disguised = disguised.flat_map(|one| one.addresses(base).into_iter().flatten().map(|it| (one.offset, it)));
+        let halves = twin.into_iter().flat_map(|distance| short_addresses(proof, distance));
+        for (offset, address) in words.chain(disguised).chain(halves) {
+            let index = ranges.partition_point(|range| range.end <= address);
+            if ranges.get(index).is_some_and(|range| range.contains(&address)) {
+                hit.entry(index).or_insert(offset);
+            }
+        }
+        hit.into_iter().map(|(index, offset)| Reference { index, offset, by_numbers: false }).collect()
     }
 
     /// Requires that every static the image points at is as it was loaded, or is carried.
@@ -213,7 +232,6 @@ impl Statics {
     pub(crate) fn check(
         &self,
         references: Vec<Reference>,
-        binary: &Binary,
         capture: &Capture,
         way: impl Fn(u64) -> String,
     ) -> Result<()> {
@@ -224,7 +242,7 @@ impl Statics {
             // The root static itself: a root that holds a reference to another root.
             let address = found.address + capture.process.exe_base;
             let is_root = capture.roots.iter().any(|root| root.place.start == address);
-            if is_root || by_numbers && !binary.pie {
+            if is_root || by_numbers {
                 continue;
             }
             bail!(
@@ -248,7 +266,16 @@ impl Statics {
     }
 
     /// Names of the carried statics that may say that something was done, and of which the user did not say that they do not.
-    pub(crate) fn flags<'a>(&'a self, capture: &'a Capture) -> impl Iterator<Item = &'a str> {
+    pub(crate) fn flags<'a>(&'a self, capture: &'a Capture, proof: &'a Proof) -> impl Iterator<Item = &'a str> {
+        let executable = capture.process.exe_base..capture.process.exe_end;
+        let addresses: BTreeSet<u64> = proof.addresses_in_executable().collect();
+        let is_number = move |at: u64, word: u64| {
+            let offset = || {
+                let (_, range, offset) = self.ranges.iter().find(|(_, range, _)| range.contains(&at))?;
+                Some(offset + (at - range.start))
+            };
+            !proof.stayed && executable.contains(&word) && offset().is_some_and(|offset| !addresses.contains(&offset))
+        };
         let is_flag = move |one: &&Static| {
             let is_carried = matches!(one.decision, Decision::Carry(_)) && !one.chosen;
             let length = match &one.part_of {
@@ -259,7 +286,7 @@ impl Statics {
                 None => one.size,
             };
             let bytes = || capture.static_bytes(one.address..one.address + one.size);
-            is_carried && bytes().is_some_and(|bytes| flags::is_flag(one, length, bytes, &capture.maps))
+            is_carried && bytes().is_some_and(|bytes| flags::is_flag(one, length, bytes, &capture.maps, &is_number))
         };
         self.found.iter().filter(is_flag).map(|one| one.name.as_str())
     }
@@ -345,6 +372,18 @@ impl Statics {
         let thread_local = |one: &ThreadLocal| (one.name.clone(), "not carried: every thread has its own".to_owned());
         statics.chain(self.changed_thread_locals.iter().map(thread_local))
     }
+}
+
+/// The halves of words that moved as the executable did: addresses of four bytes, as a program may keep them that lies below
+/// 4 GiB.
+fn short_addresses(proof: &Proof, distance: u64) -> impl Iterator<Item = (u64, u64)> {
+    proof.differences.iter().flat_map(move |word| {
+        [0_u32, 32].into_iter().filter_map(move |shift| {
+            let [here, there] = word.values.map(|value| (value >> shift) as u32);
+            let moved = there.wrapping_sub(here) == distance as u32;
+            moved.then_some((word.offset + u64::from(shift / 8), u64::from(here)))
+        })
+    })
 }
 
 /// What changes by the runtime's own work belongs to the program's allocator, whose heap is not in the image.

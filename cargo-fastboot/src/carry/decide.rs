@@ -34,6 +34,8 @@ pub(super) struct Facts<'a> {
     pub(super) span: &'a Span<'a>,
     pub(super) dumps: &'a [Dump<'a>],
     pub(super) code: &'a [Range<u64>],
+    /// Whether what it held before is known to be no address.
+    pub(super) is_number: &'a dyn Fn(&[u8]) -> bool,
 }
 
 impl Facts<'_> {
@@ -104,7 +106,8 @@ impl Facts<'_> {
     /// does not count: what belongs with it would be left behind.
     fn is_dispatch_cache(&self) -> bool {
         let whole = matches!(self.span.owner, Owner::Symbol(symbol) if !is_part(symbol));
-        whole && self.bytes().is_some_and(|(before, after)| is_code(before, self.code) && is_code(after, self.code))
+        let both = |(before, after): (&[u8], &[u8])| is_code(before, self.code) && is_code(after, self.code);
+        whole && self.bytes().is_some_and(|bytes| both(bytes) && !(self.is_number)(bytes.0))
     }
 
     /// What the macro of the crate `cpufeatures` puts into the crates that use it: one byte, 255 for not yet asked.

@@ -21,8 +21,15 @@ const ONCE: [[u8; 4]; 2] = [[3, 0, 0, 0], [0, 0, 0, 0]];
 /// How many of the lowest bytes of a function's address a small value overwrites that a `LazyLock` puts in its place.
 const OVERWRITTEN: u64 = 1 << 16;
 
-/// Whether a carried static looks like a flag: it is small, and nothing that it was given is an address.
-pub(super) fn is_flag(one: &Static, length: u64, (before, after): (&[u8], &[u8]), maps: &[Mapping]) -> bool {
+/// Whether a carried static looks like a flag: it is small, and nothing that it was given is an address. `is_number` says of the
+/// word at an address whether it is known to be none, whatever it looks like.
+pub(super) fn is_flag(
+    one: &Static,
+    length: u64,
+    (before, after): (&[u8], &[u8]),
+    maps: &[Mapping],
+    is_number: &impl Fn(u64, u64) -> bool,
+) -> bool {
     let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
     let mapping = |address: u64| maps.iter().find(|mapping| mapping.range.contains(&address));
     // A `LazyLock` without a value, or with a small one, keeps the function that made it, or what is left of its address.
@@ -30,7 +37,10 @@ pub(super) fn is_flag(one: &Static, length: u64, (before, after): (&[u8], &[u8])
         before == after || before ^ after < OVERWRITTEN && mapping(before).is_some_and(|mapping| mapping.executable)
     };
     let words = before.as_chunks::<8>().0.iter().map(word).zip(after.as_chunks::<8>().0.iter().map(word));
-    let has_address = words.into_iter().any(|(before, after)| !is_left(before, after) && mapping(after).is_some());
+    let is_address = |at: u64, word: u64| mapping(word).is_some() && !is_number(at, word);
+    let has_address = words
+        .zip((one.address..).step_by(8))
+        .any(|((before, after), at)| !is_left(before, after) && is_address(at, after));
     let completed = || {
         let states = before.as_chunks::<4>().0.iter().zip(after.as_chunks::<4>().0);
         states.into_iter().any(|(before, after)| before != after && ONCE.contains(before) && ONCE.contains(after))
@@ -63,7 +73,8 @@ mod tests {
         };
         let mapping = |range, executable| Mapping { range, executable, offset: 0, name: String::new() };
         let maps = [mapping(CODE..CODE + 0x1000, true), mapping(0x7000..0x8000, false)];
-        is_flag(&one, one.size, (before, after), &maps)
+        let is_number = |at: u64, word: u64| at == 0x1000 && word == CODE + 0x77;
+        is_flag(&one, one.size, (before, after), &maps, &is_number)
     }
 
     #[test]
@@ -74,6 +85,8 @@ mod tests {
         assert!(!check("app::LIST", &[0; 8], &0x7010_u64.to_le_bytes()));
         assert!(!check("app::TABLE", &[0; 24], &[1; 24]));
         assert!(!check("foldhash::SEED", &[0; 8], &[1; 8]));
+        assert!(!check("app::CALL", &[0; 8], &(CODE + 0x70).to_le_bytes()));
+        assert!(check("app::COUNT", &[0; 8], &(CODE + 0x77).to_le_bytes()), "known to be a number");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! code runs: bytes of the file, with the load-time relocations applied. What differs from it before the roots are
 //! evaluated, constructors changed.
 
-use crate::elf::binary::Elf;
+use crate::elf::binary::{Elf, Twin};
 use anyhow::{Context, Result};
 use object::LittleEndian as LE;
 use object::elf;
@@ -60,6 +60,13 @@ impl Linked {
         Ok(linked)
     }
 
+    fn word(&self, at: u64) -> Option<u64> {
+        self.memory.iter().find_map(|(address, bytes)| {
+            let start = usize::try_from(at.checked_sub(*address)?).ok()?;
+            Some(u64::from_le_bytes(*bytes.get(start..)?.first_chunk()?))
+        })
+    }
+
     fn set(&mut self, at: u64, value: impl Fn(u64) -> u64) {
         let word = self.memory.iter_mut().find_map(|(address, bytes)| {
             let start = usize::try_from(at.checked_sub(*address)?).ok()?;
@@ -84,9 +91,49 @@ impl Linked {
     }
 }
 
+/// The same of the twin.
+pub(super) struct Moved {
+    linked: Linked,
+    distance: u64,
+}
+
+impl Moved {
+    pub(super) fn read(twin: Twin<'_>, bias: u64) -> Result<Self> {
+        let bytes = &twin.binary.bytes;
+        Ok(Self { linked: Linked::read(&Elf::parse(bytes)?, bytes, bias)?, distance: twin.distance })
+    }
+
+    /// Whether what is `now` at this address of the executable is what the linker put there, and that is no address of anything
+    /// in it. `own` is what the linker made of the executable.
+    pub(super) fn has_number(&self, own: &Linked, at: u64, now: &[u8]) -> bool {
+        let there = at.wrapping_add(self.distance);
+        let now = now.first_chunk().map(|now| u64::from_le_bytes(*now));
+        // Constructors and the loader may have put something else there.
+        let linked = |linked: &Linked, at| linked.word(at).filter(|_| !linked.unknown.contains(&(at & !(WORD - 1))));
+        now.is_some() && linked(own, at) == now && linked(&self.linked, there) == now
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_twin_tells_addresses_from_numbers() {
+        let linked = |start: u64, words: [u64; 2]| Linked {
+            memory: vec![(start, words.iter().flat_map(|word| word.to_le_bytes()).collect())],
+            unknown: BTreeSet::new(),
+        };
+        let twin = Moved { linked: linked(0x5000, [0x4800, 0x900]), distance: 0x4000 };
+        let own = linked(0x1000, [0x800, 0x900]);
+        let has_number = |own: &Linked, at: u64, now: u64| twin.has_number(own, at, &now.to_le_bytes());
+        assert!(has_number(&own, 0x1008, 0x900));
+        assert!(!has_number(&own, 0x1000, 0x4800 - 0x4000), "an address");
+        assert!(!has_number(&own, 0x1008, 0x901), "a constructor's");
+        assert!(!has_number(&own, 0x1010, 0x900), "behind it");
+        let loaded = Linked { unknown: BTreeSet::from([0x1008]), ..own };
+        assert!(!has_number(&loaded, 0x1008, 0x900), "the loader's");
+    }
 
     #[test]
     fn what_constructors_changed_is_told_from_what_the_loader_filled_in() {

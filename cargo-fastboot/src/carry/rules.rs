@@ -33,7 +33,7 @@ pub(crate) fn rules(elf: &Elf<'_>, bytes: &[u8], choices: &Choices) -> Result<Ve
         let span = &spans.all[piece.span];
         let Owner::Symbol(symbol) = span.owner else { continue };
         let Some(name) = spans.name(piece.span, piece.range.start) else { continue };
-        let facts = Facts { name: Some(&name), span, dumps: &dumps, code: &[] };
+        let facts = Facts { name: Some(&name), span, dumps: &dumps, code: &[], is_number: &|_| false };
         let carry = match facts.decide(&chosen, false)? {
             Decision::Carry(_) => true,
             // An image may refer to it: it is right as it was loaded.

@@ -28,7 +28,7 @@ use crate::embed;
 use crate::freeze::compare_runs;
 use crate::freeze::finish::FreezeOutput;
 use crate::freeze::fresh::{Record, Store};
-use crate::freeze::pipeline::freeze;
+use crate::freeze::pipeline::{NO_TWIN, freeze};
 use crate::freeze::train::freeze_trained;
 use crate::freeze::verify::verify;
 use crate::image::Image;
@@ -52,7 +52,7 @@ struct Programs {
     _lock: BuildLock,
 }
 
-/// What cargo built, where the cold binary is, and what is known of it from its link, if that was asked for.
+/// What cargo built, where the cold binary is, and what is known of it from its link, if that was watched.
 struct Cold {
     built: ColdBuild,
     path: PathBuf,
@@ -105,8 +105,7 @@ fn build_all(flags: &BuildFlags, verb: Verb, shell: &Shell) -> Result<Programs> 
     let target = target_folder(&metadata, flags)?;
     let folder = target.join("fastboot");
     create_folder(&folder)?;
-    let linker = if flags.migrate { wrapper::install(&target, platform.linker.as_deref())? } else { None };
-    let linking = Linking { script: write_script(&folder)?, linker };
+    let linking = Linking { script: write_script(&folder)?, linker: linker(&target, flags, &platform, shell) };
     // From before cargo builds until the finished programs are where they belong.
     let profile = flags.compilation.profile_folder();
     let lock = BuildLock::acquire(&folder.join(format!("{}-{profile}.lock", platform.triple)), shell)?;
@@ -116,7 +115,7 @@ fn build_all(flags: &BuildFlags, verb: Verb, shell: &Shell) -> Result<Programs> 
         .map(|selected| {
             let mut built = cargo::build_cold(*selected, &selection, flags, &linking, &messages, shell)?;
             let bytes = std::mem::take(&mut built.bytes);
-            let present = flags.migrate.then(|| Present::find(&built.executable, &bytes));
+            let present = linking.linker.is_some().then(|| Present::find(&built.executable, &bytes));
             let path = keep_cold(*selected, &selection, &built.executable, bytes, flags);
             let path = path.with_context(|| format!("cannot freeze `{}`", selected.name()))?;
             Ok(Cold { built, path, present })
@@ -128,6 +127,21 @@ fn build_all(flags: &BuildFlags, verb: Verb, shell: &Shell) -> Result<Programs> 
         });
     messages.finish(finished.is_ok());
     Ok(Programs { finished: finished?, _lock: lock })
+}
+
+/// What to call in place of the linker, which also links a twin: except where the system loads the program elsewhere each time,
+/// or it is not frozen now.
+fn linker(target: &Path, flags: &BuildFlags, platform: &Platform, shell: &Shell) -> Option<PathBuf> {
+    if flags.cold || flags.link.pie && !flags.migrate {
+        return None;
+    }
+    let why = match wrapper::install(target, platform.linker.as_deref(), flags.migrate) {
+        Ok(Some(linker)) => return Some(linker),
+        Ok(None) => "the linker is not called as a compiler is".to_owned(),
+        Err(error) => format!("{error:#}"),
+    };
+    shell.verbose(format_args!("the program is not linked a second time, for other addresses: {why}"));
+    None
 }
 
 /// Freezes the binary that cargo built and puts the embedded one in its place.
@@ -213,9 +227,15 @@ fn copy_out(flags: &BuildFlags, executable: &Path, shell: &Shell) -> Result<()> 
 fn finish_in_place(cold: &Cold, flags: &BuildFlags, options: &FreezeOptions, shell: &Shell) -> Result<Record> {
     let Cold { built, path, present } = cold;
     let mut options = options.clone();
-    if let Some(present) = present {
+    if let Some(present) = present
+        && let Err(why) = present.use_twin(path, &mut options)
+        && !flags.link.pie
+    {
+        shell.verbose(format_args!("{NO_TWIN}: {why}"));
+    }
+    if let Some(present) = present.as_ref().filter(|_| flags.migrate) {
         shell.verbose(present.describe());
-        present.prepare(path, &mut options)?;
+        present.prepare(&mut options);
     }
     let options = &options;
     let store = Store::new(path, built.stripped, flags.place.place(), flags.image.read_only, options)?;
@@ -267,7 +287,7 @@ fn migrate_and_embed(
     options: &FreezeOptions,
     shell: &Shell,
 ) -> Result<Option<Record>> {
-    let Some(present) = &cold.present else { return Ok(None) };
+    let Some(present) = cold.present.as_ref().filter(|_| flags.migrate) else { return Ok(None) };
     let (image, before) = match present.migrate(&cold.path, store, options) {
         Ok(migrated) => migrated,
         Err(why) => {
@@ -300,7 +320,7 @@ fn freeze_and_embed(
     flags.image.apply(&mut image);
     embed_finished(cold, &image, store, flags, shell)?;
     let record = store.describe(&image, inputs)?;
-    if let Some(present) = &cold.present
+    if let Some(present) = cold.present.as_ref().filter(|_| flags.migrate)
         && let Err(why) = present.remember(&cold.path, known, &image, &record, options, shell)
     {
         shell.verbose(format_args!("the image cannot be taken over later: {why}"));

@@ -68,6 +68,14 @@ impl Section {
     }
 }
 
+/// The same program as another one, linked for other addresses.
+#[derive(Clone, Copy)]
+pub(crate) struct Twin<'a> {
+    pub(crate) binary: &'a Binary,
+    /// How far everything in it is from where it is in the other one.
+    pub(crate) distance: u64,
+}
+
 /// The parts of an ELF file that this tool looks at.
 pub(crate) struct Elf<'a> {
     pub(crate) header: &'a FileHeader64<LE>,
@@ -276,6 +284,11 @@ impl Binary {
         let elf = Elf::parse(&self.bytes)?;
         let loads = elf.segments.iter().filter(|segment| segment.p_type(LE) == elf::PT_LOAD);
         loads.map(|segment| segment.p_vaddr(LE)).min().context("it has no PT_LOAD segment")
+    }
+
+    /// The same program, linked for other addresses.
+    pub(crate) fn twin<'a>(&self, binary: &'a Self) -> Result<Twin<'a>> {
+        Ok(Twin { binary, distance: binary.first_address()?.wrapping_sub(self.first_address()?) })
     }
 
     /// SHA-256 of every loaded byte except what embedding and `strip` change. The first one who asks waits for it.

@@ -27,7 +27,7 @@ impl Cause {
     pub(super) fn is_the_process(&self) -> bool {
         match self {
             Self::World(difference) => {
-                matches!(difference, Difference::Path(_) | Difference::Arguments | Difference::Clock)
+                matches!(difference, Difference::Path(..) | Difference::Arguments | Difference::Clock)
             }
             Self::Process | Self::Thread | Self::Clock => true,
             Self::Together => false,

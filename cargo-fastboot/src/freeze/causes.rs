@@ -19,8 +19,10 @@ use super::whose::{Names, first_byte};
 use crate::carry::carried::Statics;
 use crate::contents::objects::Objects;
 use crate::elf::names::means;
+use crate::options::Deny;
 use crate::prove::proof::Proof;
 use crate::runs::capture::Own;
+use crate::runs::memory::word_at;
 use crate::runs::world::Difference;
 use anyhow::Result;
 use fastboot_format::features::{Mask, without_implied};
@@ -33,6 +35,8 @@ pub(super) struct Causes {
     pub(super) findings: Vec<Finding>,
     /// Offsets of the words that are explained by it.
     pub(super) explained: BTreeSet<u64>,
+    /// Of these, the words that follow from where the executable lies: the same in every build.
+    pub(super) of_executable: BTreeSet<u64>,
     /// The processor features that the image depends on.
     pub(super) features: Mask,
     /// Whether these are all that the processor has, so that it may be anything else of it as well.
@@ -42,6 +46,12 @@ pub(super) struct Causes {
 }
 
 impl Causes {
+    /// These words follow from where the executable lies.
+    fn follow_executable(&mut self, words: impl IntoIterator<Item = u64>) {
+        self.of_executable.extend(words);
+        self.explained.extend(&self.of_executable);
+    }
+
     /// The image needs these features, of `all` that there are, because of these words.
     fn needs(&mut self, features: Mask, all: Mask, words: &Words, names: &Names<'_>) {
         self.needs_all = features == all;
@@ -88,10 +98,14 @@ impl Freezing<'_> {
         // Whatever is not known to be the same without them needs them.
         let causes = Causes { features: all, needs_all: true, ..Causes::default() };
         let search = Search { freezing: self, frozen, statics, runs: 0, is_partial: false };
+        // If it came out otherwise, the proof was made in this world, or with the executable elsewhere: then not all that differs is
+        // chance.
+        let here = shown.otherwise.is_some().then(|| search.words(proof));
+        let here = here.filter(|words| self.twin.is_none() || proof.stayed || words.is_empty());
         let mut inquiry = Inquiry {
             all,
             world: self.world().to_vec(),
-            here: shown.otherwise.is_some().then(|| search.words(proof)),
+            here,
             search,
             names: Names { frozen, statics: statics.places(), objects },
             causes,
@@ -106,7 +120,11 @@ impl Freezing<'_> {
             inquiry.without_known(words, shown.own);
             return Ok(inquiry.causes);
         }
-        if let Some((words, own)) = inquiry.comparable(proof, shown.otherwise, shown.own)? {
+        let seen = match shown.otherwise {
+            Some(otherwise) if self.twin.is_some() => Some(inquiry.with_executable_here(proof, otherwise)?),
+            otherwise => otherwise,
+        };
+        if let Some((words, own)) = inquiry.comparable(proof, seen, shown.own)? {
             let words = inquiry.without_known(words, own);
             inquiry.explain(words, shown.with_more)?;
         }
@@ -124,6 +142,16 @@ impl Inquiry<'_> {
         Ok(())
     }
 
+    /// Whether the executable lies elsewhere is not looked for any more: it came to something with that alone (`proof`), or that
+    /// may be what makes the run another one. Returns what is seen without it, where all that differs is `otherwise`.
+    fn with_executable_here(&mut self, proof: &Proof, otherwise: Seen) -> Result<Seen> {
+        self.world.retain(|difference| *difference != Difference::Executable);
+        match proof.stayed {
+            true => self.search.observe(&self.world),
+            false => Ok(otherwise),
+        }
+    }
+
     /// The words that differ in a world that leaves out what makes the run fail, or allocate otherwise. `None` if it does so in
     /// this world, too.
     fn comparable(&mut self, proof: &Proof, mut seen: Option<Seen>, own: Own) -> Result<Option<(Words, Own)>> {
@@ -135,21 +163,25 @@ impl Inquiry<'_> {
                 Some(otherwise) => otherwise,
             };
             let (culprit, alone) = self.search.culprit(&self.world, otherwise)?;
-            self.leave_out(&culprit, alone);
+            self.leave_out(&culprit, alone)?;
             seen = Some(self.search.observe(&self.world)?);
         }
     }
 
     /// Leaves out a difference with which alone the run is another one. Of the processor more features can be seen at first.
-    fn leave_out(&mut self, culprit: &Difference, mut alone: Seen) {
+    fn leave_out(&mut self, culprit: &Difference, mut alone: Seen) -> Result<()> {
         self.world.retain(|difference| difference != culprit);
         if let Difference::Features(features, sites) = culprit {
             let middle = middle_level() & self.all;
             let next = (features & self.all != middle).then(|| Difference::Features(middle, sites.clone()));
             self.world.extend(next);
-            return;
+            return Ok(());
         }
-        if let (Seen::Otherwise(blamed), Some(here)) = (&mut alone, &self.here) {
+        if let Seen::Otherwise(blamed) = &mut alone
+            && !blamed.is_empty()
+            && self.here()?.is_some()
+            && let Some(here) = &self.here
+        {
             let by_chance: BTreeSet<_> = here.keys().filter_map(|at| self.names.owner(*at)).collect();
             blamed.retain(|blamed| !by_chance.contains(&(&blamed.name, blamed.is_static)));
         }
@@ -157,6 +189,17 @@ impl Inquiry<'_> {
         // A pool with a place for each processor is as good with another number of them.
         found.retain(|finding| *culprit != Difference::Processors || finding.is_static);
         self.causes.findings.extend(found);
+        Ok(())
+    }
+
+    /// The words that differ in this world too, by chance; `None` if it allocates otherwise whenever it is run.
+    fn here(&mut self) -> Result<Option<&Words>> {
+        if self.here.is_none()
+            && let Seen::Words(proof, ..) = self.search.observe(&[])?
+        {
+            self.here = Some(self.search.words(&proof));
+        }
+        Ok(self.here.as_ref())
     }
 
     /// These words without those whose causes are known by what they are.
@@ -184,7 +227,15 @@ impl Inquiry<'_> {
             return Ok(());
         }
         let Search { freezing, frozen, .. } = self.search;
-        if self.world.is_empty() || freezing.options.real_random || frozen.planned.is_none() {
+        if self.world.is_empty() {
+            return Ok(());
+        }
+        if freezing.options.real_random || frozen.planned.is_none() {
+            // Elsewhere a note says of them that they differ.
+            if freezing.options.deny.contains(&Deny::Nondeterminism) {
+                let of_executable = self.with_executable_alone(&words)?;
+                self.causes.follow_executable(of_executable);
+            }
             return Ok(());
         }
         let (words, by_processor) = self.with_more_features(words, hidden, with_more)?;
@@ -192,15 +243,30 @@ impl Inquiry<'_> {
             self.causes.needs(by_processor.level, self.all, &by_processor.words, &self.names);
             return Ok(());
         }
-        let here = match self.here.take() {
-            Some(here) => here,
-            None => match self.search.observe(&[])? {
-                Seen::Words(proof, ..) => self.search.words(&proof),
-                // It allocates otherwise whenever it is run: all of it is chance.
-                Seen::Otherwise(_) | Seen::Failed(_) => return Ok(()),
-            },
-        };
-        self.explain_without_chance(words, by_processor, &here)
+        let of_executable = self.with_executable_alone(&words)?;
+        // If it allocates otherwise whenever it is run, all of it is chance.
+        let Some(here) = self.here()?.cloned() else { return Ok(()) };
+        self.explain_without_chance(words, by_processor, &of_executable, &here)
+    }
+
+    /// Which of these words are what they are where everything differs because the executable lies elsewhere, if it is not
+    /// chance. That is looked at at once, and never by halving: a map whose keys are addresses of functions depends on it, which
+    /// is no fault.
+    fn with_executable_alone(&mut self, words: &Words) -> Result<BTreeSet<u64>> {
+        let mut of_executable = BTreeSet::new();
+        if self.world.contains(&Difference::Executable) {
+            self.world.retain(|difference| *difference != Difference::Executable);
+            if let Seen::Words(proof, _, data) = self.search.observe(&[Difference::Executable])? {
+                let differ = self.search.words(&proof);
+                if differ.is_empty() {
+                    // Nor does anything by chance.
+                    self.here.get_or_insert_default();
+                }
+                let is_same = |(at, values): &(&u64, &[u64; 2])| word_at(&data, **at) == Some(values[1]);
+                of_executable.extend(words.iter().filter(is_same).map(|(at, _)| *at));
+            }
+        }
+        Ok(of_executable)
     }
 
     /// Which words still differ if more features can be seen, and which do not. That comes first, so that a program that needs
@@ -237,8 +303,14 @@ impl Inquiry<'_> {
         Ok((still, by_processor(gone, level, 0)))
     }
 
-    /// Finds the causes of words, except where it is chance: what differs `here`, too.
-    fn explain_without_chance(&mut self, mut words: Words, processor: ByProcessor, here: &Words) -> Result<()> {
+    /// Finds the causes of words, except where it is chance: what differs `here`, too. Of `of_executable` the cause is known.
+    fn explain_without_chance(
+        &mut self,
+        mut words: Words,
+        processor: ByProcessor,
+        of_executable: &BTreeSet<u64>,
+        here: &Words,
+    ) -> Result<()> {
         let ByProcessor { words: mut by_processor, level, needed: mut features } = processor;
         // Beside what is chance, in the other half of a word, may be what is none.
         let is_half_chance = |(at, values): (&u64, &[u64; 2])| {
@@ -262,6 +334,8 @@ impl Inquiry<'_> {
         if !by_chance.is_empty() {
             features = self.all;
         }
+        let (of_executable, words): (Words, Words) = words.into_iter().partition(|(at, _)| of_executable.contains(at));
+        self.causes.follow_executable(of_executable.into_keys());
         let mut found = Vec::new();
         self.search.split(&self.world, words, false, &mut found)?;
         if self.search.is_partial {

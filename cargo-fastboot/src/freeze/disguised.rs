@@ -96,7 +96,8 @@ impl Freezing<'_> {
         is_allowed: impl Fn(u64) -> bool,
     ) -> Result<()> {
         let way = |offset| frozen.way(objects, offset);
-        let of_executable = proof.disguised.iter().find(|disguised| disguised.region == Region::Executable);
+        let of_executable = |disguised: &&Disguised| disguised.region == Region::Executable && self.binary.pie;
+        let of_executable = proof.disguised.iter().find(of_executable);
         if let Some(Disguised { offset, disguise, .. }) = of_executable {
             bail!(
                 "the image holds an address of the executable in another form ({disguise}, in {}). Only addresses as they are \

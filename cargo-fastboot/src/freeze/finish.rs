@@ -81,13 +81,14 @@ impl Freezing<'_> {
     /// alignment that another address may not have.
     fn is_relocatable(&self, frozen: &Frozen, proof: &Proof, causes: &Causes, objects: Option<&Objects<'_>>) -> bool {
         let alignment = frozen.capture.counts.largest_alignment;
+        let moves = |region| region != Region::Executable || self.binary.pie;
         let mut unexplained = proof.differences.iter().filter(|word| !causes.explained.contains(&word.offset));
         let why = match proof.unclear_in(Region::Image) {
             Some(Unclear { offset, .. }) => {
                 format!("a word (in {}) may be a pointer or not", frozen.way(objects, *offset))
             }
             None if alignment > HOME_ALIGN => format!("something in it is aligned to {alignment} bytes"),
-            None => match (proof.disguised.first(), unexplained.next()) {
+            None => match (proof.disguised.iter().find(|one| moves(one.region)), unexplained.next()) {
                 (Some(Disguised { offset, disguise, .. }), _) => {
                     format!("a word (in {}) is an address in another form, {disguise}", frozen.way(objects, *offset))
                 }
@@ -105,7 +106,7 @@ impl Freezing<'_> {
     /// The words that hold an address in the executable, if the proof says so of each, and nothing else of the image moved with
     /// the executable.
     fn addresses(&self, frozen: &Frozen, proof: &Proof) -> Result<Vec<u64>, &'static str> {
-        if !self.binary.pie && self.twin.is_none() {
+        if proof.stayed {
             return Err("addresses in the executable cannot be told from numbers");
         }
         if frozen.planned.is_none() {

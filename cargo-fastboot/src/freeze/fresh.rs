@@ -46,6 +46,8 @@ struct Key {
     cold: String,
     /// BLAKE3 of how it is frozen, and on what processor.
     how: String,
+    /// Whether it had a twin to be frozen with.
+    twin: bool,
 }
 
 /// Length and BLAKE3 of a file.
@@ -119,7 +121,8 @@ impl Store {
 
     /// The record, if all but the program is as it was.
     fn check(&self, record: Record, options: &FreezeOptions) -> Result<Record, Option<String>> {
-        if record.key.how != self.key.how {
+        // What was frozen with a twin that is gone now is as good as it was.
+        if record.key.how != self.key.how || self.key.twin && !record.key.twin {
             return Err(Some("it is to be frozen in another way".to_owned()));
         }
         if let Some(reason) = record.inputs.first_changed(options) {
@@ -206,21 +209,21 @@ impl Key {
             directory,
             environment,
             seed: _,
-            // Another twin, another cold binary.
+            // Of it counts only whether it is there: another twin, another cold binary.
             twin,
         } = options;
-        let twin = twin.is_some();
         // Without training nobody reads it while freezing.
         let stdin = if train.is_empty() { &[][..] } else { stdin };
         let how = format!(
             "{stripped} {place:?} {read_only} {home} {real_random} {keep_threads} {train:?} {stdin:?} {verbatim} {trace} {choices:?} {deny:?} \
-             {allow_foreign:?} {allow_nondeterminism:?} {allow_shared:?} {allow_threads:?} {allow_world:?} {runner:?} {directory:?} {environment:?} {twin} {:x}",
+             {allow_foreign:?} {allow_nondeterminism:?} {allow_shared:?} {allow_threads:?} {allow_world:?} {runner:?} {directory:?} {environment:?} {:x}",
             processor::features() & cpu
         );
         Ok(Self {
             tool: this_tool(),
             cold: blake3::hash(&bytes).to_hex().to_string(),
             how: blake3::hash(how.as_bytes()).to_hex().to_string(),
+            twin: twin.is_some(),
         })
     }
 }

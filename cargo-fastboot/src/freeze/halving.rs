@@ -6,6 +6,7 @@ use super::stages::{Freezing, Frozen};
 use super::whose::Names;
 use crate::carry::carried::Statics;
 use crate::prove::proof::Proof;
+use crate::prove::regions::Region;
 use crate::runs::memory::word_at;
 use crate::runs::world::Difference;
 use anyhow::Result;
@@ -29,8 +30,10 @@ impl Search<'_> {
         let places = self.statics.places();
         let is_there = |at: u64| at < memory || places.iter().any(|(_, range)| range.contains(&at));
         let differences = proof.differences.iter().map(|difference| (difference.offset, difference.values));
-        // Some numbers look like that.
-        let disguised = proof.disguised.iter().map(|disguised| (disguised.offset, disguised.values));
+        // Some numbers look like that. What follows the executable, as far as its twin is from it, is none.
+        let moved = |region| region == Region::Executable && self.freezing.twin.is_some();
+        let disguised = proof.disguised.iter().filter(|disguised| !moved(disguised.region));
+        let disguised = disguised.map(|disguised| (disguised.offset, disguised.values));
         differences.chain(disguised).filter(|(at, _)| is_there(*at)).collect()
     }
 
@@ -130,7 +133,7 @@ impl Search<'_> {
         let seen = self.observe(world)?;
         // With a path of the process's own no two runs are the same.
         let is_left_out =
-            |it: &Difference| matches!(it, Difference::Features(..) | Difference::Path(_) | Difference::Arguments);
+            |it: &Difference| matches!(it, Difference::Features(..) | Difference::Path(..) | Difference::Arguments);
         if let (false, Seen::Words(_, _, data)) = (world.iter().any(is_left_out), &seen) {
             let is_other = |(at, [here, there]): (&u64, &[u64; 2])| {
                 word_at(data, *at).is_some_and(|word| ![*here, *there].contains(&word))

@@ -77,10 +77,10 @@ impl Freezing<'_> {
 
     /// Refuses flags that say that something was done which the finished program does not have; without a flag, that is a
     /// warning.
-    pub(super) fn judge_changes(&self, statics: &Statics, capture: &Capture) -> Result<()> {
+    pub(super) fn judge_changes(&self, statics: &Statics, proof: &Proof, capture: &Capture) -> Result<()> {
         let changes = changes::changes(statics, capture);
         let Some(first) = changes.first() else { return Ok(()) };
-        let flags: Vec<&str> = statics.flags(capture).collect();
+        let flags: Vec<&str> = statics.flags(capture, proof).collect();
         let Some(flag) = flags.first() else {
             for change in &changes {
                 self.shell.warn(format_args!(
@@ -246,6 +246,7 @@ impl Freezing<'_> {
         // What depends on something that is known was said already. But two builds will not be equal all the same.
         let is_new = |difference: &&Varying| {
             (deny || !causes.explained.contains(&difference.offset))
+                && !causes.of_executable.contains(&difference.offset)
                 && !is_of(&self.options.allow_nondeterminism, frozen, objects, difference.offset)
         };
         let mut differences = proof.differences.iter().filter(is_new);

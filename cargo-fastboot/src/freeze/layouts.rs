@@ -82,7 +82,8 @@ impl<'a> Walk<'a> {
         let (mut seen, mut stack) = (BTreeSet::new(), vec![(first, second, false)]);
         while let Some((first, second, nested)) = stack.pop() {
             let words = first.chunks(8).zip(second.chunks(8)).map(|(first, second)| [word(first), word(second)]);
-            for values in words.filter(|[first, second]| first != second) {
+            let differs = |[first, second]: &[u64; 2]| first != second && !self.moved_with_executable(*first, *second);
+            for values in words.filter(differs) {
                 if let Some((object, first, second)) = self.targets(values) {
                     stack.extend(seen.insert(object).then_some((first, second, true)));
                 } else if tells(values) {
@@ -95,16 +96,18 @@ impl<'a> Walk<'a> {
         None
     }
 
+    /// Whether a word is an address in the executable.
+    fn moved_with_executable(&self, first: u64, second: u64) -> bool {
+        self.moved != 0 && second.wrapping_sub(first) == self.moved
+    }
+
     /// What stands in place of the lower bytes of an address in the executable, if some of them were overwritten, each time
     /// with something else: such as what a `LazyLock` made, where the address of its function was.
     fn overwritten(&self, [first, second]: [u64; 2]) -> Option<[u64; 2]> {
-        if second.wrapping_sub(first) == self.moved {
-            return None;
-        }
         let rest = |size: u32| [first >> size, second >> size, self.moved >> size];
         let size = [8, 16, 32].into_iter().find(|size| {
             let [first, second, moved] = rest(*size);
-            [moved, moved + 1].contains(&second.wrapping_sub(first))
+            moved != 0 && [moved, moved + 1].contains(&second.wrapping_sub(first))
         })?;
         let values = [first, second].map(|value| value & ((1 << size) - 1));
         (self.moved != 0 && values[0] != values[1]).then_some(values)
@@ -147,7 +150,7 @@ mod tests {
         }
         let walk = Walk { data: [&[], &[]], starts, moved: 0x12_3456_7000, objects: &[] };
         let address = 0x5555_5555_4500_u64;
-        assert_eq!(walk.overwritten([address, address + walk.moved]), None);
+        assert!(walk.moved_with_executable(address, address + walk.moved));
         assert_eq!(walk.overwritten([address | 1, address + walk.moved]), Some([1, 0]));
     }
 }

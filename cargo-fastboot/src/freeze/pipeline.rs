@@ -18,6 +18,7 @@ use crate::contents::report;
 use crate::elf::binary::{Binary, Elf};
 use crate::elf::strip;
 use crate::image::Paging;
+use crate::link::wrapper;
 use crate::options::FreezeOptions;
 use crate::plan::mark::{self, Heap, Seed};
 use crate::plan::placement::Plan;
@@ -44,6 +45,8 @@ const SMALL_RUN: u64 = 4;
 /// A block, its placement, where it is, its owner and its parent.
 const BYTES_FOR_BLOCK: u64 = 128;
 
+/// Said where there is no twin.
+pub(crate) const NO_TWIN: &str = "numbers may be taken for addresses in the executable, because it has no twin";
 /// How the name of the folder for the files of the runs begins.
 pub(crate) const FOLDER: &str = ".fastboot-freeze-";
 
@@ -52,8 +55,12 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
     let path = std::path::absolute(path).with_context(|| format!("cannot find {}", path.display()))?;
     let binary = Binary::read(&path)?;
     // Found out once: while a run is made there is less.
-    let options =
-        &FreezeOptions { memory_limit: Some(options.memory_limit.unwrap_or_else(spare_memory)), ..options.clone() };
+    let options = &FreezeOptions {
+        memory_limit: Some(options.memory_limit.unwrap_or_else(spare_memory)),
+        // The twin has another identity.
+        seed: Some(options.seed.unwrap_or_else(|| binary.seed())),
+        ..options.clone()
+    };
     let folder = working_folder(&path)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     shell.status("Freezing", name.strip_suffix(".cold").unwrap_or(&name));
@@ -64,10 +71,10 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
             path.display()
         ));
     }
-    let twin = options.twin.as_deref().map(Binary::read).transpose()?;
+    let twin = options.twin.as_ref().and_then(|(path, digest)| read_twin(path, digest, shell));
     let freezing = Freezing {
         binary: &binary,
-        twin: twin.as_ref(),
+        twin: twin.as_ref().map(|twin| binary.twin(twin)).transpose()?,
         options,
         folder: folder.path(),
         shell,
@@ -98,6 +105,15 @@ pub(crate) fn image_data_of(path: &Path, options: &FreezeOptions, shell: &Shell)
     // As if it was not the first plan: with that, run 3 may be made at once.
     let Frozen { capture, data, .. } = freezing.image_data(&mut Learned { plans: 1, ..Learned::default() })?.frozen;
     Ok((data, capture.process.exe_base))
+}
+
+/// The twin, if it is the one that was linked with the binary. Without it, what holds where there is none does.
+fn read_twin(path: &Path, digest: &str, shell: &Shell) -> Option<Binary> {
+    let twin = Binary::read(path).and_then(|twin| match wrapper::hex(&twin.bytes) == digest {
+        true => Ok(twin),
+        false => bail!("{} is not the file that was linked together with the program", path.display()),
+    });
+    twin.inspect_err(|why| shell.verbose(format_args!("{NO_TWIN}: {why:#}"))).ok()
 }
 
 /// A folder for the files of the runs: beside the binary, because a capture is as big as the image and `/tmp` is often
@@ -139,8 +155,8 @@ impl Freezing<'_> {
         let causes =
             self.find_causes(&frozen, &statics, &proof, shown, objects.as_ref()).with_context(cannot_freeze)?;
         let way = |offset| frozen.way(objects.as_ref(), offset);
-        statics.check(references, self.binary, &frozen.capture, way)?;
-        self.judge_changes(&statics, &frozen.capture).with_context(cannot_freeze)?;
+        statics.check(references, &frozen.capture, way)?;
+        self.judge_changes(&statics, &proof, &frozen.capture).with_context(cannot_freeze)?;
         self.judge_world(&causes).with_context(cannot_freeze)?;
         self.tell_features(&causes);
         self.judge(&frozen, &proof, &causes, objects.as_ref()).with_context(cannot_freeze)?;
@@ -186,7 +202,7 @@ impl Freezing<'_> {
         }
         let mut capture = self.first(Purpose::Verbatim, "verbatim")?;
         let inputs = Inputs::of(&capture.inputs, self.options, &self.binary.path);
-        let mut statics = Statics::find(self.binary, &capture, &self.choices())?;
+        let mut statics = Statics::find(self.binary, self.twin, &capture, &self.choices())?;
         statics.lay_out(capture.memory_len());
         let data = image_data(&mut capture, &statics)?;
         self.judge_threads(&capture, &statics, |address| word_at(&data, address.checked_sub(capture.data_address())?))?;
@@ -220,7 +236,7 @@ impl Freezing<'_> {
             plan.end - PAGE as u64,
             plan.deferred
         ));
-        let mut statics = Statics::find(self.binary, &capture, &self.choices())?;
+        let mut statics = Statics::find(self.binary, self.twin, &capture, &self.choices())?;
         statics.lay_out(capture.memory_len());
         let data = image_data(&mut capture, &statics)?;
         let image = capture.process.home..capture.data_address() + data.len() as u64;
@@ -248,7 +264,7 @@ impl Freezing<'_> {
         let bytes = run.take_blocks()?;
         let heap = planned_heap(&run, &bytes)?.with_forms(learned.forms.iter().copied());
         let (statics, origins, mut marked) = loop {
-            let statics = Statics::find(self.binary, &run, &self.choices())?;
+            let statics = Statics::find(self.binary, self.twin, &run, &self.choices())?;
             let roots = run.roots.iter().map(|root| (Origin::Root(root.name.clone()), Seed::Address(root.value)));
             let carried = statics.carried_as_left(&run);
             let carried = carried.map(|(name, bytes)| (Origin::Static(name.to_owned()), Seed::Bytes(bytes)));
@@ -348,7 +364,7 @@ impl Freezing<'_> {
             let Frozen { capture, data, .. } = frozen_now;
             let (mut proof, shown) = self.prove(frozen_now, &statics, second)?;
             statics.drop_those_that_reach_outside(&mut proof);
-            let references = statics.references(self.binary, capture, data, &proof);
+            let references = statics.references(capture, data, &proof, self.twin.map(|twin| twin.distance));
             paging.take_part();
             anyhow::Ok((proof, shown, references))
         };

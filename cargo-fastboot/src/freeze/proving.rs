@@ -13,6 +13,7 @@ use crate::prove::proof::Proof;
 use crate::prove::regions::{Region, Run};
 use crate::runs::capture::{Capture, Own, Root};
 use crate::runs::memory::{ImageData, word_at};
+use crate::runs::world::Difference;
 use anyhow::{Result, bail};
 use fastboot_format::features::Mask;
 use fastboot_format::protocol::Leftover;
@@ -60,12 +61,8 @@ impl Freezing<'_> {
                 }
                 None => {
                     self.shell.verbose("run 3 is another one in another world: it is made once more, in this one");
-                    let here = self.run_again(frozen, &[], &format!("{PROVE}-here"))?;
-                    let own = here.process.own;
-                    (
-                        self.compare(frozen, statics, here)?.0,
-                        Shown { own, otherwise: Some(otherwise), with_more: None, only_middle: None },
-                    )
+                    let (proof, own) = self.prove_here(frozen, statics)?;
+                    (proof, Shown { own, otherwise: Some(otherwise), with_more: None, only_middle: None })
                 }
             },
         };
@@ -124,6 +121,20 @@ impl Freezing<'_> {
             Seen::Words(proof, own, _) => Some((proof, own)),
             Seen::Otherwise(_) | Seen::Failed(_) => None,
         })
+    }
+
+    /// Run 3 in this world; if that comes to something, with the executable elsewhere.
+    fn prove_here(&self, frozen: &Frozen, statics: &Statics) -> Result<(Proof, Own)> {
+        // If run 2 itself was another one than run 1, it is not because of that.
+        if self.twin.is_some() && frozen.capture.strayed.is_empty() {
+            let run = self.run_again(frozen, &[Difference::Executable], &format!("{PROVE}-twin"));
+            if let Seen::Words(proof, own, _) = self.see(frozen, statics, run)? {
+                return Ok((proof, own));
+            }
+        }
+        let here = self.run_again(frozen, &[], &format!("{PROVE}-here"))?;
+        let own = here.process.own;
+        Ok((self.compare(frozen, statics, here)?.0, own))
     }
 
     /// What a run shows, made to be compared. If it was to differ in nothing, a failure is an error.

@@ -1,7 +1,6 @@
 //! Running: the runs of one freeze, each in a folder of its own.
 
 use super::stages::{Freezing, Frozen};
-use crate::link::wrapper::DISTANCE;
 use crate::runs::capture::Capture;
 use crate::runs::run::{FreezeRun, Purpose};
 use crate::runs::world;
@@ -43,16 +42,16 @@ impl Freezing<'_> {
         shell: &Shell,
     ) -> Result<Capture> {
         let folder = self.folder.join(name);
-        let twin = self.twin.filter(|_| other.is_some());
-        let binary = twin.unwrap_or(self.binary);
-        let run = FreezeRun { binary, options: self.options, purpose, other, world, folder: &folder, shell };
+        let twin = self.twin.filter(|_| world.contains(&world::Difference::Executable));
+        let (binary, moved) = twin.map_or((self.binary, 0), |twin| (twin.binary, twin.distance));
+        let run = FreezeRun { binary, options: self.options, purpose, other, world, moved, folder: &folder, shell };
         let mut capture = run.capture();
         if let Ok(capture) = &capture {
             self.note_asked(binary, capture);
         }
-        if let (Some(_), Ok(capture)) = (twin, &mut capture) {
+        if let Ok(capture) = &mut capture {
             // As if it had been loaded elsewhere.
-            capture.process.exe_base = capture.process.exe_base.wrapping_add(DISTANCE);
+            capture.process.exe_base = capture.process.exe_base.wrapping_add(moved);
         }
         // The capture is open; its folder is not needed any more, and may be large.
         let _ = std::fs::remove_dir_all(&folder);
@@ -86,19 +85,21 @@ impl Freezing<'_> {
         Ok(capture)
     }
 
-    /// In what the proving run is to differ from the first one, most likely causes first, and a folder of that world.
-    fn another_world(&self, capture: &Capture) -> (Vec<world::Difference>, Option<TempDir>) {
+    /// In what the proving run is to differ from the first one, most likely causes first, and folders of that world.
+    fn another_world(&self, capture: &Capture) -> (Vec<world::Difference>, Vec<TempDir>) {
         let declared = capture.inputs.iter().filter(|input| input.declared && input.kind == InputKind::Variable);
         let declared: Vec<&OsStr> = declared.map(|input| input.name.as_os_str()).collect();
-        let binary = self.twin.unwrap_or(self.binary);
-        let (mut world, folder) = world::differences(binary, self.options, &declared, self.folder);
+        let twin = self.twin.map(|twin| twin.binary);
+        let (mut world, folders) = world::differences(self.binary, twin, self.options, &declared, self.folder);
         // What was seen to be read is most likely the cause of something, and what was not, of nothing.
         world.sort_by_key(|difference| match difference {
             world::Difference::Variable(name, _) => {
                 2 * u8::from(!capture.inputs.iter().any(|input| input.name == **name))
             }
+            // Behind the path of the executable, which differs, too.
+            world::Difference::Executable => 3,
             _ => 1,
         });
-        (world, folder)
+        (world, folders)
     }
 }

@@ -5,7 +5,7 @@ use crate::carry::carried::Statics;
 use crate::contents::makers::Makers;
 use crate::contents::objects::{Kinship, ObjectLayout, Objects, Origin};
 use crate::contents::report::Contents;
-use crate::elf::binary::Binary;
+use crate::elf::binary::{Binary, Twin};
 use crate::image::Pages;
 use crate::options::FreezeOptions;
 use crate::plan::placement::Plan;
@@ -28,7 +28,7 @@ use tempfile::TempDir;
 pub(super) struct Freezing<'a> {
     pub(super) binary: &'a Binary,
     /// What run 3 runs, if it is another one.
-    pub(super) twin: Option<&'a Binary>,
+    pub(super) twin: Option<Twin<'a>>,
     pub(super) options: &'a FreezeOptions,
     pub(super) folder: &'a Path,
     pub(super) shell: &'a Shell,
@@ -36,8 +36,8 @@ pub(super) struct Freezing<'a> {
     pub(super) along: Mutex<BTreeSet<String>>,
     /// What `cpuid` was asked for in runs that did not see all features, and answered with bits that nobody knows.
     pub(super) asked: Mutex<BTreeSet<Answer>>,
-    /// In what the proving run is to differ, and a folder of that world. Known after run 1.
-    pub(super) elsewhere: OnceLock<(Vec<Difference>, Option<TempDir>)>,
+    /// In what the proving run is to differ, and folders of that world. Known after run 1.
+    pub(super) elsewhere: OnceLock<(Vec<Difference>, Vec<TempDir>)>,
 }
 
 /// A plan, and what it came from.

@@ -1,12 +1,14 @@
 //! Linked: what the executable that came of a link holds at an address, and which names it has.
 
 use crate::elf::binary::Elf;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 use object::LittleEndian as LE;
 use object::elf;
 use object::read::elf::{ProgramHeader as _, SectionHeader as _, Sym as _};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
+
+const PAGE: u64 = 4096;
 
 /// A linked executable.
 pub(crate) struct Linked<'a> {
@@ -126,10 +128,63 @@ impl<'a> Linked<'a> {
         None
     }
 
+    /// Whether it can be loaded anywhere.
+    pub(super) fn is_position_independent(&self) -> bool {
+        self.elf.header.e_type.get(LE) == elf::ET_DYN
+    }
+
+    /// Whether lld made it, or mold, which understands what lld does.
+    pub(super) fn is_of_lld(&self) -> bool {
+        let comment = self.elf.section_named(".comment").and_then(|(_, section)| section.data(LE, self.bytes).ok());
+        let text = comment.unwrap_or_default();
+        [&b"LLD"[..], b"mold"].into_iter().any(|name| memchr::memmem::find(text, name).is_some())
+    }
+
+    /// To what its segments are aligned, in bytes.
+    pub(super) fn alignment(&self) -> u64 {
+        let loads = self.elf.segments.iter().filter(|segment| segment.p_type(LE) == elf::PT_LOAD);
+        loads.map(|load| load.p_align(LE)).max().unwrap_or(0).max(PAGE)
+    }
+
     /// Each `PT_LOAD`: its address, its length in memory, its permissions.
     pub(crate) fn loads(&self) -> Vec<(u64, u64, u32)> {
         let loads = self.elf.segments.iter().filter(|segment| segment.p_type(LE) == elf::PT_LOAD);
         loads.map(|load| (load.p_vaddr(LE), load.p_memsz(LE), load.p_flags(LE).0)).collect()
+    }
+
+    /// Requires that in the other one all lies where it does here, this much further: each section, and what each symbol stands
+    /// for.
+    pub(super) fn require_alike(&self, other: &Self, distance: u64) -> Result<()> {
+        let sections = |linked: &Self, distance: u64| {
+            let loaded = linked.elf.sections.iter().filter(|section| section.sh_flags(LE).contains(elf::SHF_ALLOC));
+            let place = |section: &elf::SectionHeader64<LE>| (section.sh_addr(LE) + distance, section.sh_size(LE));
+            loaded.map(place).collect::<Vec<_>>()
+        };
+        let loads = |linked: &Self, distance: u64| {
+            let loads = linked.loads().into_iter();
+            loads.map(|(start, size, flags)| (start + distance, size, flags)).collect::<Vec<_>>()
+        };
+        let [here, there] = [self, other].map(|it| it.elf.sections.symbols(LE, it.bytes, elf::SHT_SYMTAB));
+        let (here, there) = (here?, there?);
+        let is_alike = |one: &elf::Sym64<LE>, other: &elf::Sym64<LE>| {
+            let moved = other.st_value(LE).wrapping_sub(one.st_value(LE));
+            // Numbers, names that are not defined, offsets among the thread-locals, and in what is not loaded.
+            let section = self.elf.sections.section(object::SectionIndex(one.st_shndx(LE).0.into()));
+            let is_loaded = section.is_ok_and(|section| section.sh_flags(LE).contains(elf::SHF_ALLOC));
+            let may_stay = one.st_type() == elf::STT_TLS || !is_loaded || one.st_shndx(LE) == elf::SHN_UNDEF;
+            let names = [one.name(LE, here.strings()), other.name(LE, there.strings())];
+            (moved == distance || may_stay && moved == 0) && names[0] == names[1]
+        };
+        let is_same = sections(self, distance) == sections(other, 0)
+            && loads(self, distance) == loads(other, 0)
+            && here.len() == there.len();
+        ensure!(is_same, "the linker lays it out in another way at other addresses");
+        let mut pairs = here.iter().zip(there.iter()).skip(1);
+        if let Some((one, _)) = pairs.find(|(one, other)| !is_alike(one, other)) {
+            let name = String::from_utf8_lossy(one.name(LE, here.strings())?);
+            bail!("the linker puts `{name}` elsewhere at other addresses");
+        }
+        Ok(())
     }
 
     /// What the loader is asked to load, in order, and where it shall look.

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
 /// Calls the linker.
@@ -14,6 +14,12 @@ pub(super) fn call(real: &OsStr, arguments: &[OsString], more: &[OsString], quie
         command.stdout(Stdio::null()).stderr(Stdio::null());
     }
     command.status().with_context(|| format!("cannot start the linker {}", real.display()))
+}
+
+/// The file that is linked; `None` if that is not among the arguments.
+pub(super) fn output_of(arguments: &[OsString]) -> Option<PathBuf> {
+    let at = arguments.iter().position(|argument| argument == "-o")?;
+    Some(PathBuf::from(arguments.get(at + 1)?))
 }
 
 /// Reads a link map, once.

@@ -3,6 +3,7 @@
 //! ```text
 //! wrapper  cargo-fastboot as the linker: calls the real one, and asks it for a link map
 //! linker   the real one, called
+//! twin     the same program, linked for other addresses
 //! map      where the input sections came to lie
 //! inputs   the objects, taken apart
 //! linked   the executable
@@ -26,6 +27,7 @@ mod location;
 mod map;
 mod merged;
 mod resolve;
+mod twin;
 mod walk;
 mod wide;
 pub(crate) mod wrapper;

@@ -6,7 +6,7 @@
 
 use super::inputs::{Files, split};
 use super::lines::change_lines;
-use super::linker::{call, read_map, wrapped};
+use super::linker::{call, output_of, read_map, wrapped};
 use super::map;
 use super::walk::Closure;
 use crate::say::output;
@@ -46,7 +46,7 @@ pub(super) fn link(
     std::fs::create_dir_all(parent)?;
     let folder = tempfile::Builder::new().prefix(".wide-").tempdir_in(parent)?;
     let mut copies = copy_stretched(arguments, map, folder.path())?;
-    copies.insert(output_of(arguments)?, out.into());
+    copies.insert(output_of(arguments).context("no output")?.into(), out.into());
     let of = |argument: &OsString| copies.get(argument).unwrap_or(argument).clone();
     let mut changed: Vec<OsString> = arguments.iter().map(of).collect();
     let path = folder.path().join("map");
@@ -60,11 +60,6 @@ pub(super) fn link(
     change_lines(executable, closure, &addresses, &mut bytes)?;
     output::replace(out, Some(out), |file| Ok(file.write_all(&bytes)?))?;
     Ok(addresses)
-}
-
-fn output_of(arguments: &[OsString]) -> Result<OsString> {
-    let at = arguments.iter().position(|argument| argument == "-o").context("no output")?;
-    arguments.get(at + 1).cloned().context("no output")
 }
 
 /// Copies the inputs that are among the arguments, with gaps, and says what takes the place of what.

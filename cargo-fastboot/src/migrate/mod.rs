@@ -31,8 +31,8 @@ use std::path::{Path, PathBuf};
 /// What is known of a cold binary from its link.
 pub(crate) struct Present {
     closure: Result<Closure, String>,
-    /// Where the program is that was linked for other addresses, or why there is none.
-    twin: Result<PathBuf, String>,
+    /// Where the program is that was linked for other addresses, and its SHA-256, or why there is none.
+    twin: Result<(PathBuf, String), String>,
     /// Where the program is whose parts lie otherwise, and where in it the nodes of the closure are; or why there is none.
     wide: Result<(PathBuf, Vec<u64>), String>,
 }
@@ -44,24 +44,32 @@ impl Present {
         match wrapper::find(executable, bytes) {
             Some((LinkRecord { closure, twin, wide }, path)) => {
                 let wide = wide.map(|addresses| (path.with_extension("wide"), addresses));
-                Self { closure, twin: twin.map(|()| path), wide }
+                let twin = twin.and_then(|digest| match path.is_file() {
+                    true => Ok((path, digest)),
+                    false => Err("it was removed".to_owned()),
+                });
+                Self { closure, twin, wide }
             }
             None => Self { closure: Err(unknown()), twin: Err(unknown()), wide: Err(unknown()) },
         }
     }
 
-    /// Freezes in a way that lets the image be migrated later: `cold` is the stamped binary.
-    pub(crate) fn prepare(&self, cold: &Path, options: &mut FreezeOptions) -> Result<()> {
-        let Ok(closure) = &self.closure else { return Ok(()) };
-        options.seed = closure.fingerprint.first_chunk().map(|first| u64::from_le_bytes(*first));
-        if let Ok(twin) = &self.twin {
-            let stamped = cold.with_extension("twin");
-            let mut binary = Binary::read(twin)?;
-            binary.stamp();
-            output::replace(&stamped, Some(twin), |file| Ok(file.write_all(&binary.bytes)?))?;
-            options.twin = Some(stamped);
-        }
+    /// Freezes in a way that tells addresses in the executable from numbers: run 3 runs the twin. It is put beside the cold
+    /// binary, because paths are to be as long.
+    /// Says why there is none.
+    pub(crate) fn use_twin(&self, cold: &Path, options: &mut FreezeOptions) -> Result<(), String> {
+        let (twin, digest) = self.twin.as_ref().map_err(String::clone)?;
+        let beside = cold.with_extension("twin");
+        output::link(twin, &beside).map_err(|error| format!("{error:#}"))?;
+        options.twin = Some((beside, digest.clone()));
         Ok(())
+    }
+
+    /// Freezes in a way that lets the image be migrated later.
+    pub(crate) fn prepare(&self, options: &mut FreezeOptions) {
+        if let Ok(closure) = &self.closure {
+            options.seed = closure.fingerprint.first_chunk().map(|first| u64::from_le_bytes(*first));
+        }
     }
 
     /// What to say of it.

@@ -28,10 +28,11 @@ use crate::prove::foreign::{Foreign, Libraries, foreign};
 use crate::prove::overwritten::{is_overwritten, upper_half_moved};
 use crate::prove::proof::{Proof, Unclear};
 use crate::prove::regions::{ADDRESS, REGIONS, Region, Run, WORD, distances, libraries_distance};
-use crate::runs::capture::Capture;
+use crate::runs::capture::{Allocator, Capture};
 use crate::runs::forms::Form;
 use anyhow::{Result, anyhow, bail};
 use fastboot_format::protocol::{are_aligned, are_well_apart};
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 /// How many words are compared at once.
@@ -67,7 +68,7 @@ pub(crate) fn compare(first: Run<'_>, second: Run<'_>, pie: bool) -> Result<Proo
         // The end of the longer one is compared with nothing.
         let end = first.data.len().min(second.data.len());
         proof.differ(end, first, second);
-        proof.unclear.push(Unclear { offset: end as u64, region: Region::Image, in_both: false });
+        proof.unclear.push(Unclear { offset: end as u64, region: Region::Image, in_both: false, is_number: false });
     }
     let aligned;
     let is_uneven = first.objects != second.objects;
@@ -86,14 +87,18 @@ pub(crate) fn compare(first: Run<'_>, second: Run<'_>, pie: bool) -> Result<Proo
         );
     }
     proof.aligned = pie && are_aligned(first_base, second_base);
+    proof.stayed = !comparison.moves || is_uneven || first.data.len() != second.data.len();
     let unexplained = comparison.take_those_that_moved(&mut proof);
     let unaligned = comparison.take_unaligned(&unexplained, &mut proof);
     comparison.explain_others(&unexplained, &unaligned, &mut proof)?;
     comparison.take_back_xored(&unexplained, &mut proof);
+    comparison.tell_numbers(&unexplained, &mut proof);
     // Where the two cannot tell.
     let objects = is_uneven || first.heap_start() == second.heap_start();
     for (at, block) in c_heap::addresses(first.halves(), first.known.foreign_blocks, objects) {
-        if !proof.suspects.iter().any(|suspect| suspect.offset == at as u64) {
+        // Of an address in C's heap, which is elsewhere in the other run, nothing is the same there.
+        let is_number = block.allocator == Allocator::Malloc && !objects && first.word(at) == second.word(at);
+        if !is_number && !proof.suspects.iter().any(|suspect| suspect.offset == at as u64) {
             proof.suspect(block.at_begin(), at, first);
         }
     }
@@ -297,9 +302,31 @@ impl<'a> Comparison<'a> {
                 let left = |(a, b)| is_overwritten(a, b, self.distances[region as usize]);
                 if could_be(self.first) && !self.words(start).is_some_and(left) {
                     let in_both = could_be(self.second);
-                    proof.take_unclear(Unclear { offset: start as u64, region, in_both });
+                    proof.take_unclear(Unclear { offset: start as u64, region, in_both, is_number: false });
                 }
             }
+        }
+    }
+
+    /// Looks for unclear words in the second run, as they are and as what they would be if they are addresses in the executable.
+    /// In a hash table that is in another order there they are in another place.
+    fn tell_numbers(&self, unexplained: &[usize], proof: &mut Proof) {
+        let distance = self.distances[Region::Executable as usize];
+        let word = |unclear: &Unclear| {
+            let is_one = unclear.region == Region::Executable && unclear.offset.is_multiple_of(WORD as u64);
+            self.first.word(unclear.offset as usize).filter(|_| is_one)
+        };
+        let both = |word: u64| [word, word.wrapping_add(distance)];
+        let mut wanted: Vec<u64> = proof.unclear.iter().filter_map(word).flat_map(both).collect();
+        if wanted.is_empty() {
+            return;
+        }
+        wanted.sort_unstable();
+        let words = unexplained.iter().filter_map(|at| self.second.word(*at));
+        let found: BTreeSet<u64> = words.filter(|word| wanted.binary_search(word).is_ok()).collect();
+        for unclear in &mut proof.unclear {
+            let there = word(unclear).map(both).map(|both| both.map(|word| found.contains(&word)));
+            unclear.is_number = there == Some([true, false]);
         }
     }
 

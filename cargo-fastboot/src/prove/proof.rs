@@ -29,6 +29,9 @@ pub(crate) struct Proof {
     pub(crate) is_cut_off: bool,
     /// Words of which it is not known whether they move.
     pub(crate) unclear: Vec<Unclear>,
+    /// Whether the executable lay where it lay in the first run, or not all words are in both: addresses in it cannot be told
+    /// from numbers then.
+    pub(crate) stayed: bool,
     /// Whether the executable moved by a multiple of 2 MiB: nothing is known then of the bits below.
     pub(crate) aligned: bool,
     /// The words that are addresses in another form. Not more than a million of them.
@@ -53,6 +56,9 @@ pub(crate) struct Unclear {
     pub(crate) region: Region,
     /// Whether it could be one in the other run as well.
     pub(super) in_both: bool,
+    /// Whether it stands, as it is, somewhere else in the other run, and the address that it would be there does not: a number
+    /// in a hash table that is in another order. Of words that are not aligned nobody looks.
+    pub(super) is_number: bool,
 }
 
 /// A word that is, or looks like, the address of memory that the embedded program will not have there.
@@ -87,6 +93,16 @@ impl Proof {
     /// The first of the unclear words that could be an address of `region`.
     pub(crate) fn unclear_in(&self, region: Region) -> Option<&Unclear> {
         self.unclear.iter().find(|unclear| unclear.region == region)
+    }
+
+    /// Offsets of the words that may be addresses in the executable: those that moved with it, and those of which it is not
+    /// known that they did not. So are those that are in another place in the other run, or another address there.
+    pub(crate) fn addresses_in_executable(&self) -> impl Iterator<Item = u64> {
+        let is_one = |unclear: &&Unclear| {
+            let may_be_one = unclear.in_both || !unclear.is_number && unclear.offset.is_multiple_of(WORD as u64);
+            unclear.region == Region::Executable && may_be_one
+        };
+        self.static_pointers.iter().copied().chain(self.unclear.iter().filter(is_one).map(|unclear| unclear.offset))
     }
 
     /// Settles what is unclear by the proof that another run gave for the same image.

@@ -60,6 +60,8 @@ pub(crate) struct FreezeRun<'a> {
     pub(crate) other: Option<&'a Capture>,
     /// In what else this one shall differ.
     pub(crate) world: &'a [Difference],
+    /// How far the executable is from the one whose addresses are in that.
+    pub(crate) moved: u64,
     /// For its files. It is made.
     pub(crate) folder: &'a Path,
     pub(crate) shell: &'a Shell,
@@ -120,7 +122,7 @@ impl FreezeRun<'_> {
             // Another binary, another seed: two programs do not share their hash keys.
             seed: (!options.real_random).then(|| options.seed.unwrap_or_else(|| self.binary.seed())),
             cpu: options.cpu & seen,
-            cpuid: sites,
+            cpuid: sites.into_iter().map(|site| site.wrapping_add(self.moved)).collect(),
             world: world::from_inside(self.world),
         }
     }

@@ -33,8 +33,8 @@ use std::sync::Arc;
 pub(crate) enum Difference {
     /// An environment variable has this value, or none.
     Variable(&'static str, Option<OsString>),
-    /// The executable has this path.
-    Path(PathBuf),
+    /// The executable has this path, and its twin that one.
+    Path(PathBuf, Option<PathBuf>),
     /// The program is called with arguments.
     Arguments,
     /// Standard output and standard error are a terminal.
@@ -48,19 +48,23 @@ pub(crate) enum Difference {
     /// Of the processor only these features can be seen. Where it cannot hide others by itself, the instructions that ask for
     /// them are replaced: they stand there in the file.
     Features(Mask, Arc<[u64]>),
+    /// The executable lies at other addresses: its twin runs. That has another path, too; so where both differ, the path comes
+    /// first.
+    Executable,
 }
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Variable(name, _) => return write!(f, "the environment variable {name}"),
-            Self::Path(_) => "the path of the executable",
+            Self::Path(..) => "the path of the executable",
             Self::Arguments => "the arguments",
             Self::Terminal => "what standard output is, a terminal or not",
             Self::Umask => "the umask",
             Self::Processors => "the number of processors",
             Self::Clock => "the clock",
             Self::Features(..) => "the processor",
+            Self::Executable => "where the executable lies",
         })
     }
 }
@@ -107,10 +111,11 @@ const CLOCK: i64 = -(((401 * 24 + 7) * 60 + 13) * 60 + 17);
 /// disk is put into `folder`, and removed with what is returned.
 pub(crate) fn differences(
     binary: &Binary,
+    twin: Option<&Binary>,
     options: &FreezeOptions,
     declared: &[&OsStr],
     folder: &Path,
-) -> (Vec<Difference>, Option<tempfile::TempDir>) {
+) -> (Vec<Difference>, Vec<tempfile::TempDir>) {
     let variables = VARIABLES.iter().filter(|(name, _)| !declared.iter().any(|declared| declared == name));
     let mut all: Vec<Difference> = variables
         .filter_map(|(name, values)| {
@@ -130,11 +135,13 @@ pub(crate) fn differences(
         Difference::Clock,
         Difference::Arguments,
     ]);
-    let named = if has_neighbours(binary) { None } else { another_name(&binary.path, folder).ok() };
-    let (path, own) = named.unzip();
-    all.extend(path.map(Difference::Path));
+    let named = |binary: &Binary| another_name(&binary.path, folder).ok();
+    let (path, own) = if has_neighbours(binary) { None } else { named(binary) }.unzip();
+    let (of_twin, twins) = twin.filter(|_| path.is_some()).and_then(named).unzip();
+    all.extend(path.map(|path| Difference::Path(path, of_twin)));
     all.extend(another_processor(binary, options));
-    (all, own.flatten())
+    all.extend(twin.map(|_| Difference::Executable));
+    (all, [own, twins].into_iter().flatten().flatten().collect())
 }
 
 /// Whether the processor can hide features by itself.
@@ -217,8 +224,10 @@ fn another_name(binary: &Path, folder: &Path) -> Result<(PathBuf, Option<tempfil
 
 /// The path that the executable has in this world.
 pub(crate) fn path<'a>(world: &'a [Difference], own: &'a Path) -> &'a Path {
+    let is_twin = world.contains(&Difference::Executable);
     let path = world.iter().find_map(|difference| match difference {
-        Difference::Path(path) => Some(path.as_path()),
+        Difference::Path(_, twin) if is_twin => twin.as_deref(),
+        Difference::Path(path, _) => Some(path.as_path()),
         _ => None,
     });
     path.unwrap_or(own)
@@ -273,7 +282,11 @@ pub(crate) fn apply(world: &[Difference], command: &mut Command) {
                 }
             }
             Difference::Features(seen, _) => _ = command.env(TUNABLES_VARIABLE, without_features(*seen)),
-            Difference::Path(_) | Difference::Umask | Difference::Processors | Difference::Clock => {}
+            Difference::Path(..)
+            | Difference::Umask
+            | Difference::Processors
+            | Difference::Clock
+            | Difference::Executable => {}
         }
     }
 }

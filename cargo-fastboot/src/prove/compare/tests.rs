@@ -323,7 +323,7 @@ fn a_static_pointer_in_another_form_is_told() {
 #[test]
 fn what_stack_frames_left_is_dead_in_every_form() {
     let proof = disguise((STACK_TOP[0] - 8192) >> 3, (STACK_TOP[1] - 8192) >> 3);
-    assert_eq!(proof, Proof { dead: 1, ..Proof::default() });
+    assert_eq!((proof.dead, proof.disguised, proof.differences), (1, vec![], vec![]));
 }
 
 #[test]
@@ -356,12 +356,35 @@ const THIRD: u64 = 0x5571_3571_1000;
 fn a_static_pointer_that_stood_elsewhere_is_unclear() {
     let first = words(&[FIRST + 16, 5]);
     let mut proof = pie(&first, &words(&[5, SECOND + 16])).unwrap();
-    let unclear = Unclear { offset: 0, region: Region::Executable, in_both: false };
-    assert_eq!(proof.unclear, [unclear], "what stood in the second run is of no interest");
+    let unclear = Unclear { offset: 0, region: Region::Executable, in_both: false, is_number: false };
+    assert_eq!(proof.unclear, [unclear]);
+    assert_eq!(proof.addresses_in_executable().collect::<Vec<_>>(), [0]);
     proof.settle(&pie(&first, &words(&[6, SECOND + 16])).unwrap());
     assert_eq!(proof.unclear, [unclear]);
-    let fixed = compare(run(&first, 0, FIRST), run(&first, 1, FIRST), false).unwrap();
-    assert_eq!(fixed, Proof::default(), "in a non-PIE nothing of the executable moves");
+    // Nowhere any more, as where the one or the other address is taken: it may be one.
+    let gone = pie(&first, &words(&[5, SECOND + 24])).unwrap();
+    assert_eq!(gone.addresses_in_executable().collect::<Vec<_>>(), [0]);
+    let number = pie(&first, &words(&[5, FIRST + 16])).unwrap();
+    assert_eq!(number.unclear, [Unclear { is_number: true, ..unclear }], "a number in another place");
+    assert_eq!(number.addresses_in_executable().count(), 0);
+    let other = pie(&first, &words(&[SECOND + 40, FIRST + 16])).unwrap();
+    assert_eq!(other.addresses_in_executable().collect::<Vec<_>>(), [0], "another address stands there");
+}
+
+#[test]
+fn numbers_are_told_from_addresses_if_the_executable_moved() {
+    // An address, a number that looks like one, an address with a tag, and one that is not aligned.
+    let packed = |address: u64| (u128::from(address) << 24) | (7 << 88);
+    let data = |executable: u64| {
+        let packed = packed(executable + 0x40);
+        words(&[executable + 16, FIRST + 16, (executable + 32) | (5 << 48), packed as u64, (packed >> 64) as u64])
+    };
+    for second in [FIRST + 0x2345_0000, SECOND] {
+        let proof = compare(run(&data(FIRST), 0, FIRST), run(&data(second), 1, second), false).unwrap();
+        assert_eq!((proof.static_pointers, proof.stayed), (vec![0, 16, 27], false));
+    }
+    let stayed = compare(run(&data(FIRST), 0, FIRST), run(&data(FIRST), 1, FIRST), false).unwrap();
+    assert_eq!(stayed, Proof { stayed: true, ..Proof::default() });
 }
 
 #[test]
