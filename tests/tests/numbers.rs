@@ -230,3 +230,42 @@ fn numbers_are_no_addresses_with_gnu_ld() -> Result<()> {
     planted(&[], Some("bfd"))?;
     planted(&["--static"], Some("bfd"))
 }
+
+#[test]
+fn a_twin_that_is_not_there_or_of_another_link_is_not_used() -> Result<()> {
+    let program = Program::new(&["--verbose"])?;
+    let none = "because it has no twin";
+    let built = |more: &[&str], status: &str, has_twin: bool| -> Result<()> {
+        let run = program.build(more)?;
+        run.require_success()?;
+        ensure!(run.stderr.contains(&format!("{status} app")), "not {status}:\n{}", run.stderr);
+        ensure!(run.stderr.contains(none) != has_twin, "{has_twin}:\n{}", run.stderr);
+        let printed = Run::of(runs::program(&program.path()).env("FASTBOOT_LOG", "1"))?;
+        ensure!(printed.stderr.starts_with("fastboot: thawed "), "{printed:?}");
+        Ok(())
+    };
+    let twins = || -> Result<Vec<PathBuf>> {
+        let found = fs::read_dir(program.folder.path().join("target/debug/fastboot"))?.flatten().map(|it| it.path());
+        let found: Vec<PathBuf> = found.filter(|path| path.extension().is_some_and(|it| it == "twin")).collect();
+        ensure!(!found.is_empty(), "no twin");
+        Ok(found)
+    };
+    built(&[], "Freezing", true)?;
+    // Another program, and something that is none.
+    for bytes in [fs::read(program.path())?, b"nothing".to_vec()] {
+        for twin in twins()? {
+            fs::remove_file(&twin)?;
+            fs::write(&twin, &bytes)?;
+        }
+        built(&["--refreeze"], "Freezing", false)?;
+    }
+    for twin in twins()? {
+        fs::remove_file(&twin)?;
+    }
+    // What was frozen is as good as it was.
+    built(&[], "Fresh", false)?;
+    built(&["--refreeze"], "Freezing", false)?;
+    program.write("src/main.rs", &MAIN.replace("some words", "other words"))?;
+    built(&[], "Freezing", true)?;
+    Ok(())
+}
