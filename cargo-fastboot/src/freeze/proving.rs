@@ -49,6 +49,11 @@ fn differ_in_length(first: &Capture, second: &Capture) -> String {
     )
 }
 
+/// The numbers of a run's process and of its freeze thread.
+fn numbers(run: &Capture) -> [u64; 2] {
+    [run.process.own.id, run.process.own.thread]
+}
+
 impl Freezing<'_> {
     /// Run 3, unless it was made already, and the comparison. If it comes to nothing in another world, it is made in this one.
     pub(super) fn prove(&self, frozen: &Frozen, statics: &Statics, second: Option<Capture>) -> Result<(Proof, Shown)> {
@@ -185,13 +190,14 @@ impl Freezing<'_> {
             thread_locals: &statics.own_thread_locals(&frozen.capture),
             resolved: &self.resolved_functions(&frozen.capture)?,
             values: &frozen.values(),
+            numbers: numbers(&frozen.capture),
         };
+        let of_second = Known { foreign_blocks: &second.foreign_blocks, numbers: numbers(&second), ..Known::default() };
         // Below it there are numbers.
         let lowest = if self.twin.is_some() { self.binary.first_address()? } else { 0 };
         let proof = prove::compare(
             Run::new(&frozen.capture, &frozen.data, &known, 0).with_executable_from(lowest),
-            Run::new(&second, &data, &Known { foreign_blocks: &second.foreign_blocks, ..Known::default() }, 1)
-                .with_executable_from(lowest),
+            Run::new(&second, &data, &of_second, 1).with_executable_from(lowest),
             self.binary.pie,
         )?;
         Ok((proof, data))

@@ -258,7 +258,7 @@ impl<'a> Comparison<'a> {
             proof.take(Region::Executable, at as u64, self.first);
         } else {
             self.note_unclear(at, proof);
-            if self.is_dead(at) {
+            if !self.is_of_process(at) && self.is_dead(at) {
                 proof.dead += 1;
                 proof.parts += u64::from(self.may_be_part(at));
             } else {
@@ -334,6 +334,17 @@ impl<'a> Comparison<'a> {
     fn may_be_part(&self, at: usize) -> bool {
         let own = self.distances[Region::Executable as usize];
         self.moves && around(at).filter_map(|start| self.words(start)).any(|(a, b)| is_overwritten(a, b, own))
+    }
+
+    /// Whether half of the word is the number of the process or of its freeze thread. Such numbers differ by little, like what
+    /// is left of some pointers.
+    fn is_of_process(&self, at: usize) -> bool {
+        let Some((a, b)) = self.words(at) else { return false };
+        let numbers = self.first.known.numbers.into_iter().zip(self.second.known.numbers);
+        let is_half = |(here, there): (u64, u64), shift: u32| {
+            here != 0 && (a >> shift) & u64::from(u32::MAX) == here && (b >> shift) & u64::from(u32::MAX) == there
+        };
+        numbers.into_iter().any(|both| is_half(both, 0) || is_half(both, u32::BITS))
     }
 
     /// Whether a word here, or one that shares bytes with it, is what is left of a pointer, or an address of what is gone in

@@ -32,6 +32,8 @@ pub(crate) struct Known<'a> {
     pub(crate) resolved: &'a [u64],
     /// Where in the image data the roots' values are: nothing is left there by anyone.
     pub(crate) values: &'a [u64],
+    /// The numbers of the process and of its freeze thread; zero where they are not known.
+    pub(crate) numbers: [u64; 2],
 }
 
 impl Known<'_> {

@@ -13,7 +13,7 @@ const SECOND: u64 = 0x5632_1234_5000;
 const IMAGE: [u64; 2] = [0x5500_0000_1000, 0x5500_0000_1000 + fastboot_format::protocol::HOME_SHIFT];
 
 const NOTHING: Known<'static> =
-    Known { handles: &[], foreign_blocks: &[], thread_locals: &[], resolved: &[], values: &[] };
+    Known { handles: &[], foreign_blocks: &[], thread_locals: &[], resolved: &[], values: &[], numbers: [0; 2] };
 
 fn run(data: &[u8], set: usize, executable: u64) -> Run<'_> {
     let regions = [
@@ -235,6 +235,24 @@ fn what_calls_leave_behind_is_dead_but_not_in_a_roots_value() {
     assert_eq!(of(&NOTHING, a.len()), (1, vec![40, 80]));
     assert_eq!(of(&Known { values: &[0, 40], ..known }, a.len()), (0, vec![0, 40, 80]), "a value of a root");
     assert_eq!(of(&known, 0), (0, vec![0, 40, 80]), "in statics");
+}
+
+#[test]
+fn numbers_of_processes_are_not_what_is_left_of_pointers() {
+    // As the image moved, in a byte.
+    let apart = fastboot_format::protocol::HOME_SHIFT >> 32;
+    for (shift, numbers, place) in [(32, [700, 0], 0), (32, [0, 700], 1), (0, [700, 0], 0)] {
+        let [a, b] = [700, 700 + apart].map(|number: u64| words(&[1, number << shift, 2]));
+        let there = std::array::from_fn(|index| if index == place { 700 + apart } else { 0 });
+        let of = |here: [u64; 2], there: [u64; 2]| {
+            let [here, there] = [here, there].map(|numbers| Known { numbers, ..NOTHING });
+            let first = Run { known: &here, ..run(&a, 0, FIRST) };
+            let proof = compare(first, Run { known: &there, ..run(&b, 1, FIRST) }, false).unwrap();
+            (proof.dead, proof.differences.len() + proof.disguised.len())
+        };
+        assert_eq!(of(numbers, there), (0, 1), "{numbers:?}");
+        assert_eq!(of([0; 2], [0; 2]), (1, 0), "whose numbers are not known");
+    }
 }
 
 /// What became of a word that is one of these in the two runs.
