@@ -10,7 +10,7 @@ use std::path::Path;
 
 /// How far the twin is from the executable. A multiple of what any section of the linker script is aligned to.
 const DISTANCE: u64 = 0x2345_0000;
-/// What the options are called with which linkers are told where an executable begins: lld, GNU ld.
+/// What the options are called with which linkers are told where an executable begins: lld and mold, GNU ld and gold.
 const OPTIONS: [&str; 2] = ["--image-base=", "-Ttext-segment="];
 
 /// Links the twin of `executable`, which came of a link with these arguments, to `out`.
