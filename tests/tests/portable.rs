@@ -93,6 +93,17 @@ fn searchers_are_for_the_lowest_level_that_they_are_the_same_on() -> Result<()> 
 }
 
 #[test]
+fn what_a_crate_remembers_of_the_processor_is_required_only_with_values_made_for_it() -> Result<()> {
+    for link in Link::ALL {
+        let built = Program::new("world").bin("digests").link(link).cold().build()?;
+        let (snapshot, said) = freeze(&built)?;
+        ensure!(features(&snapshot)?.is_empty(), "{link:?}: {:?}\n{said}", features(&snapshot)?);
+        ensure!(said.contains("STORAGE: not carried: a cache of CPU features"), "{link:?}: {said}");
+    }
+    Ok(())
+}
+
+#[test]
 fn what_depends_on_more_than_the_processor_requires_the_processor() -> Result<()> {
     if !std::is_x86_feature_detected!("avx2") || !std::is_x86_feature_detected!("aes") {
         tools::skip("this processor has no AVX2 and AES");

@@ -190,6 +190,10 @@ const VALUES: &[Case] = &[
     ("value-file", &[], Refused(&["/etc/passwd", "`right_or_refused::values::VALUE`"])),
     ("value-socket", &[], Refused(&["socket", "`right_or_refused::values::VALUE`"])),
     ("value-thread", &[], Refused(&["`right_or_refused::values::VALUE`"])),
+    ("value-cipher", &[], Right),
+    ("value-authenticator", &[], Right),
+    ("value-reclaimed", &[], Warned(&["`seize::collector::Collector::new::CPUS` depends on the number of processors"])),
+    ("value-empty", &[], Right),
     (
         "value-mapped",
         &[],

@@ -177,15 +177,40 @@ impl Statics {
                 one.decision = Decision::Skip(format!("it refers to {what}").into());
             }
         }
+        self.retain_carried();
+    }
+
+    /// Whether a place in the image data is that of a carried cache of what the processor can do.
+    pub(crate) fn is_cpu_cache_at(&self, at: u64) -> bool {
+        let mut ranges = self.ranges.iter();
+        let length = |range: &Range<u64>| (range.end - range.start).next_multiple_of(8);
+        let holds = ranges.find(|(_, range, offset)| (*offset..*offset + length(range)).contains(&at));
+        holds.is_some_and(|(index, ..)| self.found[*index].is_cpu_cache())
+    }
+
+    /// Whether all of these are carried caches of what the processor can do.
+    pub(crate) fn are_cpu_caches(&self, names: &BTreeSet<String>) -> bool {
+        names.iter().all(|name| self.found.iter().any(|one| one.is_cpu_cache() && one.name == *name))
+    }
+
+    /// Carries no cache of what the processor can do: no value was made for one.
+    pub(crate) fn drop_cpu_caches(&mut self) {
+        for one in self.found.iter_mut().filter(|one| one.is_cpu_cache()) {
+            one.decision = Decision::Skip(decide::UNUSED_CPU_CACHE.into());
+        }
+        self.retain_carried();
+    }
+
+    /// Forgets the ranges of those that are not carried after all.
+    fn retain_carried(&mut self) {
         self.ranges.retain(|(index, ..)| matches!(self.found[*index].decision, Decision::Carry(_)));
     }
 
-    /// Statics that changed and are not carried. Not among them: a cache of what the CPU can do, which is right as it was
-    /// loaded, too, because it is filled anew.
+    /// Statics that changed and are not carried. Not among them: a dispatch cache, which is right as it was loaded, too, because
+    /// it is filled anew.
     fn skipped(&self, capture: &Capture) -> Vec<&Static> {
         let asked_anew = |found: &Static| {
-            let cache = matches!(&found.decision, Decision::Skip(reason)
-                if [decide::DISPATCH_CACHE, decide::CPU_CACHE].contains(&reason.as_ref()));
+            let cache = matches!(&found.decision, Decision::Skip(reason) if reason == decide::DISPATCH_CACHE);
             cache && !capture.declares_roots(found.crate_name.as_deref())
         };
         self.found

@@ -22,8 +22,10 @@ pub(crate) enum Decision {
 
 /// Why a word that holds one code address after another is not carried.
 pub(crate) const DISPATCH_CACHE: &str = "a dispatch cache: the CPU is asked anew";
-/// Why what the processor can do is not carried.
-pub(crate) const CPU_CACHE: &str = "a cache of CPU features: the CPU is asked anew";
+/// Why what the processor can do is carried: a value may have been made for it, and look there at each use.
+pub(crate) const CPU_CACHE: &str = "what the CPU can do, which values were made for";
+/// And why it is not, after all.
+pub(crate) const UNUSED_CPU_CACHE: &str = "a cache of CPU features that no value was made for: the CPU is asked anew";
 /// Why what the runtime's own allocations change is not carried.
 pub(crate) const ALLOCATORS: &str = "the allocator's: it changes whenever memory is allocated";
 /// Why the static of a root is not carried.
@@ -69,7 +71,10 @@ impl Facts<'_> {
         if is_of_the_process(crate_name) {
             return match by_name() {
                 Some(pattern) => Err(policy::cannot(pattern, "it belongs to the running process")),
-                None => Ok(Decision::Skip(format!("`{crate_name}` belongs to the running process").into())),
+                None => Ok(match policy::travels(&name.text) {
+                    Some(reason) => Decision::Carry(reason.into()),
+                    None => Decision::Skip(format!("`{crate_name}` belongs to the running process").into()),
+                }),
             };
         }
         match chosen.of(&name.text, crate_name)? {
@@ -80,8 +85,9 @@ impl Facts<'_> {
         if self.is_dispatch_cache() {
             return skip(DISPATCH_CACHE);
         }
-        if self.is_cpu_feature_cache(&name.text) {
-            return skip(CPU_CACHE);
+        let carried = self.is_cpu_feature_cache(&name.text).then_some(CPU_CACHE);
+        if let Some(reason) = carried.or_else(|| policy::travels(&name.text)) {
+            return Ok(Decision::Carry(reason.into()));
         }
         match policy::skipped(&name.text, crate_name) {
             Some(reason) => skip(reason),
@@ -110,7 +116,8 @@ impl Facts<'_> {
         whole && self.bytes().is_some_and(|bytes| both(bytes) && !(self.is_number)(bytes.0))
     }
 
-    /// What the macro of the crate `cpufeatures` puts into the crates that use it: one byte, 255 for not yet asked.
+    /// What the macro of the crate `cpufeatures` puts into the crates that use it: one byte, 255 for not yet asked. Who asked
+    /// gets a token without bytes, and everything that is done with it reads this byte: 255 counts as "cannot".
     fn is_cpu_feature_cache(&self, name: &str) -> bool {
         name.ends_with("::STORAGE") && self.bytes().is_some_and(|(before, _)| before == [u8::MAX])
     }

@@ -46,7 +46,9 @@ pub(super) fn is_flag(
         states.into_iter().any(|(before, after)| before != after && ONCE.contains(before) && ONCE.contains(after))
     };
     let is_small = length <= LONGEST || length <= LONGEST_WITH_ONCE && completed();
-    is_small && !has_address && !one.crate_name.as_deref().is_some_and(policy::has_harmless_flags)
+    // What is carried by a rule says nothing of the kind.
+    let by_rule = one.is_cpu_cache() || policy::travels(&one.name).is_some();
+    is_small && !has_address && !by_rule && !one.crate_name.as_deref().is_some_and(policy::has_harmless_flags)
 }
 
 #[cfg(test)]

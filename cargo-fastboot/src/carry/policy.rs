@@ -91,6 +91,7 @@ const SKIPPED: &[(&str, &str)] = &[
     ("memmap2", "the page size is asked anew"),
     ("page_size", "the page size is asked anew"),
     ("region", "the page size is asked anew"),
+    ("seize::raw::membarrier", "the kernel is asked anew for memory barriers, and the process registered"),
     ("colorchoice", "what the terminal can show is asked anew"),
     ("colored", "what the terminal can show is asked anew"),
     ("console", "what the terminal can show is asked anew"),
@@ -104,6 +105,13 @@ const SKIPPED: &[(&str, &str)] = &[
     ("fastant", "its clock is calibrated for the machine that runs it"),
     ("jiff::tz", "the system's time zones are asked anew"),
     ("uuid", "numbers that no other process may use"),
+    ("bson::oid", "numbers that no other process may use"),
+];
+
+/// What is carried though the rest of its crate is not: how the path begins, and the reason.
+const TRAVELS: &[(&str, &str)] = &[
+    ("tokio::runtime::task::id", "numbers the tasks, and values may hold such numbers"),
+    ("alloc::sync::STATIC_INNER_SLICE", "the count of empty `Arc`s, of which values may have some"),
 ];
 
 /// What macros of a crate put into the crates that use them: how the path ends, and the reason.
@@ -147,6 +155,11 @@ pub(crate) fn skipped(name: &str, crate_name: &str) -> Option<&'static str> {
     let names = |path: &str| path == crate_name || is_path_prefix(path, name);
     let by_path = SKIPPED.iter().find(|(path, _)| names(path));
     by_path.or_else(|| SKIPPED_ENDS.iter().find(|(end, _)| name.ends_with(end))).map(|(_, reason)| *reason)
+}
+
+/// The reason for carrying a static that the rest of its crate is no reason for, if there is one.
+pub(super) fn travels(name: &str) -> Option<&'static str> {
+    TRAVELS.iter().find(|(path, _)| is_path_prefix(path, name)).map(|(_, reason)| *reason)
 }
 
 /// What a static holds, if it is a hook.
@@ -331,6 +344,8 @@ mod tests {
         assert!(skipped("regex_automata::util::pool::inner::COUNTER", "regex_automata").is_some());
         assert!(skipped("regex_automata::util::pools::X", "regex_automata").is_none());
         assert!(skipped("user::main::__CALLSITE", "user").is_some());
+        assert!(travels("tokio::runtime::task::id::Id::next::NEXT_ID").is_some());
+        assert!(travels("tokio::runtime::task::identity::X").is_none());
     }
 
     #[test]

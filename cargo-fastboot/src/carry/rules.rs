@@ -1,6 +1,6 @@
 //! Rules: what is to become of every static where the program freezes itself.
 
-use super::decide::{CPU_CACHE, Decision, Facts};
+use super::decide::{Decision, Facts};
 use super::linked;
 use super::policy::Chosen;
 use crate::elf::binary::Elf;
@@ -36,8 +36,6 @@ pub(crate) fn rules(elf: &Elf<'_>, bytes: &[u8], choices: &Choices) -> Result<Ve
         let facts = Facts { name: Some(&name), span, dumps: &dumps, code: &[], is_number: &|_| false };
         let carry = match facts.decide(&chosen, false)? {
             Decision::Carry(_) => true,
-            // An image may refer to it: it is right as it was loaded.
-            Decision::Skip(reason) if reason == CPU_CACHE => continue,
             // Nothing in an image refers to ours; what C has cannot be known.
             Decision::Skip(_) if name.crate_name.as_deref().is_none_or(|name| name == "fastboot_rt") => continue,
             Decision::Skip(_) => false,

@@ -43,6 +43,8 @@ pub(super) struct Causes {
     pub(super) needs_all: bool,
     /// The roots because of which.
     pub(super) of_processor: BTreeSet<String>,
+    /// Whether only caches of what the processor can do came out otherwise.
+    of_caches_alone: bool,
 }
 
 impl Causes {
@@ -50,6 +52,17 @@ impl Causes {
     fn follow_executable(&mut self, words: impl IntoIterator<Item = u64>) {
         self.of_executable.extend(words);
         self.explained.extend(&self.of_executable);
+    }
+
+    /// Whether no value was made for what the processor can do, though crates asked for it and remember that: then the image
+    /// requires nothing of it.
+    pub(super) fn need_no_caches(&mut self, statics: &Statics) -> bool {
+        let are_all = !self.needs_all && !self.of_processor.is_empty() && statics.are_cpu_caches(&self.of_processor);
+        if are_all {
+            self.features = 0;
+            self.of_processor.clear();
+        }
+        are_all || self.of_caches_alone
     }
 
     /// The image needs these features, of `all` that there are, because of these words.
@@ -219,7 +232,11 @@ impl Inquiry<'_> {
     }
 
     /// Finds out about these words. `with_more`: what came of more features that can be seen, if that was looked at.
-    fn explain(&mut self, words: Words, with_more: Option<(Mask, Seen)>) -> Result<()> {
+    fn explain(&mut self, mut words: Words, with_more: Option<(Mask, Seen)>) -> Result<()> {
+        if !words.is_empty() && words.keys().all(|at| self.search.statics.is_cpu_cache_at(*at)) {
+            self.causes.of_caches_alone = true;
+            words.clear();
+        }
         let hidden = hidden(&self.world).map(|(seen, sites)| (seen & self.all, sites));
         if words.is_empty() {
             // Nothing differs, with no more features than these.
@@ -289,7 +306,8 @@ impl Inquiry<'_> {
         let (level, seen) = match with_more {
             Some((level, seen)) => (level, Some(seen)),
             None => {
-                (freezing.features_to_try(frozen, words.iter().map(|(at, [here, _])| (*at, *here)), &self.names), None)
+                let words = words.iter().map(|(at, [here, _])| (*at, *here));
+                (freezing.features_to_try(frozen, self.search.statics, words, &self.names), None)
             }
         };
         let world = with_features(&self.world, level, sites);

@@ -17,6 +17,7 @@ use crate::prove::disguise::{Disguise, Disguised};
 use crate::prove::proof::{Proof, Varying};
 use crate::prove::regions::Region;
 use crate::runs::forms::Form;
+use crate::say::remedy::listed;
 use anyhow::{Result, bail};
 use std::collections::{BTreeSet, HashSet};
 
@@ -121,9 +122,10 @@ impl Freezing<'_> {
             "the image holds the address of an object in another form ({disguise}, in {}: {first:#x}, then {second:#x}{others}), \
              so the object cannot be found, and would be missing in the embedded program. Keep the address as it is (the lowest three bits and the \
              highest sixteen may hold something else), or build with --verbatim{}; if it is garbage that nothing reads, allow \
-             it: `--allow-foreign {name}`, or `allow-foreign = [\"{name}\"]` in [package.metadata.fastboot]",
+             it: {}",
             way(*offset),
-            if self.binary.pie { " and without --pie" } else { "" }
+            if self.binary.pie { " and without --pie" } else { "" },
+            listed("allow-foreign", name)
         )
     }
 }

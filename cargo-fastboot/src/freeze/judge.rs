@@ -14,6 +14,7 @@ use crate::options::{Deny, FreezeOptions};
 use crate::prove::proof::{Proof, Suspect, Varying};
 use crate::runs::capture::Capture;
 use crate::runs::inputs::Inputs;
+use crate::say::remedy::listed;
 use crate::say::shell::megabytes;
 use anyhow::{Result, bail};
 use fastboot_format::protocol::Leftover;
@@ -214,10 +215,7 @@ impl Freezing<'_> {
         let certain = foreign.iter().find(|suspect| is_certain(suspect) && counts(suspect));
         let worst = certain.or(foreign.first())?;
         let name = frozen.origin(objects, worst.offset).unwrap_or("NAME");
-        let remedy = format!(
-            "if it is garbage that nothing reads, allow it: `--allow-foreign {name}`, or `allow-foreign = [\"{name}\"]` in \
-             [package.metadata.fastboot]"
-        );
+        let remedy = format!("if it is garbage that nothing reads, allow it: {}", listed("allow-foreign", name));
         let severity = if certain.is_some() || self.options.deny.contains(&Deny::Foreign) {
             Severity::Error(format!("keep it out of the root, or, {remedy}"))
         } else if frozen.planned.is_some() {
@@ -257,8 +255,8 @@ impl Freezing<'_> {
             let name = frozen.origin(objects, *offset).unwrap_or("NAME");
             Severity::Warning(format!(
                 "two builds will not be equal. Look for clocks, randomness and threads in the root's expression, or allow \
-                 it: `--allow-nondeterminism {name}`, or `allow-nondeterminism = [\"{name}\"]` in \
-                 [package.metadata.fastboot]"
+                 it: {}",
+                listed("allow-nondeterminism", name)
             ))
         } else {
             // Who asked for real random bytes, or for images with garbage in them, knows.
@@ -286,8 +284,8 @@ impl Freezing<'_> {
         for name in statics.doubtful_dispatch_caches(capture) {
             self.shell.warn(format_args!(
                 "the static `{name}` held the address of one function before the roots were evaluated and another \
-                 afterwards, so it is taken for a dispatch cache and not carried; if it is none, carry it: `--carry {name}`, \
-                 or `carry = [\"{name}\"]` in [package.metadata.fastboot]"
+                 afterwards, so it is taken for a dispatch cache and not carried; if it is none, carry it: {}",
+                listed("carry", name)
             ));
         }
         for name in statics.doubtful_thread_locals(capture) {

@@ -5,6 +5,7 @@ use super::causes::{Causes, is_named};
 use super::stages::Freezing;
 use crate::options::Deny;
 use crate::runs::world::{Difference, can_hide_features};
+use crate::say::remedy::{argument, listed};
 use anyhow::{Result, bail};
 use fastboot_format::features::{LEVEL_NAMES, Mask, level, level_of, names, without_implied};
 
@@ -35,14 +36,12 @@ impl Freezing<'_> {
                 (_, false) => format!("root `{name}` depends on {cause}"),
             };
             let what = if evidence.is_empty() { what } else { format!("{what} ({evidence})") };
-            let allow = format!(
-                "allow it: `--allow-world {name}`, or `allow-world = [\"{name}\"]` in [package.metadata.fastboot]"
-            );
+            let allow = format!("allow it: {}", listed("allow-world", name));
             if *is_static && cause.is_the_process() {
                 errors.push(format!(
-                    "{what}, so it cannot be right in any other process. Have the program find it anew, with `--skip {name}` \
-                     or `skip = [\"{name}\"]` in [package.metadata.fastboot], or keep it out of the expressions; if it is \
-                     meant, {allow}"
+                    "{what}, so it cannot be right in any other process. Have the program find it anew, with {}; or keep \
+                     it out of the expressions; if it is meant, {allow}",
+                    listed("skip", name)
                 ));
                 continue;
             }
@@ -52,8 +51,10 @@ impl Freezing<'_> {
                 }
                 _ => String::new(),
             };
-            let anew =
-                if *is_static { format!("`--skip {name}` has the program find it anew. ") } else { String::new() };
+            let anew = match *is_static {
+                true => format!("`--skip {}` has the program find it anew. ", argument(name)),
+                false => String::new(),
+            };
             let said = format!(
                 "{what}; the program has what it was here, wherever it runs. {anew}If that is meant, {declare}{allow}"
             );

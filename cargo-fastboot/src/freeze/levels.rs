@@ -7,9 +7,10 @@
 
 use super::stages::{Freezing, Frozen};
 use super::whose::Names;
+use crate::carry::carried::Statics;
 use crate::elf::instructions::Code;
 use crate::runs::world::Difference;
-use fastboot_format::features::{Mask, level};
+use fastboot_format::features::{FEATURES, Feature, Mask, level};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -17,6 +18,15 @@ use std::sync::Arc;
 const MOST_WORDS: usize = 1 << 16;
 /// How many words a table of functions may have. What comes first in it may be something else, such as the size of a type.
 const TABLE: (u64, u64) = (3, 24);
+
+/// What crates of ciphers and digests ask for by themselves, and no level has.
+const OF_CIPHERS: [&str; 3] = ["aes", "pclmulqdq", "sha"];
+
+/// These features.
+fn of_ciphers() -> Mask {
+    let is_one = |(_, feature): &(usize, &Feature)| OF_CIPHERS.contains(&feature.name());
+    FEATURES.iter().enumerate().filter(is_one).fold(0, |mask, (bit, _)| mask | 1 << bit)
+}
 
 /// What every processor has.
 pub(super) fn lowest_level() -> Mask {
@@ -73,6 +83,7 @@ impl Freezing<'_> {
     pub(super) fn features_to_try(
         &self,
         frozen: &Frozen,
+        statics: &Statics,
         words: impl Iterator<Item = (u64, u64)>,
         names: &Names<'_>,
     ) -> Mask {
@@ -87,21 +98,25 @@ impl Freezing<'_> {
             functions.take_while(|(index, of)| *index < head || *of != 0).fold(0, |mask, (_, of)| mask | of)
         };
         let (mut units, mut known) = (BTreeMap::<u64, Mask>::new(), BTreeMap::new());
+        let mut asked = 0;
         for (at, value) in words.take(MOST_WORDS) {
+            if statics.is_cpu_cache_at(at) {
+                asked = of_ciphers() & all;
+                continue;
+            }
             let of = known.entry(value.wrapping_sub(base)).or_insert_with_key(|address| match of_function(*address) {
                 0 if code.has(*address) => of_table(*address),
                 of => of,
             });
             *units.entry(names.unit(at)).or_default() |= *of;
         }
-        to_try(all, units.into_values())
+        to_try(all, units.into_values()) | asked
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fastboot_format::features::FEATURES;
 
     fn bits(names: &[&str]) -> Mask {
         let bit = |name: &&str| FEATURES.iter().position(|feature| feature.name() == *name).unwrap();

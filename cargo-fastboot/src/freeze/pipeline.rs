@@ -147,13 +147,16 @@ impl Freezing<'_> {
 
     /// Says what is wrong with image data that was examined, and refuses it if it cannot be right.
     fn judge_all(&self, examined: Examined) -> Result<Judged> {
-        let Examined { frozen, statics, proof, shown, references, pages, contents } = examined;
+        let Examined { frozen, mut statics, proof, shown, references, pages, contents } = examined;
         let cannot_freeze = || self.cannot_freeze();
         let places = statics.places();
         let objects = frozen.objects(&places);
         self.judge_c_values(&frozen, &proof, objects.as_ref()).with_context(cannot_freeze)?;
-        let causes =
+        let mut causes =
             self.find_causes(&frozen, &statics, &proof, shown, objects.as_ref()).with_context(cannot_freeze)?;
+        if causes.need_no_caches(&statics) {
+            statics.drop_cpu_caches();
+        }
         let way = |offset| frozen.way(objects.as_ref(), offset);
         statics.check(references, &frozen.capture, way)?;
         self.judge_changes(&statics, &proof, &frozen.capture).with_context(cannot_freeze)?;

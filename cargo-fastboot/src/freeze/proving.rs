@@ -112,7 +112,7 @@ impl Freezing<'_> {
         let unclear = proof.unclear.iter().filter(|word| word.region == Region::Executable);
         let unclear = unclear.filter_map(|unclear| Some((unclear.offset, word(unclear.offset)?)));
         let differ = proof.differences.iter().map(|word| (word.offset, word.values[0]));
-        self.features_to_try(frozen, unclear.chain(differ), &names)
+        self.features_to_try(frozen, statics, unclear.chain(differ), &names)
     }
 
     /// Run 3 with the processor features of the middle level, where it comes to nothing with fewer; and on as many processors

@@ -5,6 +5,7 @@ use super::stages::Freezing;
 use crate::carry::carried::Statics;
 use crate::elf::names::means;
 use crate::runs::capture::Capture;
+use crate::say::remedy::listed;
 use anyhow::{Result, bail};
 use fastboot_format::protocol::Leftover;
 
@@ -40,8 +41,8 @@ impl Freezing<'_> {
         bail!(
             "root `{root}` left {what} running, and the embedded program has no such thread: a value that hands it work, or \
              waits for it, waits for ever. Let it end before the expression returns (drop the pool, join the thread); or, if \
-             no value needs it, allow it: `--allow-threads {root}`, or `allow-threads = [\"{root}\"]` in \
-             [package.metadata.fastboot]"
+             no value needs it, allow it: {}",
+            listed("allow-threads", root)
         );
     }
 }

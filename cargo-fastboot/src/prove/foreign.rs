@@ -101,8 +101,8 @@ pub(super) fn foreign(
     match here.name.as_str() {
         name if name.starts_with("[stack") => Some(Foreign::Left("the main thread's stack or environment".to_owned())),
         "" | "[heap]" => Some(Foreign::Other("memory of the C library".to_owned())),
-        // Libraries move as a whole.
-        _ if offset != there.offset + (b - there.range.start) => None,
+        // Libraries move as a whole; but of some functions they have one for each kind of processor.
+        _ if offset != there.offset + (b - there.range.start) && !(here.executable && there.executable) => None,
         name => Some(match libraries.symbol_at(here, a) {
             Some(symbol) => Foreign::Named(format!("`{symbol}` in {name}")),
             None if known.resolved.binary_search(&a).is_ok() => Foreign::Left(format!("code in {name}")),

@@ -1,6 +1,9 @@
 //! Values whose meaning is easily lost: because they belong to the process, or because they lead to themselves.
 
+use aes::cipher::{BlockEncrypt, KeyInit};
 use memmap2::MmapMut;
+use poly1305::Poly1305;
+use poly1305::universal_hash::UniversalHash;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -51,6 +54,10 @@ enum Value {
     Thread(std::thread::Thread),
     Number(usize),
     Mapped(MmapMut),
+    Cipher(Box<aes::Aes128>),
+    Authenticator(Box<Poly1305>),
+    Reclaimed(papaya::HashMap<u64, String>),
+    Empty(Vec<Arc<str>>),
     Words(Vec<&'static str>),
     Trait(Vec<Function>),
     Error(Box<dyn std::error::Error + Send + Sync>),
@@ -132,6 +139,17 @@ fn value(case: &str) -> Value {
             BY_THREAD.lock().unwrap().insert(std::thread::current().id(), "mine".to_owned());
             Value::Number(1)
         }
+        // Which code they use stands in statics of their crates.
+        "value-cipher" => Value::Cipher(Box::new(aes::Aes128::new(&[7; 16].into()))),
+        "value-authenticator" => Value::Authenticator(Box::new(Poly1305::new(&[7; 32].into()))),
+        // How memory barriers are made has to be told to the kernel.
+        "value-reclaimed" => {
+            let map = papaya::HashMap::new();
+            (0..1000).for_each(|n| _ = map.pin().insert(n, n.to_string()));
+            Value::Reclaimed(map)
+        }
+        // All empty ones are one, in a static of the standard library.
+        "value-empty" => Value::Empty(vec![Arc::from("a"), Arc::default(), Arc::default()]),
         "value-mapped" => Value::Mapped(mapped()),
         "value-words-in-mapped" => {
             let text = std::str::from_utf8(&Box::leak(Box::new(mapped()))[..13]).unwrap();
@@ -211,6 +229,25 @@ pub(crate) fn answer(case: &str) {
             // SAFETY: if anybody has stored an address, it is that of memory that stays mapped.
             let is_right = page.is_null() || unsafe { *page } == b'o';
             println!("{number} {} {is_right}", BY_THREAD.lock().unwrap().len());
+        }
+        Value::Cipher(cipher) => {
+            let mut block = [1; 16].into();
+            cipher.encrypt_block(&mut block);
+            println!("{block:x?}");
+        }
+        Value::Authenticator(authenticator) => {
+            let mut authenticator = authenticator.clone();
+            authenticator.update_padded(&[1; 200]);
+            println!("{:x?}", authenticator.finalize());
+        }
+        Value::Reclaimed(map) => {
+            (0..500).for_each(|n| _ = map.pin().remove(&n));
+            (0..2000).for_each(|n| _ = map.pin().insert(n, "new".to_owned()));
+            println!("{} {:?}", map.len(), map.pin().get(&700));
+        }
+        Value::Empty(texts) => {
+            let later: Arc<str> = Arc::default();
+            println!("{texts:?} {}", Arc::strong_count(&later));
         }
         Value::Mapped(memory) => println!("{:?}", &memory[..13]),
         Value::Words(words) => println!("{words:?}"),
