@@ -77,6 +77,42 @@ fn roots_are_named_with_what_they_depend_on() -> Result<()> {
 }
 
 #[test]
+fn values_as_wide_as_a_word_are_named_where_all_is_allocated_otherwise() -> Result<()> {
+    for link in Link::ALL {
+        let told = || format!("{link:?}");
+        let built = Program::new("world").bin("wide").link(link).cold().build()?;
+        let snapshot = built.folder().join("wide.snap");
+        let run = Run::of(&mut freeze(&built.cold, &snapshot, &["-v"])?)?;
+        run.require_success().with_context(told)?;
+        ensure!(run.stderr.contains("run 3 is another one in another world"), "{}: {}", told(), run.stderr);
+        // Of both the lower half is zero.
+        let width = [80.0_f64, 132.0].map(|number| number.to_bits() >> 32);
+        let width = format!("the environment variable COLUMNS ({} here, {} in the proof)", width[0], width[1]);
+        for (root, cause) in [
+            ("THEME", "the environment variable NO_COLOR"),
+            ("WIDTH", &width),
+            ("CHOICES", "the environment variable NO_COLOR (1 here, 0 in the proof)"),
+            ("DRAW", "the environment variable NO_COLOR"),
+            ("PALETTE", "the environment variable NO_COLOR"),
+            ("LEVEL", "the environment variable RUST_LOG"),
+        ] {
+            require(&run.stderr, &format!("root `wide::{root}`"), cause).with_context(told)?;
+            let once = run.stderr.matches(&format!("root `wide::{root}` depends")).count();
+            ensure!(once == 1, "{}: said {once} times: {}", told(), run.stderr);
+        }
+        ensure!(!run.stderr.contains("root `wide::ASKED`"), "{}: {}", told(), run.stderr);
+
+        if link != Link::NonPie {
+            continue;
+        }
+        let run = Run::of(&mut freeze(&built.cold, &snapshot, &["--deny", "world"])?)?;
+        ensure!(!run.status.success(), "{}: {}", told(), run.stderr);
+        require(&run.stderr, "root `wide::THEME`", "the environment variable NO_COLOR").with_context(told)?;
+    }
+    Ok(())
+}
+
+#[test]
 fn statics_that_are_wrong_in_every_other_process_are_refused() -> Result<()> {
     let few = std::thread::available_parallelism().map_or(1, usize::from) < 2;
     for link in Link::ALL {

@@ -13,7 +13,7 @@ use super::cause::{Cause, Finding, Words};
 use super::halving::Search;
 use super::levels::{hidden, lowest_level, middle_level, sites, with_features, without_processors};
 use super::process_words::of_process;
-use super::seen::{Seen, Shown};
+use super::seen::{Blamed, Seen, Shown};
 use super::stages::{Freezing, Frozen};
 use super::whose::{Names, first_byte};
 use crate::carry::carried::Statics;
@@ -191,15 +191,23 @@ impl Inquiry<'_> {
             return Ok(());
         }
         if let Seen::Otherwise(blamed) = &mut alone
-            && !blamed.is_empty()
             && self.here()?.is_some()
             && let Some(here) = &self.here
         {
             let by_chance: BTreeSet<_> = here.keys().filter_map(|at| self.names.owner(*at)).collect();
             blamed.retain(|blamed| !by_chance.contains(&(&blamed.name, blamed.is_static)));
+            // A pool with a place for each processor is as good with another number of them.
+            if *culprit != Difference::Processors {
+                self.search.runs += 1;
+                let chance = here.iter().map(|(at, values)| self.names.unit(first_byte(*at, *values))).collect();
+                let Search { freezing, frozen, statics, runs, .. } = self.search;
+                let others = freezing.others_there(frozen, statics, culprit, &chance, runs)?;
+                let is_new = |one: &Blamed| !blamed.iter().any(|known| known.name == one.name);
+                let others: Vec<Blamed> = others.into_iter().filter(is_new).collect();
+                blamed.extend(others);
+            }
         }
         let mut found = self.names.of_layout(culprit, alone);
-        // A pool with a place for each processor is as good with another number of them.
         found.retain(|finding| *culprit != Difference::Processors || finding.is_static);
         self.causes.findings.extend(found);
         Ok(())

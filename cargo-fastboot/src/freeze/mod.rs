@@ -24,3 +24,4 @@ mod threads;
 pub(crate) mod train;
 pub(crate) mod verify;
 mod whose;
+mod worlds;

@@ -21,11 +21,12 @@ impl Freezing<'_> {
 
     /// Run 2 once more, at other addresses and in a world that differs in this.
     pub(super) fn run_again(&self, frozen: &Frozen, world: &[world::Difference], name: &str) -> Result<Capture> {
-        let purpose = match &frozen.planned {
-            Some(planned) => Purpose::Place(&planned.path),
-            None => Purpose::Verbatim,
-        };
-        self.run_in(purpose, Some(&frozen.capture), world, name, self.shell)
+        self.run_in(frozen.purpose(), Some(&frozen.capture), world, name, self.shell)
+    }
+
+    /// The same, at the addresses of run 2.
+    pub(super) fn run_at_home(&self, frozen: &Frozen, world: &[world::Difference], name: &str) -> Result<Capture> {
+        self.run_in(frozen.purpose(), None, world, name, self.shell)
     }
 
     /// In what the proving run differs.

@@ -13,6 +13,7 @@ use crate::prove::proof::Proof;
 use crate::runs::capture::Capture;
 use crate::runs::inputs::Inputs;
 use crate::runs::memory::ImageData;
+use crate::runs::run::Purpose;
 use crate::runs::world::Difference;
 use crate::say::shell::Shell;
 use anyhow::Result;
@@ -118,6 +119,11 @@ impl First {
 }
 
 impl Frozen {
+    /// What a run is for that is to leave the same.
+    pub(super) fn purpose(&self) -> Purpose<'_> {
+        self.planned.as_ref().map_or(Purpose::Verbatim, |planned| Purpose::Place(&planned.path))
+    }
+
     /// Where in the image data lies what was allocated against the plan.
     pub(super) fn overflow(&self) -> Option<Range<u64>> {
         let start = self.planned.as_ref()?.plan.end - PAGE as u64;

@@ -157,7 +157,7 @@ impl FreezeRun<'_> {
         command.stdin(Stdio::null());
         let first = match self.purpose {
             Purpose::Plan { .. } => true,
-            Purpose::Verbatim => !elsewhere,
+            Purpose::Verbatim => !elsewhere && self.world.is_empty(),
             Purpose::Place(_) => false,
         };
         if first && self.options.preferred.is_empty() {
