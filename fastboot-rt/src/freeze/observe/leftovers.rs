@@ -4,7 +4,7 @@
 //! freeze, so nothing of it is in an image.
 
 use fastboot_format::protocol::Leftover;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 /// What a process has open, each thing as a line of text.
@@ -15,8 +15,8 @@ pub(crate) struct Open {
     /// Mapped files: path and address. Not the libraries, which have executable parts, and not their debug information, which
     /// the standard library maps and keeps when it prints a backtrace.
     mappings: BTreeSet<String>,
-    /// Threads: number and name.
-    threads: BTreeSet<String>,
+    /// Threads: number and name. A thread may change its name, and is the same one then.
+    threads: BTreeMap<u32, String>,
     /// Child processes.
     children: BTreeSet<String>,
 }
@@ -37,7 +37,7 @@ impl Open {
     pub(crate) fn settled(before: &Self) -> Self {
         let mut now = Self::now();
         for _ in 0..20 {
-            if now.threads.is_subset(&before.threads) {
+            if now.threads.keys().all(|thread| before.threads.contains_key(thread)) {
                 break;
             }
             std::thread::sleep(std::time::Duration::from_millis(2));
@@ -51,11 +51,12 @@ impl Open {
         let all = [
             (Leftover::Descriptor, &self.descriptors, &before.descriptors),
             (Leftover::Mapping, &self.mappings, &before.mappings),
-            (Leftover::Thread, &self.threads, &before.threads),
             (Leftover::Child, &self.children, &before.children),
         ];
         let new = all.into_iter();
-        new.flat_map(|(kind, now, before)| now.difference(before).map(move |what| (kind, what.clone()))).collect()
+        let new = new.flat_map(|(kind, now, before)| now.difference(before).map(move |what| (kind, what.clone())));
+        let threads = self.threads.iter().filter(|(thread, _)| !before.threads.contains_key(thread));
+        new.chain(threads.map(|(thread, name)| (Leftover::Thread, format!("{thread} `{name}`")))).collect()
     }
 }
 
@@ -87,11 +88,11 @@ fn mappings(maps: &str) -> BTreeSet<String> {
     data.map(|(range, _, name)| format!("{name} at 0x{}", range.split('-').next().unwrap_or_default())).collect()
 }
 
-fn threads() -> BTreeSet<String> {
-    let Ok(entries) = fs::read_dir("/proc/self/task") else { return BTreeSet::new() };
-    let named = entries.flatten().map(|entry| {
+fn threads() -> BTreeMap<u32, String> {
+    let Ok(entries) = fs::read_dir("/proc/self/task") else { return BTreeMap::new() };
+    let named = entries.flatten().filter_map(|entry| {
         let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
-        format!("{} `{}`", entry.file_name().to_string_lossy(), name.trim_end())
+        Some((entry.file_name().to_str()?.parse().ok()?, name.trim_end().to_owned()))
     });
     named.collect()
 }
@@ -116,6 +117,18 @@ mod tests {
             "{left:?}"
         );
         drop(file);
+    }
+
+    #[test]
+    fn a_thread_is_told_by_its_number_and_shown_by_its_name() {
+        let open = |threads: &[(u32, &str)]| Open {
+            threads: threads.iter().map(|(number, name)| (*number, (*name).to_owned())).collect(),
+            ..Open::default()
+        };
+        let before = open(&[(1, "program")]);
+        assert_eq!(open(&[(1, "renamed")]).since(&before), []);
+        let left = open(&[(1, "renamed"), (2, "worker")]).since(&before);
+        assert_eq!(left, [(Leftover::Thread, "2 `worker`".to_owned())]);
     }
 
     #[test]
