@@ -8,7 +8,11 @@ use fastboot_format::protocol::Leftover;
 pub(crate) fn changes(statics: &Statics, capture: &Capture) -> Vec<String> {
     let left = capture.left_behind.iter().filter(|(_, kind, _)| kind.is_change());
     let left = left.map(|(root, kind, what)| {
-        let verb = if *kind == Leftover::AtExit { "registered" } else { "changed" };
+        let verb = match kind {
+            Leftover::AtExit | Leftover::AtFork => "registered",
+            Leftover::Timer | Leftover::Key => "created",
+            _ => "changed",
+        };
         format!("root `{root}` {verb} {} {what}", kind.name())
     });
     let hooks = statics.hooks().map(|(name, what)| format!("a root's expression changed {what} (the static `{name}`)"));

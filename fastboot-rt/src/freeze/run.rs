@@ -319,8 +319,8 @@ impl Traces {
         let open = Open::settled(&self.open);
         let state = ProcessState::now(Some(&self.state));
         for (kind, what) in open.since(&self.open).into_iter().chain(state.since(&self.state)) {
-            // A handler may run at any time, as what is open may be used.
-            self.left_behind |= !kind.is_change() || kind == Leftover::Handlers;
+            // A handler may run at any time, as what is open may be used, and a timer may start a thread.
+            self.left_behind |= !kind.is_change() || matches!(kind, Leftover::Handlers | Leftover::Timer);
             listener().left_behind(record.name(), kind, &what);
         }
         (self.open, self.state) = (open, state);

@@ -1,6 +1,7 @@
 //! The system calls of the runtime, and what the kernel tells a process about itself. All of it is here.
 
 pub(crate) mod assembly;
+pub(crate) mod attributes;
 pub(crate) mod cpu;
 pub(crate) mod cpuid_mask;
 pub(crate) mod environment;

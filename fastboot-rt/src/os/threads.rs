@@ -223,6 +223,26 @@ pub(crate) fn pointer_guard() -> u64 {
     guard
 }
 
+/// Has a key for data of threads while `look` runs, which is given its number and the address of its destructor. `None` if
+/// there is no key left.
+pub(crate) fn with_key<R>(look: impl FnOnce(u64, u64) -> R) -> Option<R> {
+    /// Never called: no thread has data for this key. It returns another thing than any other function, so that a linker which
+    /// folds equal ones leaves it alone.
+    extern "C" fn destroy(data: *mut c_void) {
+        core::hint::black_box(("a key that is only looked at", data));
+    }
+    let mut key = 0;
+    let destroy: unsafe extern "C" fn(*mut c_void) = destroy;
+    // SAFETY: `key` is writable, and the function stays.
+    if unsafe { libc::pthread_key_create(&raw mut key, Some(destroy)) } != 0 {
+        return None;
+    }
+    let result = look(key.into(), destroy as usize as u64);
+    // SAFETY: it was created above, and no one else knows it.
+    unsafe { libc::pthread_key_delete(key) };
+    Some(result)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -109,12 +109,20 @@ pub enum Leftover {
     AtExit = 11,
     /// Data of a shared library.
     Library = 12,
+    /// Any other number or name that the kernel keeps of a process or a thread, such as the nice value.
+    Attribute = 13,
+    /// A timer of the process.
+    Timer = 14,
+    /// A key for data of threads.
+    Key = 15,
+    /// Functions that are called when the process forks.
+    AtFork = 16,
 }
 
 impl Leftover {
     /// The kind with this number.
     pub fn from_number(number: u64) -> Option<Self> {
-        const ALL: [Leftover; 12] = [
+        const ALL: [Leftover; 16] = [
             Leftover::Descriptor,
             Leftover::Mapping,
             Leftover::Thread,
@@ -127,6 +135,10 @@ impl Leftover {
             Leftover::Locale,
             Leftover::AtExit,
             Leftover::Library,
+            Leftover::Attribute,
+            Leftover::Timer,
+            Leftover::Key,
+            Leftover::AtFork,
         ];
         ALL.into_iter().find(|kind| *kind as u64 == number)
     }
@@ -146,6 +158,10 @@ impl Leftover {
             Self::Locale => "the locale",
             Self::AtExit => "functions for the exit of the process (`atexit`),",
             Self::Library => "data of the shared library",
+            Self::Attribute => "the",
+            Self::Timer => "a POSIX timer",
+            Self::Key => "a pthread key",
+            Self::AtFork => "functions for a fork of the process (`pthread_atfork`),",
         }
     }
 

@@ -4,13 +4,33 @@
 use super::c_library::CLibrary;
 use super::libraries::{self, Libraries};
 use super::maps::{Area, areas};
-use crate::os::processes;
+use crate::os::{attributes, processes};
 use fastboot_format::protocol::Leftover;
 use std::collections::BTreeMap;
 use std::fs;
 
 /// Number of the highest signal.
 const LAST_SIGNAL: i32 = 64;
+
+/// What `/proc/thread-self/status` says that an expression can change: its words for it, and ours.
+const STATUS: &[(&str, &str)] = &[
+    ("Name", "name of the thread"),
+    ("Uid", "user ids"),
+    ("Gid", "group ids"),
+    ("Groups", "supplementary groups"),
+    ("SigBlk", "mask of blocked signals"),
+    ("CapInh", "inheritable capabilities"),
+    ("CapPrm", "permitted capabilities"),
+    ("CapEff", "effective capabilities"),
+    ("CapBnd", "capability bounding set"),
+    ("CapAmb", "ambient capabilities"),
+    ("NoNewPrivs", "no_new_privs flag"),
+    ("Seccomp", "seccomp mode"),
+    ("Cpus_allowed_list", "CPU affinity"),
+    ("Mems_allowed_list", "memory nodes"),
+];
+/// Namespaces that a process can leave.
+const NAMESPACES: &[&str] = &["cgroup", "ipc", "mnt", "net", "pid_for_children", "time_for_children", "user", "uts"];
 
 /// All of it.
 #[derive(Debug)]
@@ -26,7 +46,7 @@ impl ProcessState {
     /// Looks at the process, which was looked at before, or was not. What cannot be read is taken for empty.
     pub(crate) fn now(before: Option<&Self>) -> Self {
         let areas = areas();
-        let link = |path| fs::read_link(path).map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
+        let link = |path: &str| fs::read_link(path).map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
         let c_library = CLibrary::now(&areas, before.map(|before| &before.c_library));
         let mut facts = BTreeMap::new();
         let mut fact = |kind, name: &str, value: String| _ = facts.insert((kind, name.to_owned()), value);
@@ -41,12 +61,11 @@ impl ProcessState {
             let (name, value) = line.split_once("  ").unwrap_or((line, ""));
             fact(Leftover::Limit, name, value.trim().to_owned());
         }
-        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let umask = status.lines().find_map(|line| line.strip_prefix("Umask:")).unwrap_or_default();
-        fact(Leftover::Umask, "", umask.trim().to_owned());
         fact(Leftover::Folder, "", link("/proc/self/cwd"));
+        add_attributes(&mut fact, link);
         fact(Leftover::Locale, "", c_library.locale.clone().unwrap_or_default());
         fact(Leftover::AtExit, "", format!("{} in all", c_library.at_exit));
+        fact(Leftover::AtFork, "", format!("{} in all", c_library.at_fork));
         let libraries = libraries::now(&areas, &link("/proc/self/exe"));
         Self { facts, c_library, libraries, areas }
     }
@@ -58,14 +77,53 @@ impl ProcessState {
         let mut all: Vec<(Leftover, String)> = changed
             .map(|key| {
                 let (kind, name) = key;
-                let what =
-                    if name.is_empty() { self.facts.get(key).cloned().unwrap_or_default() } else { name.clone() };
+                let value = || self.facts.get(key).map_or("", String::as_str);
+                let what = match kind {
+                    Leftover::Attribute => format!("{name} {}", value()).trim_end().to_owned(),
+                    _ if name.is_empty() => value().to_owned(),
+                    _ => name.clone(),
+                };
                 (*kind, what)
             })
             .collect();
+        // One that is gone is nothing that the finished program lacks.
+        all.retain(|(kind, what)| *kind != Leftover::Timer || self.facts.contains_key(&(*kind, what.clone())));
+        let keys = self.c_library.new_keys(&before.c_library);
+        all.extend(keys.into_iter().map(|number| (Leftover::Key, format!("({number})"))));
         let libraries = libraries::since(&self.libraries, &before.libraries, &self.areas);
         all.extend(libraries.map(|name| (Leftover::Library, name.to_owned())));
         all
+    }
+}
+
+/// Adds what the kernel says of the process and of this thread.
+fn add_attributes(mut fact: impl FnMut(Leftover, &str, String), link: impl Fn(&str) -> String) {
+    let read = |path| fs::read_to_string(path).unwrap_or_default();
+    let status = read("/proc/thread-self/status");
+    let field = |name: &str| {
+        let mut values = status.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        values.next().map(|value| value.split_whitespace().collect::<Vec<_>>().join(" ")).unwrap_or_default()
+    };
+    fact(Leftover::Umask, "", field("Umask"));
+    for (name, ours) in STATUS {
+        fact(Leftover::Attribute, ours, field(name));
+    }
+    // Not how much, for what is locked may grow with every object.
+    let locked = !matches!(field("VmLck").as_str(), "" | "0 kB");
+    fact(Leftover::Attribute, "lock of memory (`mlock`)", if locked { "on" } else { "" }.to_owned());
+    for (name, value) in attributes::all() {
+        fact(Leftover::Attribute, name, value.to_string());
+    }
+    for (name, is_set) in attributes::interval_timers() {
+        fact(Leftover::Attribute, name, if is_set { "(set)" } else { "" }.to_owned());
+    }
+    fact(Leftover::Attribute, "root directory", link("/proc/self/root"));
+    fact(Leftover::Attribute, "OOM score adjustment", read("/proc/self/oom_score_adj").trim().to_owned());
+    for name in NAMESPACES {
+        fact(Leftover::Attribute, &format!("namespace `{name}`"), link(&format!("/proc/thread-self/ns/{name}")));
+    }
+    for timer in read("/proc/self/timers").lines().filter_map(|line| line.strip_prefix("ID: ")) {
+        fact(Leftover::Timer, &format!("({timer})"), String::new());
     }
 }
 
@@ -84,5 +142,23 @@ mod tests {
         assert!(named(Leftover::Variable, "NEW") && named(Leftover::Umask, "0077"), "{changes:?}");
         assert!(before.facts.contains_key(&(Leftover::Limit, "Max open files".to_owned())), "{:?}", before.facts);
         assert!(before.facts[&(Leftover::Folder, String::new())].starts_with('/'));
+    }
+
+    #[test]
+    fn attributes_are_named_with_what_they_are_now() {
+        let before = ProcessState::now(None);
+        let known =
+            |name: &str| before.facts.get(&(Leftover::Attribute, name.to_owned())).is_some_and(|it| !it.is_empty());
+        for name in ["nice value", "mask of blocked signals", "seccomp mode", "CPU affinity", "root directory"] {
+            assert!(known(name), "{name}: {:?}", before.facts);
+        }
+        let mut now = ProcessState::now(Some(&before));
+        let mut set = |kind, name: &str, value: &str| _ = now.facts.insert((kind, name.to_owned()), value.to_owned());
+        set(Leftover::Attribute, "nice value", "77");
+        set(Leftover::Timer, "(5)", "");
+        let changes = now.since(&before);
+        assert!(changes.contains(&(Leftover::Attribute, "nice value 77".to_owned())), "{changes:?}");
+        assert!(changes.contains(&(Leftover::Timer, "(5)".to_owned())), "{changes:?}");
+        assert!(!before.since(&now).iter().any(|(kind, _)| *kind == Leftover::Timer));
     }
 }

@@ -6,7 +6,7 @@
 //! | hooks of `log`, `tracing`, `metrics`, `eyre`, `miette`, `color-eyre`, of panics | `hooks` | `flags` |
 //! | statics of C, and blocks of its heap | `c_library` | there, and `flags` |
 //! | data of shared libraries | the binary `with-library` | there |
-//! | variables, working directory, umask, locale, handlers of signals, functions for the exit, limits | `process` | `flags` |
+//! | variables, working directory, umask, locale, handlers of signals, functions for the exit and for forks, limits, timers, keys, attributes | `process` | `flags` |
 //! | statics that constructors change as well; registries of `inventory`, `linkme`, `ctor` | `constructors` | |
 //! | objects that roots and statics share | `shared` | |
 //! | child processes that were forked | `forks` | |

@@ -9,6 +9,15 @@ extern "C" fn at_exit_with_status(_: libc::c_int, _: *mut libc::c_void) {
     std::hint::black_box(());
 }
 
+extern "C" fn after_fork() {
+    std::hint::black_box(());
+}
+
+/// `MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED`.
+const REGISTER_PRIVATE_EXPEDITED: libc::c_int = 1 << 4;
+
+static LOCKED: [u8; 4096] = [1; 4096];
+
 extern "C" fn on_signal(_: libc::c_int) {}
 
 unsafe extern "C" {
@@ -44,10 +53,63 @@ pub(crate) fn change(what: &str) {
         "at-exit" => _ = unsafe { libc::atexit(at_exit) },
         // SAFETY: as above.
         "on-exit" => _ = unsafe { on_exit(at_exit_with_status, std::ptr::null_mut()) },
+        // SAFETY: the function does nothing, and stays.
+        "at-fork" => _ = unsafe { libc::pthread_atfork(None, None, Some(after_fork)) },
+        // SAFETY: they change numbers of the process, or of this thread.
+        "nice" => _ = unsafe { libc::nice(3) },
+        // SAFETY: as above.
+        "dumpable" => _ = unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) },
+        // SAFETY: as above.
+        "no-new-privileges" => _ = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) },
+        // SAFETY: as above.
+        "timer-slack" => _ = unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 77_000, 0, 0, 0) },
+        // SAFETY: as above.
+        "subreaper" => _ = unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) },
+        // SAFETY: a name that ends with zero.
+        "name" => _ = unsafe { libc::prctl(libc::PR_SET_NAME, c"loader".as_ptr()) },
+        // SAFETY: registers the process for barriers.
+        "membarrier" => _ = unsafe { libc::syscall(libc::SYS_membarrier, REGISTER_PRIVATE_EXPEDITED, 0) },
+        // SAFETY: the timer rings after a day, at which it ends a process that is no more.
+        "alarm" => _ = unsafe { libc::alarm(86_400) },
+        // SAFETY: locks one page of the program.
+        "lock-of-memory" => _ = unsafe { libc::mlock((&raw const LOCKED).cast(), 1) },
+        "blocked-signal" => block(libc::SIGUSR2),
+        "timer" => timer(),
+        "key" => key(),
+        // The first one has the standard library create a key.
+        "thread" => std::thread::spawn(|| ()).join().unwrap(),
         "limit" => limit(libc::RLIMIT_CORE),
         "limit-of-files" => limit(libc::RLIMIT_NOFILE),
         _ => {}
     }
+}
+
+fn block(signal: libc::c_int) {
+    // SAFETY: all zero is a set of signals, which the calls write to or read.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, signal);
+        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
+    }
+}
+
+/// A timer that tells nobody, and is not set.
+fn timer() {
+    // SAFETY: all zero is a valid `sigevent`; the calls read and write what they are given.
+    unsafe {
+        let mut event: libc::sigevent = std::mem::zeroed();
+        event.sigev_notify = libc::SIGEV_NONE;
+        let mut timer: libc::timer_t = std::ptr::null_mut();
+        assert_eq!(libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, &raw mut timer), 0);
+    }
+}
+
+/// A key without a destructor.
+fn key() {
+    let mut key = 0;
+    // SAFETY: the call writes the key.
+    assert_eq!(unsafe { libc::pthread_key_create(&raw mut key, None) }, 0);
 }
 
 /// Makes the limit lower by one, or 512 if there is none.
