@@ -117,6 +117,28 @@ fn a_root_that_holds_memory_of_c() -> Result<()> {
 }
 
 #[test]
+fn a_root_that_protects_its_memory() -> Result<()> {
+    for options in [&[][..], &["--verbatim"], &["--pie"], &["--static"]] {
+        bad("protected", options, &["root `protected::GUARDED`", "cannot be read", "`mprotect`", "in `main`"])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_root_that_a_constructor_uses() -> Result<()> {
+    for options in [&[][..], &["--verbatim"], &["--pie"], &["--static"]] {
+        for bin in ["used_by_constructor", "used_by_early_constructor"] {
+            bad(
+                bin,
+                options,
+                &[&format!("root `{bin}::TABLE` was used before `main`"), "`.init_array`", "Use it in `main`"],
+            )?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn a_root_that_points_to_a_thread_local() -> Result<()> {
     let says = ["points_to_local::ADDRESSES", "the thread-local `points_to_local::LOCAL`", "keep it out of the root"];
     bad("points_to_local", &[], &says)

@@ -41,6 +41,11 @@ pub(super) fn explain(failure: &Failure, exit: ExitStatus, status: Option<Status
                 "root `{current}`: the program {ending} while it was evaluated; \
                  a root's expression must return its value, and not call `std::process::exit`"
             ),
+            Phase::Writing | Phase::Done if matches!(exit.signal(), Some(7 | 11)) => anyhow!(
+                "the capture could not be written: the program {ending} when the memory of its roots was read. Has an \
+                 expression protected or unmapped memory that was allocated for it (`mprotect`, `munmap`), or left a thread or \
+                 a signal handler that touched memory it must not?"
+            ),
             Phase::Writing | Phase::Done => {
                 anyhow!("the capture could not be written: the program {ending}; is there space left on the disk?")
             }

@@ -96,6 +96,7 @@ pub(crate) fn evaluate(
     keep: Keep,
 ) -> Result<Infallible, String> {
     tell::set_listener(listener);
+    require_unevaluated()?;
     if request.cpu != Mask::MAX {
         cpuid_mask::show_only(request.cpu, &request.cpuid).map_err(|errno| {
             let error = io::Error::from_raw_os_error(errno);
@@ -123,6 +124,17 @@ pub(crate) fn evaluate(
     record_panics();
     threads::on_large_stack(request.stack as usize, freeze_thread, || help(planning))?;
     Err("the freeze thread ended early: a root's expression ended its thread".to_owned())
+}
+
+/// Refuses roots that are there already: they are in memory that is not captured.
+fn require_unevaluated() -> Result<(), String> {
+    roots::all().find(|record| !record.value().is_null()).map_or(Ok(()), |record| {
+        Err(format!(
+            "root `{}` was used before `main`, by a constructor (an entry of `.init_array`, as the crate `ctor` makes them), so it \
+             was evaluated before anything could be captured. Use it in `main` and not in a constructor",
+            record.name()
+        ))
+    })
 }
 
 /// Makes this process another one, as far as that can be done from inside. What cannot be changed stays as it is.
@@ -293,6 +305,18 @@ extern "C-unwind" fn freeze_thread(_: *mut c_void) -> *mut c_void {
     processes::exit(if keep(settings, &evaluated) { 0 } else { FAILED })
 }
 
+/// Ends the process if what was allocated for this root cannot be read.
+fn require_readable(record: &RootRecord, state: &ProcessState) {
+    if ![arena::writable()].iter().chain(&scratch::writable()).all(|range| state.can_read(range)) {
+        listener().refused(&format!(
+            "root `{}` left memory that was allocated for it such that it cannot be read (with `mprotect` or `munmap`), so it \
+             cannot be captured. Have the expression make it readable again before it returns, and protect it in `main`",
+            record.name()
+        ));
+        processes::exit(FAILED);
+    }
+}
+
 /// What expressions left in the process besides their values.
 struct Traces {
     /// What is open now.
@@ -318,6 +342,7 @@ impl Traces {
         self.c_blocks.extend(new.map(|block| (record.name(), block)));
         let open = Open::settled(&self.open);
         let state = ProcessState::now(Some(&self.state));
+        require_readable(record, &state);
         for (kind, what) in open.since(&self.open).into_iter().chain(state.since(&self.state)) {
             // A handler may run at any time, as what is open may be used, and a timer may start a thread.
             self.left_behind |= !kind.is_change() || matches!(kind, Leftover::Handlers | Leftover::Timer);

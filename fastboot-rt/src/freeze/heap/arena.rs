@@ -53,6 +53,11 @@ pub(crate) fn end() -> usize {
     CURSOR.load(Ordering::SeqCst)
 }
 
+/// The memory that is writable.
+pub(crate) fn writable() -> core::ops::Range<usize> {
+    HOME.load(Ordering::Relaxed)..COMMITTED.load(Ordering::Relaxed)
+}
+
 /// Makes memory writable up to `end`; `false` when the system refuses.
 fn commit(end: usize) -> bool {
     loop {

@@ -184,6 +184,11 @@ pub(crate) fn live() -> usize {
     live.max(0).unsigned_abs()
 }
 
+/// The memory that is writable: of the freeze thread's part, and of everybody's. Called by that thread only.
+pub(crate) fn writable() -> [Range<usize>; 2] {
+    [OWN, SHARED].map(|part| with(part, |heap, range| range.start..range.start + heap.committed).unwrap_or_default())
+}
+
 /// Whether `address` lies in the heap.
 pub(crate) fn contains(address: *const u8) -> bool {
     let start = START.load(Ordering::Relaxed);

@@ -84,7 +84,13 @@ mod tests {
 
     #[test]
     fn what_the_dynamic_linker_fills_in_is_no_change() {
-        let code = Area { range: 0x1000..0x2000, writable: false, executable: true, name: "/lib/x.so".to_owned() };
+        let code = Area {
+            range: 0x1000..0x2000,
+            readable: true,
+            writable: false,
+            executable: true,
+            name: "/lib/x.so".to_owned(),
+        };
         let word = |word: u64| word.to_le_bytes();
         assert!(!differs(&word(0x1800), &word(0x1010), std::slice::from_ref(&code)));
         assert!(differs(&word(0x2800), &word(0x1010), std::slice::from_ref(&code)));
@@ -97,6 +103,7 @@ mod tests {
         let here = own.as_ptr().addr() as u64;
         let area = |name: &str, writable| Area {
             range: here..here + 64,
+            readable: true,
             writable,
             executable: !writable,
             name: name.to_owned(),

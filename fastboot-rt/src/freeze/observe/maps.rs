@@ -9,6 +9,7 @@ use std::os::unix::fs::FileExt;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Area {
     pub(super) range: Range<u64>,
+    pub(super) readable: bool,
     pub(super) writable: bool,
     pub(super) executable: bool,
     /// Path of the file, `[heap]` and the like, or nothing.
@@ -27,6 +28,7 @@ fn parse(line: &str) -> Option<Area> {
     let number = |digits| u64::from_str_radix(digits, 16).ok();
     Some(Area {
         range: number(start)?..number(end)?,
+        readable: permissions.starts_with('r'),
         writable: permissions.starts_with("rw") && permissions.ends_with('p'),
         executable: permissions.contains('x'),
         name: fields.nth(3).unwrap_or_default().trim_start().to_owned(),
@@ -53,6 +55,12 @@ pub(super) fn copy(memory: &File, range: &Range<u64>) -> Option<Copy> {
     Some((range.start, bytes))
 }
 
+/// Whether all of `range` can be read.
+pub(super) fn is_readable(areas: &[Area], range: &Range<u64>) -> bool {
+    let shared = |area: &Area| area.range.end.min(range.end).saturating_sub(area.range.start.max(range.start));
+    areas.iter().filter(|area| area.readable).map(shared).sum::<u64>() == range.end - range.start
+}
+
 /// The memory of this process.
 pub(super) fn memory() -> Option<File> {
     File::open("/proc/self/mem").ok()
@@ -75,14 +83,26 @@ mod tests {
     #[test]
     fn lines_are_understood() {
         let area = parse("7f00-7f10 rw-p 00000000 fe:00 123                        /usr/lib/my lib.so").unwrap();
-        let expected =
-            Area { range: 0x7f00..0x7f10, writable: true, executable: false, name: "/usr/lib/my lib.so".to_owned() };
+        let name = "/usr/lib/my lib.so".to_owned();
+        let expected = Area { range: 0x7f00..0x7f10, readable: true, writable: true, executable: false, name };
         assert_eq!(area, expected);
         assert_eq!(
             parse("7f00-7f10 rw-s 00000000 00:00 0 ").map(|area| (area.writable, area.name)),
             Some((false, String::new()))
         );
         assert_eq!(parse("nothing"), None);
+    }
+
+    #[test]
+    fn memory_that_is_protected_or_not_there_is_not_readable() {
+        let areas: Vec<Area> = ["10-20 rw-p 0 0:0 0", "20-30 ---p 0 0:0 0", "30-40 r--p 0 0:0 0", "50-60 rw-p 0 0:0 0"]
+            .map(|line| parse(line).unwrap())
+            .into();
+        for (range, readable) in
+            [(0x10..0x20, true), (0x14..0x18, true), (0x18..0x28, false), (0x30..0x58, false), (0..0, true)]
+        {
+            assert_eq!(is_readable(&areas, &range), readable, "{range:x?}");
+        }
     }
 
     #[test]

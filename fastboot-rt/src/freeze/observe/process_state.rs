@@ -3,8 +3,9 @@
 
 use super::c_library::CLibrary;
 use super::libraries::{self, Libraries};
-use super::maps::{Area, areas};
+use super::maps::{self, Area, areas};
 use crate::os::{attributes, processes};
+use core::ops::Range;
 use fastboot_format::protocol::Leftover;
 use std::collections::BTreeMap;
 use std::fs;
@@ -68,6 +69,11 @@ impl ProcessState {
         fact(Leftover::AtFork, "", format!("{} in all", c_library.at_fork));
         let libraries = libraries::now(&areas, &link("/proc/self/exe"));
         Self { facts, c_library, libraries, areas }
+    }
+
+    /// Whether all of this memory can be read.
+    pub(crate) fn can_read(&self, range: &Range<usize>) -> bool {
+        maps::is_readable(&self.areas, &(range.start as u64..range.end as u64))
     }
 
     /// What is otherwise than it was before: kind and description.
