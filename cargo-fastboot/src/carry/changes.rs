@@ -4,9 +4,21 @@ use super::carried::Statics;
 use crate::runs::capture::{Allocator, Capture, ForeignBlock};
 use fastboot_format::protocol::Leftover;
 
+/// A crate that registers the process for memory barriers when it needs them first, and whose statics say whether it did. If they
+/// are not carried, the finished program is registered as well.
+const REGISTERS_ANEW: &str = "seize::raw::membarrier::";
+
+fn is_membarrier_registration(kind: Leftover, what: &str) -> bool {
+    kind == Leftover::Attribute && what.starts_with("membarrier registration ")
+}
+
 /// What was done while roots were evaluated that the finished program does not have, each in a few words.
 pub(crate) fn changes(statics: &Statics, capture: &Capture) -> Vec<String> {
-    let left = capture.left_behind.iter().filter(|(_, kind, _)| kind.is_change());
+    let registers_anew = statics.left_out(capture).any(|(one, _)| one.name.starts_with(REGISTERS_ANEW));
+    let left = capture
+        .left_behind
+        .iter()
+        .filter(|(_, kind, what)| kind.is_change() && !(registers_anew && is_membarrier_registration(*kind, what)));
     let left = left.map(|(root, kind, what)| {
         let verb = match kind {
             Leftover::AtExit | Leftover::AtFork => "registered",
@@ -33,4 +45,16 @@ pub(crate) fn changes(statics: &Statics, capture: &Capture) -> Vec<String> {
     let mut all: Vec<String> = left.chain(hooks).chain(of_c).chain(blocks).collect();
     all.dedup();
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_membarrier_registration_is_told_from_other_attributes() {
+        assert!(is_membarrier_registration(Leftover::Attribute, "membarrier registration 16"));
+        assert!(!is_membarrier_registration(Leftover::Attribute, "nice value 16"));
+        assert!(!is_membarrier_registration(Leftover::Variable, "membarrier registration 16"));
+    }
 }
