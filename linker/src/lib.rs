@@ -5,8 +5,8 @@ pub const SCRIPT: &str = include_str!("../fastboot.ld");
 
 /// Options for the linker, besides the script: the functions that `fastboot-rt` stands in for while it freezes. Those that
 /// give random bytes, the one that starts threads, those that open files, the one that reads the environment, those
-/// that tell the time, and those that map memory.
-pub const WRAP: [&str; 17] = [
+/// that tell the time, those that map memory, the one that tells the working directory, and those that tell user and group.
+pub const WRAP: [&str; 22] = [
     "--wrap=getrandom",
     "--wrap=syscall",
     "--wrap=dlsym",
@@ -24,10 +24,15 @@ pub const WRAP: [&str; 17] = [
     "--wrap=mmap",
     "--wrap=mmap64",
     "--wrap=munmap",
+    "--wrap=getcwd",
+    "--wrap=getuid",
+    "--wrap=geteuid",
+    "--wrap=getgid",
+    "--wrap=getegid",
 ];
 
 /// What the script's `EXTERN` says, as options: for linking without the script, with linkers that know no scripts.
-pub const UNDEFINED: [&str; 13] = [
+pub const UNDEFINED: [&str; 14] = [
     "--undefined=pthread_create",
     "--undefined=dlsym",
     "--undefined=getrandom",
@@ -40,5 +45,6 @@ pub const UNDEFINED: [&str; 13] = [
     "--undefined=opendir",
     "--undefined=getenv",
     "--undefined=clock_gettime",
+    "--undefined=getcwd",
     "--undefined=__x86_get_cpuid_feature_leaf",
 ];

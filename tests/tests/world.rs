@@ -113,6 +113,48 @@ fn values_as_wide_as_a_word_are_named_where_all_is_allocated_otherwise() -> Resu
 }
 
 #[test]
+fn where_the_program_was_started_and_by_whom_is_named() -> Result<()> {
+    for link in Link::ALL {
+        let told = || format!("{link:?}");
+        let built = Program::new("world").bin("place").link(link).cold().build()?;
+        let snapshot = built.folder().join("place.snap");
+        let run = Run::of(&mut freeze(&built.cold, &snapshot, &[])?)?;
+        run.require_success().with_context(told)?;
+        for (root, cause) in [
+            ("FOLDER", "the working directory"),
+            ("SETTINGS", "the working directory"),
+            ("INTERACTIVE", "what standard input is, a terminal or not (0 here, 1 in the proof)"),
+            ("USER", "the user and group"),
+        ] {
+            require(&run.stderr, &format!("root `place::{root}`"), cause).with_context(told)?;
+        }
+        for root in ["BY_NAME", "BY_PATH", "WITHIN", "LINES", "AGAIN"] {
+            ensure!(!run.stderr.contains(&format!("root `place::{root}` depends")), "{}: {}", told(), run.stderr);
+        }
+        ensure!(!run.stderr.contains("cannot be evaluated"), "{}: {}", told(), run.stderr);
+        // Neither the image nor the program that asks has anything of the other name.
+        let off = Run::of(runs::program(&built.cold).env("FASTBOOT", "off"))?;
+        let own = format!("{} ", std::env::current_dir()?.display());
+        ensure!(off.stdout.starts_with(&own), "{}: {}", told(), off.stdout);
+        let thawed = Run::of(runs::program(&built.cold).env("FASTBOOT_SNAPSHOT", &snapshot).env("FASTBOOT_LOG", "1"))?;
+        let log = thawed.log().unwrap_or_default();
+        ensure!(log.contains("thawed 9 roots from snapshot"), "{}: {log}", told());
+        ensure!(!thawed.stdout.contains("/proc/"), "{}: {}", told(), thawed.stdout);
+
+        if link != Link::NonPie {
+            continue;
+        }
+        let all = ["FOLDER", "SETTINGS", "INTERACTIVE", "USER"];
+        let allow: Vec<&str> = all.into_iter().flat_map(|name| ["--allow-world", name]).collect();
+        let run = Run::of(&mut freeze(&built.cold, &snapshot, &[&["--deny", "world"], &allow[..]].concat())?)?;
+        run.require_success().with_context(told)?;
+        let run = Run::of(&mut freeze(&built.cold, &snapshot, &["--deny", "world"])?)?;
+        ensure!(!run.status.success(), "{}: {}", told(), run.stderr);
+    }
+    Ok(())
+}
+
+#[test]
 fn statics_that_are_wrong_in_every_other_process_are_refused() -> Result<()> {
     let few = std::thread::available_parallelism().map_or(1, usize::from) < 2;
     for link in Link::ALL {

@@ -5,7 +5,7 @@
 //! alone, so that halving the set says which of them it is.
 //!
 //! Values are as long as those that they stand for, where that can be: then everything is allocated as before, and the two
-//! runs can be compared word by word. Left as they are: the working directory, what expressions declare with `input_env`,
+//! runs can be compared word by word. Left as they are: what expressions declare with `input_env`,
 //! and what a program needs to start at all, such as `PATH`.
 
 use crate::elf::binary::{Binary, Elf};
@@ -22,7 +22,7 @@ use rustix::termios::{Winsize, tcsetwinsize};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -39,6 +39,12 @@ pub(crate) enum Difference {
     Arguments,
     /// Standard output and standard error are a terminal.
     Terminal,
+    /// Standard input is a terminal, too, of which nothing can be read.
+    Input,
+    /// The working directory has another name.
+    Folder,
+    /// User and group have other numbers, as far as the program is told.
+    User,
     /// Other permissions are kept from new files.
     Umask,
     /// There is one processor less.
@@ -60,6 +66,9 @@ impl fmt::Display for Difference {
             Self::Path(..) => "the path of the executable",
             Self::Arguments => "the arguments",
             Self::Terminal => "what standard output is, a terminal or not",
+            Self::Input => "what standard input is, a terminal or not",
+            Self::Folder => "the working directory",
+            Self::User => "the user and group",
             Self::Umask => "the umask",
             Self::Processors => "the number of processors",
             Self::Clock => "the clock",
@@ -130,6 +139,9 @@ pub(crate) fn differences(
         .collect();
     all.extend([
         Difference::Terminal,
+        Difference::Input,
+        Difference::Folder,
+        Difference::User,
         Difference::Umask,
         Difference::Processors,
         Difference::Clock,
@@ -239,6 +251,8 @@ pub(crate) fn from_inside(world: &[Difference]) -> World {
         umask: world.contains(&Difference::Umask).then_some(0o137),
         fewer_processors: world.contains(&Difference::Processors),
         clock: if world.contains(&Difference::Clock) { CLOCK } else { 0 },
+        other_folder: world.contains(&Difference::Folder),
+        other_user: world.contains(&Difference::User),
     }
 }
 
@@ -277,12 +291,19 @@ pub(crate) fn apply(world: &[Difference], command: &mut Command) {
             Difference::Variable(name, None) => _ = command.env_remove(name),
             Difference::Arguments => _ = command.args(ARGUMENTS),
             Difference::Terminal => {
-                if let Ok([output, errors]) = terminal() {
+                if let Ok([output, errors]) = terminal(&[]) {
                     command.stdout(output).stderr(errors);
+                }
+            }
+            Difference::Input => {
+                if let Ok([input, _]) = terminal(&[END; 1000]) {
+                    command.stdin(input);
                 }
             }
             Difference::Features(seen, _) => _ = command.env(TUNABLES_VARIABLE, without_features(*seen)),
             Difference::Path(..)
+            | Difference::Folder
+            | Difference::User
             | Difference::Umask
             | Difference::Processors
             | Difference::Clock
@@ -291,8 +312,11 @@ pub(crate) fn apply(world: &[Difference], command: &mut Command) {
     }
 }
 
-/// A terminal of which nobody sees what is written to it.
-fn terminal() -> Result<[Stdio; 2]> {
+/// What ends the input at a terminal: Control-D.
+const END: u8 = 4;
+
+/// A terminal at which this is typed, and of which nobody sees what is written to it.
+fn terminal(typed: &[u8]) -> Result<[Stdio; 2]> {
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
     grantpt(&master)?;
     unlockpt(&master)?;
@@ -302,6 +326,7 @@ fn terminal() -> Result<[Stdio; 2]> {
     tcsetwinsize(&terminal, Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 })?;
     let terminal = File::from(terminal);
     let mut master = File::from(master);
+    master.write_all(typed)?;
     // Until the last one who could write has closed it: that is an error of the read.
     std::thread::spawn(move || while matches!(master.read(&mut [0; 4096]), Ok(1..)) {});
     Ok([terminal.try_clone()?.into(), terminal.into()])
@@ -360,9 +385,14 @@ mod tests {
     fn each_difference_can_be_applied_alone() {
         let output = |world: &[Difference]| {
             let mut command = Command::new("sh");
-            command.args(["-c", "echo $COLUMNS $1 $2 > $0; test -t 1 && test -t 2 && stty size <&1 >> $0"]);
+            command.args(["-c", "echo $COLUMNS $1 $2 > $0; test -t 0 && cat >> $0 && cat >> $0 && echo input >> $0; test -t 1 && test -t 2 && stty size <&1 >> $0"]);
             let folder = tempfile::tempdir().unwrap();
-            command.arg(folder.path().join("out")).env("COLUMNS", "80").stdout(Stdio::null()).stderr(Stdio::null());
+            command
+                .arg(folder.path().join("out"))
+                .env("COLUMNS", "80")
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null());
             apply(world, &mut command);
             command.status().unwrap();
             fs::read_to_string(folder.path().join("out")).unwrap()
@@ -372,5 +402,6 @@ mod tests {
         assert_eq!(output(&[Difference::Variable("COLUMNS", None)]), "\n");
         assert_eq!(output(&[Difference::Arguments]), "80 another world\n");
         assert_eq!(output(&[Difference::Terminal]), "80\n41 117\n");
+        assert_eq!(output(&[Difference::Input]), "80\ninput\n");
     }
 }

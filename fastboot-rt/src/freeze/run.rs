@@ -146,6 +146,8 @@ fn enter(world: World) {
         processes::leave_a_processor();
     }
     shims::clock::shift(world.clock);
+    shims::folder::set_other(world.other_folder);
+    shims::user::set_other(world.other_user);
 }
 
 /// What the main thread does while a plan run's expressions are evaluated.

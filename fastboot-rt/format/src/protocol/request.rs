@@ -82,6 +82,10 @@ pub struct World {
     pub fewer_processors: bool,
     /// By how many seconds the time of day is later than it is.
     pub clock: i64,
+    /// Whether the working directory has another name.
+    pub other_folder: bool,
+    /// Whether user and group have other numbers, as far as the process is told.
+    pub other_user: bool,
 }
 
 impl Default for Request {
@@ -113,7 +117,7 @@ impl Request {
     pub fn encode(&self) -> String {
         format!(
             "{REQUEST_TITLE}\nmode {}\nscratch {:#x}\nstack {:#x}\nhome {:#x}\nlimit {}\nrandomize {}\napart {}\ntrace {}\nhold-all {}\n\
-             random {}\ncpu {:#x}\ncpuid{}\numask {}\nprocessors {}\nclock {}\n",
+             random {}\ncpu {:#x}\ncpuid{}\numask {}\nprocessors {}\nclock {}\nfolder {}\nuser {}\n",
             self.mode.name(),
             self.scratch,
             self.stack,
@@ -129,6 +133,8 @@ impl Request {
             self.world.umask.map_or_else(|| "keep".to_owned(), |mask| format!("{mask:#o}")),
             if self.world.fewer_processors { "fewer" } else { "keep" },
             self.world.clock,
+            if self.world.other_folder { "other" } else { "keep" },
+            if self.world.other_user { "other" } else { "keep" },
         )
     }
 
@@ -156,6 +162,14 @@ impl Request {
                 Some(("stack", value)) => hexadecimal(value).map(|stack| request.stack = stack),
                 Some(("home", value)) => hexadecimal(value).map(|home| request.home = home),
                 Some(("apart", "no")) | Some(("random", "real")) | Some(("umask" | "processors", "keep")) => Some(()),
+                Some(("folder", value @ ("other" | "keep"))) => {
+                    request.world.other_folder = value == "other";
+                    Some(())
+                }
+                Some(("user", value @ ("other" | "keep"))) => {
+                    request.world.other_user = value == "other";
+                    Some(())
+                }
                 Some(("apart", value)) => hexadecimal(value).map(|bias| request.apart = Some(bias)),
                 Some(("random", value)) => hexadecimal(value).map(|seed| request.seed = Some(seed)),
                 Some(("cpu", value)) => {
@@ -215,7 +229,13 @@ mod tests {
                 seed: Some(7),
                 cpu: 9 << 64,
                 cpuid: alloc::vec![0x40_1000, 7],
-                world: World { umask: Some(0o77), fewer_processors: true, clock: -7 },
+                world: World {
+                    umask: Some(0o77),
+                    fewer_processors: true,
+                    clock: -7,
+                    other_folder: true,
+                    other_user: true,
+                },
                 ..Request::default()
             };
             assert_eq!(Request::decode(&request.encode()), Ok(request));
