@@ -81,3 +81,23 @@ fn signal_name(signal: i32) -> String {
     };
     name.to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_that_cannot_be_read_is_no_full_disk() {
+        let said = |signal| {
+            let status = Status { bytes: 0, done: 1, total: 1, phase: Phase::Writing, root: String::new() };
+            explain(&Failure::Unfinished, ExitStatus::from_raw(signal), Some(status)).to_string()
+        };
+        assert!(
+            said(11).contains("SIGSEGV") && said(11).contains("`mprotect`") && !said(11).contains("disk"),
+            "{}",
+            said(11)
+        );
+        assert!(said(7).contains("SIGBUS") && said(7).contains("`munmap`"), "{}", said(7));
+        assert!(said(9).contains("space left on the disk"), "{}", said(9));
+    }
+}
