@@ -71,9 +71,9 @@ impl ProcessState {
         Self { facts, c_library, libraries, areas }
     }
 
-    /// Whether all of this memory can be read.
+    /// Whether all of this memory can be read, as far as the system tells.
     pub(crate) fn can_read(&self, range: &Range<usize>) -> bool {
-        maps::is_readable(&self.areas, &(range.start as u64..range.end as u64))
+        self.areas.is_empty() || maps::is_readable(&self.areas, &(range.start as u64..range.end as u64))
     }
 
     /// What is otherwise than it was before: kind and description.
@@ -148,6 +148,16 @@ mod tests {
         assert!(named(Leftover::Variable, "NEW") && named(Leftover::Umask, "0077"), "{changes:?}");
         assert!(before.facts.contains_key(&(Leftover::Limit, "Max open files".to_owned())), "{:?}", before.facts);
         assert!(before.facts[&(Leftover::Folder, String::new())].starts_with('/'));
+    }
+
+    #[test]
+    fn what_the_system_does_not_tell_is_taken_for_readable() {
+        let mut state = ProcessState::now(None);
+        let own = [7u8; 64].as_ptr_range();
+        assert!(state.can_read(&(own.start.addr()..own.end.addr())));
+        assert!(!state.can_read(&(0..4096)), "nothing is mapped there");
+        state.areas.clear();
+        assert!(state.can_read(&(0..4096)));
     }
 
     #[test]
