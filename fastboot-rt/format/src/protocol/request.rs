@@ -88,6 +88,22 @@ pub struct World {
     pub other_user: bool,
 }
 
+impl World {
+    /// Reads one line of a request; `None` if it is not understood.
+    fn decode(&mut self, name: &str, value: &str) -> Option<()> {
+        match (name, value) {
+            ("umask" | "processors" | "folder" | "user", "keep") => {}
+            ("umask", value) => self.umask = Some(u32::from_str_radix(value.strip_prefix("0o")?, 8).ok()?),
+            ("processors", "fewer") => self.fewer_processors = true,
+            ("clock", value) => self.clock = value.parse().ok()?,
+            ("folder", "other") => self.other_folder = true,
+            ("user", "other") => self.other_user = true,
+            _ => return None,
+        }
+        Some(())
+    }
+}
+
 impl Default for Request {
     /// A verbatim run at the default addresses, with real random bytes and no memory.
     fn default() -> Self {
@@ -161,15 +177,7 @@ impl Request {
                 Some(("scratch", value)) => hexadecimal(value).map(|scratch| request.scratch = scratch),
                 Some(("stack", value)) => hexadecimal(value).map(|stack| request.stack = stack),
                 Some(("home", value)) => hexadecimal(value).map(|home| request.home = home),
-                Some(("apart", "no")) | Some(("random", "real")) | Some(("umask" | "processors", "keep")) => Some(()),
-                Some(("folder", value @ ("other" | "keep"))) => {
-                    request.world.other_folder = value == "other";
-                    Some(())
-                }
-                Some(("user", value @ ("other" | "keep"))) => {
-                    request.world.other_user = value == "other";
-                    Some(())
-                }
+                Some(("apart", "no")) | Some(("random", "real")) => Some(()),
                 Some(("apart", value)) => hexadecimal(value).map(|bias| request.apart = Some(bias)),
                 Some(("random", value)) => hexadecimal(value).map(|seed| request.seed = Some(seed)),
                 Some(("cpu", value)) => {
@@ -180,15 +188,6 @@ impl Request {
                     let sites = list.split_whitespace().map(|site| u64::from_str_radix(site, 16));
                     sites.collect::<Result<_, _>>().ok().map(|sites| request.cpuid = sites)
                 }
-                Some(("umask", value)) => {
-                    let mask = value.strip_prefix("0o").and_then(|digits| u32::from_str_radix(digits, 8).ok());
-                    mask.map(|mask| request.world.umask = Some(mask))
-                }
-                Some(("processors", "fewer")) => {
-                    request.world.fewer_processors = true;
-                    Some(())
-                }
-                Some(("clock", value)) => value.parse().ok().map(|seconds| request.world.clock = seconds),
                 Some(("limit", value)) => value.parse().ok().map(|limit| request.limit = limit),
                 Some(("randomize", value)) => {
                     let known = RANDOMIZE.into_iter().find(|(name, _)| *name == value);
@@ -202,7 +201,8 @@ impl Request {
                     request.hold_all = value == "yes";
                     Some(())
                 }
-                _ => None,
+                Some((name, value)) => request.world.decode(name, value),
+                None => None,
             };
             if known.is_none() {
                 return Err(format!("freeze request line not understood: `{line}`"));

@@ -59,6 +59,7 @@ fastboot_rt::frozen! {
 }
 
 fn main() {
-    println!("{:?} {} {:?} {}", *THEME, *WIDTH, *CHOICES, DRAW(3));
+    let Choices { color, fast } = **CHOICES;
+    println!("{:?} {:?} {} {color} {fast} {}", THEME.heading, THEME.text, *WIDTH, DRAW(3));
     println!("{:?} {} {}", *PALETTE, *LEVEL, ASKED.len());
 }
