@@ -25,7 +25,7 @@
 use crate::prove::c_heap;
 use crate::prove::disguise::{self, Disguise, Disguised};
 use crate::prove::foreign::{Foreign, Libraries, foreign};
-use crate::prove::overwritten::{is_overwritten, upper_half_moved};
+use crate::prove::overwritten::{is_overwritten, may_be_left_of, upper_half_moved};
 use crate::prove::proof::{Proof, Unclear};
 use crate::prove::regions::{ADDRESS, REGIONS, Region, Run, WORD, distances, libraries_distance};
 use crate::runs::capture::{Allocator, Capture};
@@ -354,7 +354,13 @@ impl<'a> Comparison<'a> {
         let starts = std::iter::once(at).chain(around(at).filter(|start| *start != at));
         let mut words = starts.filter_map(|start| self.words(start));
         let is_gone = |a: u64, b: u64| self.first.is_gone(a & ADDRESS) && self.second.is_gone(b & ADDRESS);
-        let is_left = |a, b| self.distances.into_iter().any(|distance| is_overwritten(a, b, distance));
+        let is_left = |a, b| {
+            REGIONS.into_iter().any(|region| {
+                is_overwritten(a, b, self.distances[region as usize])
+                    && may_be_left_of(self.first.room(region), [a, b])
+                    && may_be_left_of(self.second.room(region), [b, a])
+            })
+        };
         // Among the libraries, where something was mapped for a while.
         let is_unmapped = |a: u64, b: u64| {
             let moved = self.libraries != 0 && b.wrapping_sub(a) == self.libraries;

@@ -1,6 +1,6 @@
 //! Overwritten: what is left of a pointer when some of its bytes were given another value.
 
-use crate::prove::regions::WORD;
+use crate::prove::regions::{ADDRESS, WORD};
 
 /// Whether a word of the two runs is what is left of a pointer into a region that moved by `slide`, of which some bytes were
 /// overwritten: those are the same in both runs, and all others moved as the region did. A pointer moves as a whole.
@@ -34,6 +34,28 @@ pub(super) fn is_overwritten(a: u64, b: u64, slide: u64) -> bool {
     true
 }
 
+/// The highest byte of an address.
+const HIGHEST: u64 = 0xff << 40;
+
+/// Whether an address of this range has, in the bytes in which two words differ, what the first one has there; and in
+/// its highest byte as well, if they differ in one alone. Of a number that differs by a byte of the distance that is hardly so.
+pub(super) fn may_be_left_of(range: (u64, u64), [word, other]: [u64; 2]) -> bool {
+    let (start, end) = range;
+    let changed = ((not_zero(word ^ other) >> 7) * 0xff) & ADDRESS;
+    let mask = if changed.count_ones() == 8 { changed | HIGHEST } else { changed };
+    let word = word & mask;
+    // The least such address: as `start` above some bit, one more at that bit, and below it as little as can be.
+    let least = (0..u64::BITS - 16).map(|bit| {
+        let above = !0 << bit << 1;
+        let kept = start & above;
+        let one = 1 << bit;
+        let matches = (kept ^ word) & mask & above == 0 && start & one == 0 && (mask & one == 0 || word & one != 0);
+        matches.then_some(kept | one | (word & (one - 1)))
+    });
+    let is_start = (start ^ word) & mask == 0;
+    start < end && (is_start || least.flatten().any(|address| address <= end))
+}
+
 /// The highest bits of the bytes of a word that are not zero.
 fn not_zero(word: u64) -> u64 {
     const LOW: u64 = u64::from_ne_bytes([0x7f; WORD]);
@@ -47,4 +69,26 @@ pub(super) fn upper_half_moved(a: u64, b: u64, slide: u64) -> bool {
     // There may have been a carry from the lower half, or none from what it was overwritten with.
     let expected = [upper(slide), upper(slide).wrapping_add(1)];
     expected.contains(&moved) && expected.iter().all(|distance| !matches!(*distance, 0 | 1 | u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_of_an_address_has_bytes_of_one() {
+        let range = (0x5500_0010_1000, 0x5518_0020_0000);
+        let may = |word: u64, changed: u64| may_be_left_of(range, [word, word ^ changed]);
+        // The fifth byte alone, with anything below, and above an address.
+        assert!(may(0x5510_0000_0003, 1 << 32) && may(0x7700_5518_0000_0000, 1 << 32));
+        assert!(!may(0x5519_0000_0003, 1 << 32) && !may(0x10_0000_0003, 1 << 32) && !may(0x12, 1));
+        // Though others in between are gone.
+        assert!(may(0x5577_0010_0003, 1 << 20) && !may(0x77_0010_0003, 1 << 20));
+        // Two bytes that no address has at once.
+        assert!(may(0x5518_0000_0000, 1 << 32 | 1 << 40) && !may(0x5418_0000_0000, 1 << 32 | 1 << 40));
+        // All of it: the first and the last one, and those beside them.
+        let all = 0x0101_0101_0101;
+        assert!(may(range.0, all) && may(range.1, all) && !may(range.0 - 1, all) && !may(range.1 + 1, all));
+        assert!(!may_be_left_of((5, 5), [5, 6]), "nothing lies there");
+    }
 }

@@ -4,8 +4,8 @@ use crate::prove::c_heap::Data;
 use crate::prove::foreign::Known;
 use crate::runs::capture::{Capture, Mapping};
 use crate::runs::memory::word_at;
-use fastboot_format::image::HOME_WINDOW;
-use fastboot_format::protocol::{SCRATCH, SCRATCH_LEN, STACK_TOP, STACKS_LEN};
+use fastboot_format::image::{HOME_WINDOW, PAGE};
+use fastboot_format::protocol::{HOME_SHIFT, SCRATCH, SCRATCH_LEN, STACK_TOP, STACKS_LEN};
 
 /// What an address may lie in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +82,16 @@ impl<'a> Run<'a> {
     pub(super) fn contains(&self, region: Region, address: u64) -> bool {
         let (start, end) = self.regions[region as usize];
         start <= address && address <= end
+    }
+
+    /// First address and end of all that may ever have been in the region.
+    pub(super) fn room(&self, region: Region) -> (u64, u64) {
+        let (start, end) = self.regions[region as usize];
+        match region {
+            // What was in the image, and was freed.
+            Region::Image => (start & !(PAGE as u64), end.max(start + HOME_SHIFT)),
+            _ => (start, end),
+        }
     }
 
     /// Inside of what freezing reserved, where nobody else has memory: two addresses there that did not move with it tell

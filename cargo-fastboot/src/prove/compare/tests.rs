@@ -239,11 +239,11 @@ fn what_calls_leave_behind_is_dead_but_not_in_a_roots_value() {
 
 #[test]
 fn numbers_of_processes_are_not_what_is_left_of_pointers() {
-    // As the image moved, in a byte.
+    // As the image moved, in a byte, with the highest byte of its addresses beside it.
     let apart = fastboot_format::protocol::HOME_SHIFT >> 32;
-    for (shift, numbers, place) in [(32, [700, 0], 0), (32, [0, 700], 1), (0, [700, 0], 0)] {
-        let [a, b] = [700, 700 + apart].map(|number: u64| words(&[1, number << shift, 2]));
-        let there = std::array::from_fn(|index| if index == place { 700 + apart } else { 0 });
+    for (shift, numbers, place) in [(32, [0x5505, 0], 0), (32, [0, 0x5505], 1), (0, [0x5505, 0], 0)] {
+        let [a, b] = [0x5505, 0x5505 + apart].map(|number: u64| words(&[1, number << shift, 2]));
+        let there = std::array::from_fn(|index| if index == place { 0x5505 + apart } else { 0 });
         let of = |here: [u64; 2], there: [u64; 2]| {
             let [here, there] = [here, there].map(|numbers| Known { numbers, ..NOTHING });
             let first = Run { known: &here, ..run(&a, 0, FIRST) };
@@ -252,6 +252,16 @@ fn numbers_of_processes_are_not_what_is_left_of_pointers() {
         };
         assert_eq!(of(numbers, there), (0, 1), "{numbers:?}");
         assert_eq!(of([0; 2], [0; 2]), (1, 0), "whose numbers are not known");
+    }
+}
+
+#[test]
+fn a_number_that_differs_by_a_byte_of_a_distance_is_no_address() {
+    let apart = fastboot_format::protocol::HOME_SHIFT >> 32;
+    let slide = (SECOND.wrapping_sub(FIRST) >> 32) & 0xff;
+    for (number, apart) in [(0x12, apart), (80, apart), (200, apart + 1), (0x12, slide), (7 << 32, slide << 32)] {
+        let proof = pie(&words(&[1, number, 2]), &words(&[1, number + apart, 2])).unwrap();
+        assert_eq!((proof.dead, proof.differences.len()), (0, 1), "{number:#x} {apart:#x}");
     }
 }
 
