@@ -215,21 +215,23 @@ pub(crate) fn write_output(path: &[u8]) {
 /// Records that the thread with this key left its plan at this one of its allocations. Does not allocate.
 #[cold]
 pub(crate) fn write_strayed(thread: u64, index: u64, layout: Layout) {
-    let root = current_name();
-    let numbers = [thread, index, layout.size() as u64, layout.align() as u64].map(u64::to_le_bytes);
-    write_record(Tag::Strayed, &[&(root.len() as u32).to_le_bytes(), root.as_bytes(), numbers.as_flattened()]);
+    write_numbers(Tag::Strayed, &[thread, index, layout.size() as u64, layout.align() as u64].map(word));
 }
 
 /// Records memory that was mapped: address and size in bytes. Does not allocate.
 pub(crate) fn write_mapped(address: usize, size: usize) {
-    let root = current_name();
-    let numbers = [address, size].map(usize::to_le_bytes);
-    write_record(Tag::Mapped, &[&(root.len() as u32).to_le_bytes(), root.as_bytes(), numbers.as_flattened()]);
+    write_numbers(Tag::Mapped, &[address, size].map(usize::to_le_bytes));
 }
 
 /// Records that this range is about to be unmapped. Does not allocate.
 pub(crate) fn write_unmapped(address: usize, size: usize) {
     write_record(Tag::Unmapped, &[[address, size].map(usize::to_le_bytes).as_flattened()]);
+}
+
+/// Writes a record of the root that is being evaluated, and numbers. Does not allocate.
+fn write_numbers(tag: Tag, numbers: &[[u8; 8]]) {
+    let root = current_name();
+    write_record(tag, &[&(root.len() as u32).to_le_bytes(), root.as_bytes(), numbers.as_flattened()]);
 }
 
 /// Writes a record of the root that is being evaluated, numbers and a name. Does not allocate.
