@@ -127,11 +127,11 @@ fn a_root_that_protects_its_memory() -> Result<()> {
 #[test]
 fn a_root_that_a_constructor_uses() -> Result<()> {
     for options in [&[][..], &["--verbatim"], &["--pie"], &["--static"]] {
-        for bin in ["used_by_constructor", "used_by_early_constructor"] {
+        for features in [&[][..], &["--features", "early"]] {
             bad(
-                bin,
-                options,
-                &[&format!("root `{bin}::TABLE` was used before `main`"), "`.init_array`", "Use it in `main`"],
+                "used_by_constructor",
+                &[options, features].concat(),
+                &["root `used_by_constructor::TABLE` was used before `main`", "`.init_array`", "Use it in `main`"],
             )?;
         }
     }

@@ -2,11 +2,10 @@
 //! over is what a freeze would have made.
 
 use anyhow::{Context, Result, ensure};
-use fastboot_tests::programs::{fastboot, workspace};
+use fastboot_tests::package::Package;
+use fastboot_tests::programs::fastboot;
 use fastboot_tests::runs::{self, Run};
 use std::fs;
-use std::path::PathBuf;
-use tempfile::TempDir;
 
 const MAIN: &str = r#"
 mod tables;
@@ -65,39 +64,29 @@ const PRINTS: &str = "4 9 [1, 2] [9, 75] [101, 0] 9 fe00000 words\n";
 const ROOTS: usize = 7;
 
 struct Program {
-    folder: TempDir,
+    package: Package,
     flags: Vec<&'static str>,
 }
 
 impl Program {
     fn new(flags: &[&'static str]) -> Result<Self> {
-        let program = Self { folder: tempfile::tempdir()?, flags: flags.to_vec() };
-        let runtime = workspace().join("fastboot-rt").canonicalize()?;
-        let manifest = format!(
-            "[package]\nname = \"app\"\nedition = \"2024\"\n[dependencies]\nfastboot-rt = {{ path = {runtime:?} }}\n\
-             [profile.dev]\nopt-level = 2\ncodegen-units = 1\nincremental = false\ndebug = false\n[workspace]\n"
-        );
-        program.write("Cargo.toml", &manifest)?;
+        let package =
+            Package::new("[profile.dev]\nopt-level = 2\ncodegen-units = 1\nincremental = false\ndebug = false\n")?;
+        let program = Self { package, flags: flags.to_vec() };
         program.restore()?;
         Ok(program)
     }
 
-    fn write(&self, name: &str, text: &str) -> Result<()> {
-        let path = self.folder.path().join(name);
-        fs::create_dir_all(path.parent().context("no folder")?)?;
-        Ok(fs::write(path, text)?)
-    }
-
     fn restore(&self) -> Result<()> {
-        self.write("src/main.rs", MAIN)?;
-        self.write("src/tables.rs", TABLES)?;
-        self.write("words.txt", "words")
+        self.package.write("src/main.rs", MAIN)?;
+        self.package.write("src/tables.rs", TABLES)?;
+        self.package.write("words.txt", "words")
     }
 
     /// Builds, and says whether the image was taken over.
     fn build(&self, more: &[&str]) -> Result<bool> {
         let mut command = fastboot()?;
-        command.current_dir(self.folder.path()).args(["build", "--offline", "-v", "--migrate", "--verify"]);
+        command.current_dir(self.package.folder()).args(["build", "--offline", "-v", "--migrate", "--verify"]);
         let run = Run::of(command.args(&self.flags).args(more))?;
         run.require_success()?;
         let said = |what: &str| run.stderr.lines().any(|line| line.trim_start().starts_with(what));
@@ -107,19 +96,15 @@ impl Program {
         Ok(migrated)
     }
 
-    fn path(&self) -> PathBuf {
-        self.folder.path().join("target/debug/app")
-    }
-
     fn prints(&self) -> Result<String> {
-        let run = Run::of(runs::program(&self.path()).env("FASTBOOT_LOG", "1"))?;
+        let run = Run::of(runs::program(&self.package.executable()).env("FASTBOOT_LOG", "1"))?;
         ensure!(run.stderr.starts_with(&format!("fastboot: thawed {ROOTS} roots")), "{run:?}");
         Ok(run.stdout)
     }
 
     /// Forgets what was kept of earlier builds.
     fn forget(&self) -> Result<()> {
-        for entry in fs::read_dir(self.folder.path().join("target/debug/fastboot"))? {
+        for entry in fs::read_dir(self.package.folder().join("target/debug/fastboot"))? {
             let path = entry?.path();
             if path.is_dir() {
                 fs::remove_dir_all(path)?;
@@ -155,12 +140,15 @@ fn edits(flags: &[&'static str]) -> Result<()> {
         ("src/tables.rs", format!("// One.\n\n// Two.\n{TABLES}")),
     ];
     for (name, text) in harmless {
-        program.write(name, &text)?;
+        program.package.write(name, &text)?;
         ensure!(program.build(&[])?, "frozen again, though the roots use nothing of it: {text}");
-        let (migrated, printed) = (fs::read(program.path())?, program.prints()?);
+        let (migrated, printed) = (fs::read(program.package.executable())?, program.prints()?);
         program.forget()?;
         ensure!(!program.build(&[])?, "what was kept was forgotten");
-        ensure!(fs::read(program.path())? == migrated, "a freeze makes another program than what was taken over");
+        ensure!(
+            fs::read(program.package.executable())? == migrated,
+            "a freeze makes another program than what was taken over"
+        );
         runs::require_same(&printed, &program.prints()?)?;
     }
 
@@ -174,7 +162,7 @@ fn edits(flags: &[&'static str]) -> Result<()> {
     for (name, text, expected) in harmful {
         program.restore()?;
         program.build(&[])?;
-        program.write(name, &text)?;
+        program.package.write(name, &text)?;
         ensure!(!program.build(&[])?, "taken over, though the roots use what changed: {text}");
         let printed = program.prints()?;
         ensure!(printed.contains(expected), "`{expected}` is missing in {printed}");
@@ -194,11 +182,11 @@ pub fn all() -> u32 { *LINE }
 #[test]
 fn a_root_that_holds_its_line_is_frozen_again() -> Result<()> {
     let program = Program::new(&[])?;
-    program.write("src/tables.rs", OWN_LINE)?;
+    program.package.write("src/tables.rs", OWN_LINE)?;
     ensure!(!program.build(&[])?, "there was nothing to take over");
-    program.write("src/tables.rs", &format!("\n\n\n{OWN_LINE}"))?;
+    program.package.write("src/tables.rs", &format!("\n\n\n{OWN_LINE}"))?;
     ensure!(!program.build(&[])?, "taken over, though its line is another one");
-    let run = Run::of(runs::program(&program.path()).env("FASTBOOT_LOG", "1"))?;
+    let run = Run::of(runs::program(&program.package.executable()).env("FASTBOOT_LOG", "1"))?;
     ensure!(run.stderr.starts_with("fastboot: thawed 1 root"), "{run:?}");
     runs::require_same("5\n", &run.stdout)
 }
@@ -227,11 +215,11 @@ fn what_follows_from_how_things_lie_to_each_other_is_frozen_again() -> Result<()
     for root in DISTANCES {
         let name = root.split([' ', ':']).nth(1).context("no name")?;
         let text = BETWEEN.replace("ROOT", root).replace("NAME", name);
-        program.write("src/tables.rs", &text)?;
+        program.package.write("src/tables.rs", &text)?;
         ensure!(!program.build(&[])?, "there was nothing to take over");
         let longer =
             changed(&text, "format!(\"{n}\")", "format!(\"{n:x} {n:o} {n:b} {}\", n.wrapping_mul(77).rotate_left(5))")?;
-        program.write("src/tables.rs", &longer)?;
+        program.package.write("src/tables.rs", &longer)?;
         ensure!(!program.build(&[])?, "taken over, though it lies otherwise: {root}");
     }
     Ok(())

@@ -2,13 +2,12 @@
 //! however the program is linked.
 
 use anyhow::{Context, Result, ensure};
+use fastboot_tests::package::Package;
 use fastboot_tests::programs::fastboot;
-use fastboot_tests::programs::workspace;
 use fastboot_tests::runs::{self, Run};
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
-use tempfile::TempDir;
 
 const MAIN: &str = r#"
 #[cfg(any(feature = "by-address", feature = "refers-in-a-map"))]
@@ -110,47 +109,35 @@ fn main() {
 "#;
 
 struct Program {
-    folder: TempDir,
+    package: Package,
     flags: Vec<&'static str>,
 }
 
 impl Program {
     fn new(flags: &[&'static str]) -> Result<Self> {
-        let program = Self { folder: tempfile::tempdir()?, flags: flags.to_vec() };
-        let runtime = workspace().join("fastboot-rt").canonicalize()?;
-        let manifest = format!(
-            "[package]\nname = \"app\"\nedition = \"2024\"\n[features]\nby-address = []\nrefers = []\nrefers-by-address = []\n\
-             refers-by-a-short-address = []\nrefers-by-a-shifted-address = []\nrefers-in-a-map = []\n\
-             [package.metadata.fastboot]\nskip = [\"app::SKIPPED\", \"app::TABLE\"]\n\
-             [dependencies]\nfastboot-rt = {{ path = {runtime:?} }}\n[workspace]\n"
-        );
-        program.write("Cargo.toml", &manifest)?;
-        program.write("src/main.rs", MAIN)?;
-        program.write("numbers.txt", "1\n2\n3\n")?;
-        Ok(program)
-    }
-
-    fn write(&self, name: &str, text: &str) -> Result<()> {
-        let path = self.folder.path().join(name);
-        fs::create_dir_all(path.parent().context("no folder")?)?;
-        Ok(fs::write(path, text)?)
+        let package = Package::new(
+            "[features]\nby-address = []\nrefers = []\nrefers-by-address = []\nrefers-by-a-short-address = []\n\
+             refers-by-a-shifted-address = []\nrefers-in-a-map = []\n\
+             [package.metadata.fastboot]\nskip = [\"app::SKIPPED\", \"app::TABLE\"]\n",
+        )?;
+        package.write("src/main.rs", MAIN)?;
+        package.write("numbers.txt", "1\n2\n3\n")?;
+        Ok(Self { package, flags: flags.to_vec() })
     }
 
     fn build(&self, more: &[&str]) -> Result<Run> {
         let mut command = fastboot()?;
-        command.current_dir(self.folder.path()).args(["build", "--offline", "--verify"]);
+        command.current_dir(self.package.folder()).args(["build", "--offline", "--verify"]);
         Run::of(command.args(&self.flags).args(more))
-    }
-
-    fn path(&self) -> PathBuf {
-        self.folder.path().join("target/debug/app")
     }
 
     /// Has the numbers be addresses of the program as it is, where it is loaded without randomisation.
     fn plant(&self) -> Result<usize> {
-        let run = Run::of(Command::new("setarch").arg("-R").arg(self.path()).arg("addresses").env("FASTBOOT", "off"))?;
+        let run = Run::of(
+            Command::new("setarch").arg("-R").arg(self.package.executable()).arg("addresses").env("FASTBOOT", "off"),
+        )?;
         run.require_success()?;
-        self.write("numbers.txt", &run.stdout)?;
+        self.package.write("numbers.txt", &run.stdout)?;
         Ok(run.stdout.lines().count())
     }
 }
@@ -160,7 +147,7 @@ fn planted(flags: &[&'static str], linker: Option<&str>) -> Result<()> {
     let program = Program::new(flags)?;
     if let Some(linker) = linker {
         let text = format!("[target.x86_64-unknown-linux-gnu]\nrustflags = [\"-Clink-arg=-fuse-ld={linker}\"]\n");
-        program.write(".cargo/config.toml", &text)?;
+        program.package.write(".cargo/config.toml", &text)?;
     }
     let pie = flags.contains(&"--pie");
     let features: &[&str] = if pie { &[] } else { &["--features", "by-address"] };
@@ -174,8 +161,8 @@ fn planted(flags: &[&'static str], linker: Option<&str>) -> Result<()> {
     ensure!(run.stderr.contains("Freezing app"), "not frozen again:\n{}", run.stderr);
 
     let printed = |off: &str| {
-        let mut command = runs::program(&program.path());
-        Run::of(command.current_dir(program.folder.path()).env("FASTBOOT_LOG", "1").env("FASTBOOT", off))
+        let mut command = runs::program(&program.package.executable());
+        Run::of(command.current_dir(program.package.folder()).env("FASTBOOT_LOG", "1").env("FASTBOOT", off))
     };
     let (frozen, cold) = (printed("")?, printed("off")?);
     ensure!(frozen.stderr.starts_with("fastboot: thawed "), "{frozen:?}");
@@ -191,7 +178,7 @@ fn planted(flags: &[&'static str], linker: Option<&str>) -> Result<()> {
     };
     let (frozen, cold) = (without(&frozen)?, without(&cold)?);
     ensure!(frozen.0 == cold.0, "{frozen:?}, and evaluated {cold:?}");
-    let text = fs::read_to_string(program.folder.path().join("numbers.txt"))?;
+    let text = fs::read_to_string(program.package.folder().join("numbers.txt"))?;
     let numbers: Vec<u64> = text.lines().map(|line| line.parse()).collect::<Result<_, _>>()?;
     let counters = format!("{}, 7, 7, {}", numbers[0], numbers[1] as u32);
     ensure!(frozen.1 == counters, "{} is not {counters}", frozen.1);
@@ -240,19 +227,19 @@ fn a_twin_that_is_not_there_or_of_another_link_is_not_used() -> Result<()> {
         run.require_success()?;
         ensure!(run.stderr.contains(&format!("{status} app")), "not {status}:\n{}", run.stderr);
         ensure!(run.stderr.contains(none) != has_twin, "{has_twin}:\n{}", run.stderr);
-        let printed = Run::of(runs::program(&program.path()).env("FASTBOOT_LOG", "1"))?;
+        let printed = Run::of(runs::program(&program.package.executable()).env("FASTBOOT_LOG", "1"))?;
         ensure!(printed.stderr.starts_with("fastboot: thawed "), "{printed:?}");
         Ok(())
     };
     let twins = || -> Result<Vec<PathBuf>> {
-        let found = fs::read_dir(program.folder.path().join("target/debug/fastboot"))?.flatten().map(|it| it.path());
+        let found = fs::read_dir(program.package.folder().join("target/debug/fastboot"))?.flatten().map(|it| it.path());
         let found: Vec<PathBuf> = found.filter(|path| path.extension().is_some_and(|it| it == "twin")).collect();
         ensure!(!found.is_empty(), "no twin");
         Ok(found)
     };
     built(&[], "Freezing", true)?;
     // Another program, and something that is none.
-    for bytes in [fs::read(program.path())?, b"nothing".to_vec()] {
+    for bytes in [fs::read(program.package.executable())?, b"nothing".to_vec()] {
         for twin in twins()? {
             fs::remove_file(&twin)?;
             fs::write(&twin, &bytes)?;
@@ -265,7 +252,7 @@ fn a_twin_that_is_not_there_or_of_another_link_is_not_used() -> Result<()> {
     // What was frozen is as good as it was.
     built(&[], "Fresh", false)?;
     built(&["--refreeze"], "Freezing", false)?;
-    program.write("src/main.rs", &MAIN.replace("some words", "other words"))?;
+    program.package.write("src/main.rs", &MAIN.replace("some words", "other words"))?;
     built(&[], "Freezing", true)?;
     Ok(())
 }

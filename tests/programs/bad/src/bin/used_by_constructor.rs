@@ -1,4 +1,4 @@
-//! A root that a constructor reads.
+//! A root that a constructor reads; with the feature `early`, one that runs before the runtime's own.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,7 +16,8 @@ extern "C" fn constructor() {
 }
 
 #[used]
-#[unsafe(link_section = ".init_array")]
+#[cfg_attr(not(feature = "early"), unsafe(link_section = ".init_array"))]
+#[cfg_attr(feature = "early", unsafe(link_section = ".init_array.00050"))]
 static CONSTRUCTOR: extern "C" fn() = constructor;
 
 fn main() {
