@@ -12,6 +12,7 @@ use crate::options::Choices;
 use crate::prove::proof::Proof;
 use crate::prove::regions::Region;
 use crate::runs::capture::Capture;
+use crate::runs::forms::ADDRESS;
 use crate::runs::memory::word_at;
 use anyhow::{Context, Result, bail};
 use fastboot_format::image::{Carried, PAGE};
@@ -32,9 +33,6 @@ pub(crate) struct Statics {
     /// data.
     ranges: Vec<(usize, Range<u64>, u64)>,
 }
-
-/// The bits of a word that an address has: above them may be a tag.
-const ADDRESS: u64 = (1 << 48) - 1;
 
 /// A static that changed and is not carried.
 pub(crate) struct LeftOut<'a> {
@@ -157,11 +155,8 @@ impl Statics {
     pub(crate) fn drop_those_that_reach_outside(&mut self, proof: &mut Proof) {
         let mut outside = BTreeMap::new();
         proof.suspects.retain(|suspect| {
-            let holds = |(_, range, start): &&(usize, Range<u64>, u64)| {
-                (*start..*start + (range.end - range.start)).contains(&suspect.offset)
-            };
-            let Some((index, ..)) = self.ranges.iter().find(holds) else { return true };
-            outside.entry(*index).or_insert_with(|| suspect.what.clone());
+            let Some(index) = Self::carried_at(&self.ranges, suspect.offset) else { return true };
+            outside.entry(index).or_insert_with(|| suspect.what.clone());
             false
         });
         // All parts of a static, or none.
@@ -182,10 +177,14 @@ impl Statics {
 
     /// Whether a place in the image data is that of a carried cache of what the processor can do.
     pub(crate) fn is_cpu_cache_at(&self, at: u64) -> bool {
-        let mut ranges = self.ranges.iter();
-        let length = |range: &Range<u64>| (range.end - range.start).next_multiple_of(8);
-        let holds = ranges.find(|(_, range, offset)| (*offset..*offset + length(range)).contains(&at));
-        holds.is_some_and(|(index, ..)| self.found[*index].is_cpu_cache())
+        Self::carried_at(&self.ranges, at).is_some_and(|index| self.found[index].is_cpu_cache())
+    }
+
+    /// Which static has this place in the image data.
+    fn carried_at(ranges: &[(usize, Range<u64>, u64)], at: u64) -> Option<usize> {
+        let holds =
+            |(_, range, start): &&(usize, Range<u64>, u64)| (*start..*start + (range.end - range.start)).contains(&at);
+        ranges.iter().find(holds).map(|(index, ..)| *index)
     }
 
     /// Whether all of these are carried caches of what the processor can do.

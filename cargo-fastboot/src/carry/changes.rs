@@ -1,12 +1,9 @@
 //! Changes: what was done while roots were evaluated that the finished program does not have.
 
 use super::carried::Statics;
+use super::policy::{REGISTERS_ANEW, is_path_prefix};
 use crate::runs::capture::{Allocator, Capture, ForeignBlock};
 use fastboot_format::protocol::Leftover;
-
-/// A crate that registers the process for memory barriers when it needs them first, and whose statics say whether it did. If they
-/// are not carried, the finished program is registered as well.
-const REGISTERS_ANEW: &str = "seize::raw::membarrier::";
 
 fn is_membarrier_registration(kind: Leftover, what: &str) -> bool {
     kind == Leftover::Attribute && what.starts_with("membarrier registration ")
@@ -14,7 +11,7 @@ fn is_membarrier_registration(kind: Leftover, what: &str) -> bool {
 
 /// What was done while roots were evaluated that the finished program does not have, each in a few words.
 pub(crate) fn changes(statics: &Statics, capture: &Capture) -> Vec<String> {
-    let registers_anew = statics.left_out(capture).any(|(one, _)| one.name.starts_with(REGISTERS_ANEW));
+    let registers_anew = statics.left_out(capture).any(|(one, _)| is_path_prefix(REGISTERS_ANEW, one.name));
     let left = capture
         .left_behind
         .iter()

@@ -8,6 +8,10 @@ use crate::elf::names::{is_of_the_process, last_name};
 use crate::options::Choices;
 use anyhow::{Result, bail};
 
+/// What registers the process for memory barriers when it needs them first, and remembers that it did. If that is not carried,
+/// the finished program is registered as well.
+pub(super) const REGISTERS_ANEW: &str = "seize::raw::membarrier";
+
 /// What is not carried unless the user asks for it: crates, or paths in crates, each with the reason.
 const SKIPPED: &[(&str, &str)] = &[
     // Threads: the image has none, so a pool that says it runs would wait for ever.
@@ -91,7 +95,7 @@ const SKIPPED: &[(&str, &str)] = &[
     ("memmap2", "the page size is asked anew"),
     ("page_size", "the page size is asked anew"),
     ("region", "the page size is asked anew"),
-    ("seize::raw::membarrier", "the kernel is asked anew for memory barriers, and the process registered"),
+    (REGISTERS_ANEW, "the kernel is asked anew for memory barriers, and the process registered"),
     ("colorchoice", "what the terminal can show is asked anew"),
     ("colored", "what the terminal can show is asked anew"),
     ("console", "what the terminal can show is asked anew"),

@@ -19,6 +19,7 @@ use crate::contents::makers::Makers;
 use crate::plan::buckets::Buckets;
 use crate::plan::placement::Placement;
 use crate::runs::capture::{NOT_HELD, Root};
+use crate::runs::forms::ADDRESS;
 use crate::runs::memory::with_capacity;
 use fastboot_format::image::PAGE;
 use serde::{Deserialize, Serialize};
@@ -120,8 +121,6 @@ pub(crate) struct Kinship {
 
 const NONE: ObjectNumber = u32::MAX;
 const WORD: u64 = 8;
-/// The bits of a word that an address has.
-const ADDRESS: u64 = (1 << 48) - 1;
 /// How many steps of a way are told: from its beginning and from its end.
 const STEPS: (usize, usize) = (4, 3);
 /// How many shared objects are visited at most to tell how much of them each root reaches.

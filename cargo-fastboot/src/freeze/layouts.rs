@@ -6,10 +6,10 @@
 use super::seen::Blamed;
 use super::stages::Frozen;
 use crate::carry::carried::Statics;
-use crate::plan::placement::Placement;
+use crate::plan::placement::{Placement, object_at};
 use crate::runs::capture::Capture;
+use crate::runs::memory::first_word;
 use anyhow::Result;
-use fastboot_format::image::PAGE;
 use std::collections::BTreeSet;
 
 /// Numbers below it are not taken for addresses.
@@ -21,9 +21,8 @@ const END_OF_ADDRESSES: u64 = 1 << 47;
 pub(super) fn blamed(frozen: &Frozen, statics: &Statics, run: &mut Capture) -> Result<Vec<Blamed>> {
     let starts = [frozen.capture.data_address(), run.data_address()];
     let data = run.take_memory()?;
-    let objects = frozen.planned.as_ref().map_or(&[][..], |planned| &planned.plan.placements);
     let moved = run.process.exe_base.wrapping_sub(frozen.capture.process.exe_base);
-    let walk = Walk { data: [&frozen.data, &data], starts, moved, objects };
+    let walk = Walk { data: [&frozen.data, &data], starts, moved, objects: frozen.placements() };
     let mut blamed = Vec::new();
     let both = statics.carried_as_left(&frozen.capture).zip(statics.carried_as_left(run));
     for ((name, first), (_, second)) in both {
@@ -78,10 +77,9 @@ impl<'a> Walk<'a> {
     /// The first word that differs and is no address, in these bytes or in what they lead to.
     /// Whether it is in what they lead to.
     fn first_difference(&self, first: &'a [u8], second: &'a [u8]) -> Option<([u64; 2], bool)> {
-        let word = |bytes: &[u8]| bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
         let (mut seen, mut stack) = (BTreeSet::new(), vec![(first, second, false)]);
         while let Some((first, second, nested)) = stack.pop() {
-            let words = first.chunks(8).zip(second.chunks(8)).map(|(first, second)| [word(first), word(second)]);
+            let words = first.chunks(8).zip(second.chunks(8)).map(|(first, second)| [first, second].map(first_word));
             let differs = |[first, second]: &[u64; 2]| first != second && !self.moved_with_executable(*first, *second);
             for values in words.filter(differs) {
                 if let Some((object, first, second)) = self.targets(values) {
@@ -120,12 +118,10 @@ impl<'a> Walk<'a> {
             (offset <= self.data[run].len() as u64).then_some(offset)
         };
         let [first, second] = [offset(0)?, offset(1)?];
-        let begins = |placement: &Placement| placement.offset - PAGE as u64;
-        let index = self.objects.partition_point(|placement| begins(placement) <= first).checked_sub(1)?;
-        let start = begins(&self.objects[index]);
+        let (start, object) = object_at(self.objects, first)?;
         let there = second.wrapping_sub(first - start);
         // What lies at the end may be shorter there.
-        let length = self.objects[index].reserved.min((self.data[1].len() as u64).saturating_sub(there));
+        let length = object.reserved.min((self.data[1].len() as u64).saturating_sub(there));
         Some((start, self.bytes(0, start, length)?, self.bytes(1, there, length)?))
     }
 }

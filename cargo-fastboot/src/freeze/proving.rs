@@ -149,11 +149,7 @@ impl Freezing<'_> {
             Err(error) if self.world().is_empty() => return Err(error),
             Err(error) => return Ok(Seen::Failed(error)),
         };
-        let [first, second] = [&frozen.capture, &run].map(|run| {
-            let counts = run.counts;
-            (run.memory_len(), counts.strayed, counts.placed, counts.overflowed)
-        });
-        if first != second && !self.world().is_empty() {
+        if !frozen.capture.is_laid_out_as(&run) && !self.world().is_empty() {
             return Ok(Seen::Otherwise(blamed(frozen, statics, &mut run)?));
         }
         let own = run.process.own;

@@ -8,7 +8,7 @@ use crate::contents::report::Contents;
 use crate::elf::binary::{Binary, Twin};
 use crate::image::Pages;
 use crate::options::FreezeOptions;
-use crate::plan::placement::Plan;
+use crate::plan::placement::{Placement, Plan};
 use crate::prove::proof::Proof;
 use crate::runs::capture::Capture;
 use crate::runs::inputs::Inputs;
@@ -119,6 +119,11 @@ impl First {
 }
 
 impl Frozen {
+    /// Where the plan has objects; nowhere in a verbatim image.
+    pub(super) fn placements(&self) -> &[Placement] {
+        self.planned.as_ref().map_or(&[][..], |planned| &planned.plan.placements)
+    }
+
     /// What a run is for that is to leave the same.
     pub(super) fn purpose(&self) -> Purpose<'_> {
         self.planned.as_ref().map_or(Purpose::Verbatim, |planned| Purpose::Place(&planned.path))

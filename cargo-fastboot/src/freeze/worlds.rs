@@ -13,12 +13,11 @@
 use super::seen::Blamed;
 use super::stages::{Freezing, Frozen};
 use crate::carry::carried::Statics;
-use crate::plan::placement::Placement;
+use crate::plan::placement::{Placement, object_at};
 use crate::runs::capture::Capture;
-use crate::runs::memory::ImageData;
+use crate::runs::memory::{ImageData, first_word};
 use crate::runs::world::Difference;
 use anyhow::Result;
-use fastboot_format::image::PAGE;
 use std::collections::BTreeSet;
 
 const WORD: usize = 8;
@@ -35,15 +34,6 @@ impl Laid {
         let Ok(mut run) = run else { return Ok(None) };
         Ok(Some(Self { data: run.take_memory()?, run }))
     }
-}
-
-/// Whether everything is allocated alike in both.
-fn are_alike(first: &Capture, second: &Capture) -> bool {
-    let [first, second] = [first, second].map(|run| {
-        let counts = run.counts;
-        (run.memory_len(), counts.strayed, counts.placed, counts.overflowed)
-    });
-    first == second
 }
 
 impl Freezing<'_> {
@@ -69,7 +59,7 @@ impl Freezing<'_> {
             let home = self.run_at_home(frozen, &[there, *executable].concat(), &name("home"));
             let (home, away) = (Laid::of(home)?, Laid::of(self.run_again(frozen, there, &name("away")))?);
             let (Some(still), Some(home), Some(away)) = (still, home, away) else { continue };
-            if are_alike(&frozen.capture, &still.run) && are_alike(&home.run, &away.run) {
+            if frozen.capture.is_laid_out_as(&still.run) && home.run.is_laid_out_as(&away.run) {
                 return Ok(compare(frozen, statics, &still, [&home, &away], chance));
             }
         }
@@ -86,8 +76,7 @@ fn compare(frozen: &Frozen, statics: &Statics, still: &Laid, there: [&Laid; 2], 
         starts: runs[index].map(Capture::data_address),
         executables: runs[index].map(|run| run.process.exe_base),
     };
-    let objects = frozen.planned.as_ref().map_or(&[][..], |planned| &planned.plan.placements);
-    let walk = Walk { worlds: [world(0), world(1)], objects, chance };
+    let walk = Walk { worlds: [world(0), world(1)], objects: frozen.placements(), chance };
     let mut blamed = Vec::new();
     let [first, second] = runs.map(|runs| {
         let [one, other] = runs.map(|run| statics.carried_as_left(run));
@@ -174,12 +163,11 @@ impl<'a> Walk<'a> {
     /// allocated otherwise. From there on memory is used again in that world, so that unused parts of objects hold something
     /// there; here they are zero.
     fn difference(&self, both: Both<'a>, began: bool) -> Option<[u64; 2]> {
-        let word = |bytes: &[u8]| bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
         let (mut seen, mut stack) = (BTreeSet::new(), vec![(both, false)]);
         while let Some((both, is_nested)) = stack.pop() {
             let length = both.as_flattened().iter().map(|bytes| bytes.len()).min().unwrap_or(0);
             for start in (0..length).step_by(WORD) {
-                let words = both.map(|places| places.map(|bytes| word(&bytes[start..length.min(start + WORD)])));
+                let words = both.map(|places| places.map(|bytes| first_word(&bytes[start..length])));
                 match [self.worlds[0].word(words[0]), self.worlds[1].word(words[1])] {
                     [Word::Image(first), Word::Image(second)] => {
                         let target = self.target(first, second).filter(|(object, _)| seen.insert(*object));
@@ -198,16 +186,14 @@ impl<'a> Walk<'a> {
 
     /// The object that two pointers mean, by where it begins, and its bytes.
     fn target(&self, first: u64, second: u64) -> Option<(u64, Both<'a>)> {
-        let begins = |placement: &Placement| placement.offset - PAGE as u64;
-        let index = self.objects.partition_point(|placement| begins(placement) <= first).checked_sub(1)?;
-        let start = begins(&self.objects[index]);
+        let (start, object) = object_at(self.objects, first)?;
         if self.chance.contains(&start) {
             return None;
         }
         let there = second.checked_sub(first - start)?;
         // What lies at the end may be shorter there.
         let rest = (self.worlds[1].data[0].len() as u64).saturating_sub(there);
-        let length = self.objects[index].reserved.min(rest);
+        let length = object.reserved.min(rest);
         Some((start, [self.worlds[0].bytes(start, length)?, self.worlds[1].bytes(there, length)?]))
     }
 }

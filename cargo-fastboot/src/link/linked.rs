@@ -2,13 +2,12 @@
 
 use crate::elf::binary::Elf;
 use anyhow::{Context, Result, bail, ensure};
+use fastboot_format::image::PAGE;
 use object::LittleEndian as LE;
 use object::elf;
 use object::read::elf::{ProgramHeader as _, SectionHeader as _, Sym as _};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
-
-const PAGE: u64 = 4096;
 
 /// A linked executable.
 pub(crate) struct Linked<'a> {
@@ -143,7 +142,7 @@ impl<'a> Linked<'a> {
     /// To what its segments are aligned, in bytes.
     pub(super) fn alignment(&self) -> u64 {
         let loads = self.elf.segments.iter().filter(|segment| segment.p_type(LE) == elf::PT_LOAD);
-        loads.map(|load| load.p_align(LE)).max().unwrap_or(0).max(PAGE)
+        loads.map(|load| load.p_align(LE)).max().unwrap_or(0).max(PAGE as u64)
     }
 
     /// Each `PT_LOAD`: its address, its length in memory, its permissions.

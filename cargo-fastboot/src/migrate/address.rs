@@ -2,12 +2,10 @@
 
 use crate::image::Image;
 use crate::link::{Closure, Reached};
+use crate::runs::forms::ADDRESS;
 use crate::runs::memory::word_at;
 use anyhow::{Context, Result, ensure};
 use fastboot_format::image::write::DATA_OFFSET;
-
-/// The bits of a word that an address has: above them may be a tag.
-const ADDRESS: u64 = (1 << 48) - 1;
 
 /// From old addresses to new ones, for what both executables use.
 #[derive(Debug)]

@@ -78,6 +78,13 @@ impl Placement {
     }
 }
 
+/// Where in the image data the object begins that has this place in it, or the last one before; and its placement.
+pub(crate) fn object_at(placements: &[Placement], at: u64) -> Option<(u64, &Placement)> {
+    let begins = |placement: &Placement| placement.offset - PAGE as u64;
+    let index = placements.partition_point(|placement| begins(placement) <= at).checked_sub(1)?;
+    Some((begins(&placements[index]), &placements[index]))
+}
+
 impl Plan {
     /// Places the marked blocks. Those of threads that cannot be told apart stay without a place: they overflow.
     pub(crate) fn new(blocks: &[Block], marked: &Marked, threads: Vec<u64>) -> Self {

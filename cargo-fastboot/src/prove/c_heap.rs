@@ -1,6 +1,7 @@
-//! C's heap: words that are addresses in it, also where two runs cannot be compared word by word.
+//! C's heap: words that are addresses in it, or in memory that an expression mapped, also where two runs cannot be compared word
+//! by word.
 //!
-//! Each run tells by itself which blocks of C's heap came to be and are still in use. A carried static that holds the address
+//! Each run tells by itself which blocks of C's heap came to be and are still in use, and what is mapped. A carried static that holds the address
 //! of one is no accident. Nor is an object that does, unless it holds numbers that run through these addresses; but as long as
 //! the two runs agree about the objects, their comparison says it better.
 

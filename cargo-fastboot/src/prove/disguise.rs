@@ -12,8 +12,8 @@
 //! ```
 //! What is shifted or rotated can be followed: an address comes of the word alone. What is XORed with something cannot.
 
-use crate::prove::regions::{ADDRESS, REGIONS, Region, Run, WORD};
-use crate::runs::forms::Form;
+use crate::prove::regions::{REGIONS, Region, Run, WORD};
+use crate::runs::forms::{ADDRESS, Form};
 use std::fmt;
 
 /// How an address is disguised.

@@ -1,6 +1,7 @@
 //! Overwritten: what is left of a pointer when some of its bytes were given another value.
 
-use crate::prove::regions::{ADDRESS, WORD};
+use crate::prove::regions::WORD;
+use crate::runs::forms::ADDRESS;
 
 /// Whether a word of the two runs is what is left of a pointer into a region that moved by `slide`, of which some bytes were
 /// overwritten: those are the same in both runs, and all others moved as the region did. A pointer moves as a whole.

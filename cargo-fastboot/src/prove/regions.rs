@@ -3,6 +3,7 @@
 use crate::prove::c_heap::Data;
 use crate::prove::foreign::Known;
 use crate::runs::capture::{Capture, Mapping};
+use crate::runs::forms::ADDRESS;
 use crate::runs::memory::word_at;
 use fastboot_format::image::{HOME_WINDOW, PAGE};
 use fastboot_format::protocol::{HOME_SHIFT, SCRATCH, SCRATCH_LEN, STACK_TOP, STACKS_LEN};
@@ -24,8 +25,6 @@ pub(super) const REGIONS: [Region; 5] =
 pub(super) const WORD: usize = 8;
 /// How far from a word what belongs to the same stack frame is looked for, in bytes.
 const REMAINS: usize = 4 * WORD;
-/// The bits of a word that an address has: above them may be a tag, which moves with the address.
-pub(super) const ADDRESS: u64 = (1 << 48) - 1;
 
 /// One of the two runs: its memory and where things were.
 #[derive(Clone, Copy, Debug)]

@@ -282,6 +282,15 @@ pub(crate) enum Failure {
 }
 
 impl Capture {
+    /// Whether as much was allocated in another run, and as much of it as planned: then words at the same place can be compared.
+    pub(crate) fn is_laid_out_as(&self, other: &Self) -> bool {
+        let [own, other] = [self, other].map(|run| {
+            let counts = run.counts;
+            (run.memory_len(), counts.strayed, counts.placed, counts.overflowed)
+        });
+        own == other
+    }
+
     /// Whether roots are declared in this crate: its code is the user's, more likely than not.
     pub(crate) fn declares_roots(&self, crate_name: Option<&str>) -> bool {
         self.roots.iter().any(|root| root.name.split("::").next() == crate_name)

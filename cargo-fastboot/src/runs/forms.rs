@@ -5,8 +5,8 @@
 
 use std::fmt;
 
-/// The bits of a word that an address has.
-const ADDRESS: u64 = (1 << 48) - 1;
+/// The bits of a word that an address has: above them may be a tag, which moves with the address.
+pub(crate) const ADDRESS: u64 = (1 << 48) - 1;
 /// By how many bits an address may be shifted or rotated.
 const MOST_BITS: u32 = 16;
 

@@ -98,6 +98,11 @@ pub(crate) fn word_at(bytes: &[u8], at: u64) -> Option<u64> {
     Some(u64::from_le_bytes(*bytes.get(usize::try_from(at).ok()?..)?.first_chunk()?))
 }
 
+/// The word that these bytes begin with. What it lacks at its end is zero.
+pub(crate) fn first_word(bytes: &[u8]) -> u64 {
+    bytes.iter().take(8).rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
