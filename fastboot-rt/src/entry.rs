@@ -83,7 +83,7 @@ pub unsafe fn start(
 
 // What a start touches for the first time, code or stack, costs a page fault, which takes longer than all that a thaw
 // computes. So whatever a thaw from the section runs is `#[inline]`, in all modules, and `start` and the functions that
-// calls of the C library were redirected to have a section of their own, which fastboot.ld puts next to the entry point.
+// calls of the C library were redirected to have a section of their own, which start.ld puts next to the entry point.
 // And all that an embedded program seldom does is out of line, because its frames are large.
 
 #[cold]

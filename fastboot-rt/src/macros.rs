@@ -264,7 +264,7 @@ macro_rules! frozen {
 }
 
 /// Name of the section with the roots' records. It ends with the version of their layout, which changes whenever that of
-/// [`RootRecord`](crate::__private::RootRecord) does; `linker/fastboot.ld` names it as well.
+/// [`RootRecord`](crate::__private::RootRecord) does; `linker/start.ld` names it as well.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __record_section {

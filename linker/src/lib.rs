@@ -1,7 +1,11 @@
-//! The linker script that gives the `fastboot` section a segment of its own.
+//! The linker script that gives the `fastboot` section a segment of its own, and the one that puts together what starts run.
 
-/// Text of `fastboot.ld`, to be written to a file and passed to the linker with `-T`.
-pub const SCRIPT: &str = include_str!("../fastboot.ld");
+/// Text of `start.ld` and `fastboot.ld`, to be written to a file and passed to the linker with `-T`.
+pub const SCRIPT: &str = concat!(include_str!("../start.ld"), include_str!("../fastboot.ld"));
+
+/// Text of `start.ld`, for executables without that segment. Nothing depends on it: a linker that does not take scripts links
+/// without it.
+pub const START_SCRIPT: &str = include_str!("../start.ld");
 
 /// Options for the linker, besides the script: the functions that `fastboot-rt` stands in for while it freezes. Those that
 /// give random bytes, the one that starts threads, those that open files, the one that reads the environment, those

@@ -61,7 +61,7 @@ impl Packages {
 fn a_new_user_installs_makes_a_program_and_changes_its_data() -> Result<()> {
     let packages = Packages::unpack()?;
     for (name, files) in [
-        ("fastboot-linker", &["fastboot.ld"][..]),
+        ("fastboot-linker", &["fastboot.ld", "start.ld"][..]),
         ("fastboot-format", &["src/lib.rs"]),
         ("fastboot-kernel", &["src/lib.rs"]),
         ("fastboot-rt", &["src/lib.rs", "README.md"]),

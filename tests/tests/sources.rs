@@ -234,6 +234,46 @@ fn inspect_shows_a_footer() -> Result<()> {
     Ok(())
 }
 
+/// Where a section of an executable lies in memory.
+struct Section {
+    name: String,
+    begin: u64,
+    end: u64,
+}
+
+/// The sections of an executable, as `readelf` lists them.
+fn sections(path: &Path) -> Result<Vec<Section>> {
+    let listed = succeed(Command::new("readelf").args(["--sections", "--wide"]).arg(path))?.stdout;
+    let listed = String::from_utf8(listed)?;
+    let sections = listed.lines().filter_map(|line| {
+        let mut fields = line.split_once(']')?.1.split_whitespace();
+        let (name, _kind, begin) = (fields.next()?, fields.next()?, fields.next()?);
+        let begin = u64::from_str_radix(begin, 16).ok()?;
+        let size = u64::from_str_radix(fields.nth(1)?, 16).ok()?;
+        Some(Section { name: name.to_owned(), begin, end: begin + size })
+    });
+    Ok(sections.collect())
+}
+
+/// A page fault maps the pages around it up to multiples of this many bytes.
+const WINDOW: u64 = 64 << 10;
+
+#[test]
+fn what_every_start_runs_is_mapped_by_one_page_fault() -> Result<()> {
+    let (places, _) = stage(Link::NonPie)?;
+    let sections = sections(&places.section)?;
+    let at = |name: &str| {
+        let found = sections.iter().find(|section| section.name == name);
+        found.with_context(|| format!("there is no section {name}"))
+    };
+    let (start, calls) = (at(".text.fastboot")?, at(".plt")?);
+    ensure!(start.begin.is_multiple_of(WINDOW), "it begins at {:#x}", start.begin);
+    ensure!(calls.end <= start.begin + WINDOW, "{:#x} bytes of code are run at every start", calls.end - start.begin);
+    // What freezes is not between the program's own code and the standard library's.
+    ensure!(at(".text.freeze")?.begin >= at(".text")?.end, "the code that freezes is in between");
+    Ok(())
+}
+
 /// Builds `sources` with a footer, with a linker that knows no scripts, or with the usual one.
 fn build_with_footer(linker: Option<&str>, options: &[&str]) -> Result<()> {
     let target = TargetFolder::lock()?;
@@ -248,6 +288,9 @@ fn build_with_footer(linker: Option<&str>, options: &[&str]) -> Result<()> {
     let comment = fs::read(made.join("sources"))?;
     let by_mold = comment.windows(5).any(|window| window == b"mold ");
     ensure!(by_mold == (linker == Some("mold")), "linked by another linker");
+    // What starts run is put together as far as the linker takes the script for that; where there is no twin, nobody would notice.
+    let together = sections(&made.join("sources"))?.iter().any(|section| section.name == ".text.fastboot");
+    ensure!(together == (linker.is_none() && !options.contains(&"--pie")), "{linker:?}, {options:?}");
     let cold = Run::of(&mut runs::program(&cold_path(&made, "sources")))?;
     cold.require_cold()?;
     let run = Run::of(&mut program(&made.join("sources")))?;

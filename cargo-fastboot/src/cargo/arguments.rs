@@ -79,16 +79,20 @@ pub(crate) fn rustc_arguments(link: LinkFlags, script: Option<&Path>) -> Vec<OsS
         arguments.pair("-C", "target-feature=+crt-static");
     }
     if let Some(script) = script {
-        // One argument to the linker, however many spaces there are in the path.
-        let mut script_argument = OsString::from("link-arg=-T");
-        script_argument.push(script);
-        arguments.pair("-C", script_argument);
+        arguments.pair("-C", script_argument(script));
     }
     let undefined = fastboot_linker::UNDEFINED.iter().filter(|_| script.is_none());
     for option in fastboot_linker::WRAP.iter().chain(undefined) {
         arguments.pair("-C", format!("link-arg=-Wl,{option}"));
     }
     arguments.0
+}
+
+/// The option of rustc that passes a script to the linker: one argument, however many spaces there are in the path.
+pub(super) fn script_argument(script: &Path) -> OsString {
+    let mut argument = OsString::from("link-arg=-T");
+    argument.push(script);
+    argument
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ mod overrides;
 pub(crate) mod platform;
 pub(crate) mod select;
 
-use crate::cargo::arguments::{ArgumentList, cargo_arguments, rustc_arguments};
+use crate::cargo::arguments::{ArgumentList, cargo_arguments, rustc_arguments, script_argument};
 use crate::cargo::messages::{Messages, read_messages};
 use crate::cargo::select::{Selected, installs_runtime};
 use crate::cli::{BuildFlags, NewFlags};
@@ -98,6 +98,8 @@ pub(crate) struct ColdBuild {
 pub(crate) struct Linking {
     /// The linker script.
     pub(crate) script: PathBuf,
+    /// The one for executables that get a footer. A linker that does not take it is called without it by the wrapper.
+    pub(crate) start_script: PathBuf,
     /// What to call in place of the linker.
     pub(crate) linker: Option<PathBuf>,
 }
@@ -138,6 +140,9 @@ fn link(
         let mut option = OsString::from("linker=");
         option.push(linker);
         command.arg("-C").arg(option);
+        if flags.place.footer {
+            command.arg("-C").arg(script_argument(&linking.start_script));
+        }
     }
     if symbols {
         command.args(["-C", "strip=none"]);

@@ -105,7 +105,11 @@ fn build_all(flags: &BuildFlags, verb: Verb, shell: &Shell) -> Result<Programs> 
     let target = target_folder(&metadata, flags)?;
     let folder = target.join("fastboot");
     create_folder(&folder)?;
-    let linking = Linking { script: write_script(&folder)?, linker: linker(&target, flags, &platform, shell) };
+    let linking = Linking {
+        script: write_script(&folder, "fastboot-", fastboot_linker::SCRIPT)?,
+        start_script: write_script(&folder, wrapper::START_SCRIPT, fastboot_linker::START_SCRIPT)?,
+        linker: linker(&target, flags, &platform, shell),
+    };
     // From before cargo builds until the finished programs are where they belong.
     let profile = flags.compilation.profile_folder();
     let lock = BuildLock::acquire(&folder.join(format!("{}-{profile}.lock", platform.triple)), shell)?;
@@ -399,12 +403,12 @@ fn target_folder(metadata: &Metadata, flags: &BuildFlags) -> Result<PathBuf> {
     }
 }
 
-/// Puts the linker script into the target folder and returns its path.
+/// Puts a linker script into the target folder and returns its path.
 ///
 /// The text is part of the name: cargo relinks when the arguments change, not when the file behind them does.
-fn write_script(folder: &Path) -> Result<PathBuf> {
-    let script = fastboot_linker::SCRIPT.as_bytes();
-    let path = folder.join(format!("fastboot-{}.ld", &blake3::hash(script).to_hex()[..8]));
+fn write_script(folder: &Path, name: &str, script: &str) -> Result<PathBuf> {
+    let script = script.as_bytes();
+    let path = folder.join(format!("{name}{}.ld", &blake3::hash(script).to_hex()[..8]));
     if std::fs::read(&path).is_ok_and(|found| found == script) {
         return Ok(path);
     }

@@ -36,6 +36,8 @@ const GRAPH: &str = "-graph";
 const REAL: &str = "linker";
 /// The usual one.
 const DEFAULT: &str = "cc";
+/// How the name of a script begins that a link does without if the linker does not take it.
+pub(crate) const START_SCRIPT: &str = "fastboot-start-";
 /// What has a linker leave out the symbols.
 const STRIPS: &str = "-Wl,--strip-all";
 
@@ -133,10 +135,17 @@ fn link(real: &OsStr, arguments: &[OsString], graph: bool) -> Result<ExitStatus>
     let _ = std::fs::remove_file(&kept);
     let _ = std::fs::remove_file(&at);
     let map = graph.then(|| out.with_extension("map"));
-    let status = match &map {
-        Some(map) => call_for_map(real, arguments, map)?,
-        None => call(real, arguments, &[], false)?,
+    let call = |arguments: &[OsString], quiet| match &map {
+        Some(map) => call_for_map(real, arguments, map, quiet),
+        None => call(real, arguments, &[], quiet),
     };
+    let without = without_start_script(&all);
+    let mut status = call(arguments, without.is_some())?;
+    let mut arguments = arguments;
+    if let (false, Some(without)) = (status.success(), &without) {
+        status = call(without, false)?;
+        arguments = without;
+    }
     if !status.success() {
         return Ok(status);
     }
@@ -178,11 +187,23 @@ fn said(error: anyhow::Error) -> String {
     format!("{error:#}")
 }
 
+/// All of the arguments but the script that a link does without; `None` if there is none among them.
+fn without_start_script(all: &[OsString]) -> Option<Vec<OsString>> {
+    let is_script = |argument: &OsString| {
+        let path = argument.as_bytes().strip_prefix(b"-T").map(|path| Path::new(OsStr::from_bytes(path)));
+        path.and_then(Path::file_name).is_some_and(|name| name.as_bytes().starts_with(START_SCRIPT.as_bytes()))
+    };
+    let at = all.iter().position(is_script)?;
+    let mut rest = all.to_vec();
+    rest.remove(at);
+    Some(rest)
+}
+
 /// Links, and asks for a link map.
-fn call_for_map(real: &OsStr, arguments: &[OsString], map: &Path) -> Result<ExitStatus> {
+fn call_for_map(real: &OsStr, arguments: &[OsString], map: &Path, quiet: bool) -> Result<ExitStatus> {
     let mut ask = OsString::from("-Wl,-Map=");
     ask.push(map);
-    let status = call(real, arguments, &[ask], false)?;
+    let status = call(real, arguments, &[ask], quiet)?;
     if status.success() {
         return Ok(status);
     }
@@ -224,6 +245,14 @@ mod tests {
         let out = output_of(&arguments).unwrap();
         assert_eq!(kept_at(&out), Path::new("/t/release/fastboot/app-12.link"));
         assert_eq!(kept_at(Path::new("/t/debug/examples/e-1")), Path::new("/t/debug/examples/fastboot/e-1.link"));
+    }
+
+    #[test]
+    fn a_link_without_the_script_that_nothing_depends_on() {
+        let arguments = ["-m64", "-T/t t/fastboot-start-1.ld", "-o", "/t/app"].map(OsString::from);
+        assert_eq!(without_start_script(&arguments).unwrap(), ["-m64", "-o", "/t/app"]);
+        let arguments = ["-m64", "-T/t/fastboot-12.ld", "-Tfastboot-start-1/x.ld"].map(OsString::from);
+        assert_eq!(without_start_script(&arguments), None);
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub(crate) fn anchor() -> &'static RootRecord {
 mod tests {
     #[test]
     fn the_linker_script_knows_the_section() {
-        let script = include_str!("../../../linker/fastboot.ld");
+        let script = include_str!("../../../linker/start.ld");
         let name = crate::__record_section!();
         assert!(script.contains(&format!("{name} : {{ KEEP(*({name})) }}")));
     }
