@@ -69,8 +69,8 @@ pub(super) fn note_start(cache: &Cache, folder: &Descriptor) -> Result<(), Why> 
     if let Some(failure) = Failure::read(folder, name) {
         return Err(Why::Failed(failure));
     }
-    let told = |errno| Why::Cache(Reason::File { call: "write to the folder of the cache", errno });
-    Descriptor::make(folder, name).and_then(|file| file.replace_with(STARTED)).map_err(told)
+    let cannot_write = |errno| Why::Cache(Reason::cannot("write to the folder of the cache")(errno));
+    Descriptor::make(folder, name).and_then(|file| file.replace_with(STARTED)).map_err(cannot_write)
 }
 
 /// Starts the process in the background.

@@ -40,8 +40,8 @@ pub(crate) fn open(cache: &Cache, home: &Home<'_>) -> Result<Descriptor, Reason>
         }
         opened => opened,
     };
-    let folder = folder.map_err(|errno| Reason::File { call: "open the folder of the cache", errno })?;
-    let status = folder.status().map_err(|errno| Reason::File { call: "look at the folder of the cache", errno })?;
+    let folder = folder.map_err(Reason::cannot("open the folder of the cache"))?;
+    let status = folder.status().map_err(Reason::cannot("look at the folder of the cache"))?;
     if status.st_uid != environment::effective_user() {
         return Err(Reason::Untrusted("the folder of the cache belongs to another user"));
     }
@@ -54,15 +54,15 @@ fn make_folders(path: &[u8]) -> Result<(), Reason> {
     for part in path.split_inclusive(|byte| *byte == b'/') {
         made.push(part)?;
         let folder = made.as_c_str()?;
-        let told = |errno| Reason::File { call: "make the folder of the cache", errno };
+        let cannot = Reason::cannot("make the folder of the cache");
         if let Ok(there) = Descriptor::open(None, folder, libc::O_PATH | libc::O_DIRECTORY) {
             // What root makes in a user's home, the user can never write to.
-            let owner = there.status().map_err(told)?.st_uid;
+            let owner = there.status().map_err(cannot)?.st_uid;
             if environment::effective_user() == 0 && owner != 0 {
                 return Err(Reason::Untrusted("root makes no cache in the folder of another user"));
             }
         } else {
-            files::make_folder(folder).map_err(told)?;
+            files::make_folder(folder).map_err(cannot)?;
         }
     }
     Ok(())
@@ -70,9 +70,9 @@ fn make_folders(path: &[u8]) -> Result<(), Reason> {
 
 /// Locks a folder for the one who freezes; `None` if another process has it locked and is not to be waited for.
 pub(crate) fn lock(folder: &Descriptor, wait: bool) -> Result<Option<Descriptor>, Reason> {
-    let told = |errno| Reason::File { call: "lock the folder of the cache", errno };
-    let lock = Descriptor::make(folder, LOCK).map_err(told)?;
-    Ok(if lock.lock(wait).map_err(told)? { Some(lock) } else { None })
+    let cannot = Reason::cannot("lock the folder of the cache");
+    let lock = Descriptor::make(folder, LOCK).map_err(cannot)?;
+    Ok(if lock.lock(wait).map_err(cannot)? { Some(lock) } else { None })
 }
 
 /// Why there is no snapshot, if that was found out not long ago.

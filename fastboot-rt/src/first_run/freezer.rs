@@ -83,8 +83,8 @@ pub(crate) fn run(installed: &Installed, how: &CStr, call: Call) -> ! {
 
 impl Freezer {
     fn new(installed: &Installed, foreground: bool) -> Result<Self, String> {
-        let told = |reason: Reason| reason.to_string();
-        let program = Program::find(installed.placeholder).map_err(told)?;
+        let in_words = |reason: Reason| reason.to_string();
+        let program = Program::find(installed.placeholder).map_err(in_words)?;
         require_freezable(&program).map_err(|why| why.to_string())?;
         let tables = program.cold_tables().ok_or("it has no table of statics")?;
         let cache = program.identity().and_then(|identity| installed.cache(identity)).ok_or("it has no cache")?;
@@ -93,7 +93,7 @@ impl Freezer {
         // Whoever started this process locked the folder. Everybody else is mistaken.
         let lock = files::take_stdin().ok_or("standard input is closed")?;
         let at = |errno| io::Error::from_raw_os_error(errno).to_string();
-        let status = cache_folder::open(&cache, &home).map_err(told)?.status_at(cache_folder::LOCK).map_err(at)?;
+        let status = cache_folder::open(&cache, &home).map_err(in_words)?.status_at(cache_folder::LOCK).map_err(at)?;
         let given = lock.status().map_err(at)?;
         if (given.st_dev, given.st_ino) != (status.st_dev, status.st_ino) || lock.lock(false) != Ok(true) {
             return Err(format!("{} is not to be set by hand", VARIABLE.to_string_lossy()));
@@ -103,11 +103,11 @@ impl Freezer {
         } else {
             processes::go_into_background(LONGEST, &lock);
         }
-        let folder = cache_folder::open(&cache, &home).map_err(told)?;
-        let failure = Descriptor::make(&folder, cache.name(cache::File::Failure).as_c_str().map_err(told)?);
+        let folder = cache_folder::open(&cache, &home).map_err(in_words)?;
+        let failure = Descriptor::make(&folder, cache.name(cache::File::Failure).as_c_str().map_err(in_words)?);
         let failure = failure.map_err(at)?;
         let mut path = StackPath::new();
-        cache.folder(&home, &mut path).map_err(told)?;
+        cache.folder(&home, &mut path).map_err(in_words)?;
         let folder = Path::new(OsStr::from_bytes(path.as_bytes())).to_path_buf();
         Ok(Self { program, cache, tables, folder, failure, _lock: lock })
     }

@@ -182,18 +182,19 @@ fn reserve(request: &Request, folder: &Path) -> Result<(), String> {
         let header = unsafe { memory::map_file(&file) }.and_then(placements::set).ok_or("the plan is damaged")?;
         placed_end = header.end as usize;
     }
-    let told = |what: &str, errno| {
+    let cannot_reserve = |what: &str, errno| {
         let error = io::Error::from_raw_os_error(errno);
         format!("cannot reserve memory for {what}: {error}; `cargo fastboot doctor` says what to do")
     };
     if request.mode != Mode::Plan {
-        arena::reserve(home, placed_end, limit).map_err(|errno| told(&format!("the home address {home:#x}"), errno))?;
+        arena::reserve(home, placed_end, limit)
+            .map_err(|errno| cannot_reserve(&format!("the home address {home:#x}"), errno))?;
     }
     if request.mode == Mode::Plan {
         prefault::begin();
     }
     if request.mode != Mode::Verbatim {
-        scratch::reserve(scratch, limit).map_err(|errno| told("temporaries", errno))?;
+        scratch::reserve(scratch, limit).map_err(|errno| cannot_reserve("temporaries", errno))?;
     }
     place::set_mode(request.mode, home, home + placed_end);
     // All of it lies in the home window, and nothing else does.

@@ -77,9 +77,9 @@ fn written(option: c_int) -> i64 {
 /// For which commands the process is registered, as a set of bits. A kernel that does not tell refuses these commands to a
 /// process that is not registered, and else does what harms nobody: a barrier.
 fn membarrier() -> i64 {
-    let told = ask(libc::SYS_membarrier, [GET_REGISTRATIONS, 0]);
-    if told >= 0 {
-        return told;
+    let answer = ask(libc::SYS_membarrier, [GET_REGISTRATIONS, 0]);
+    if answer >= 0 {
+        return answer;
     }
     EXPEDITED.into_iter().filter(|command| ask(libc::SYS_membarrier, [*command, 0]) == 0).sum()
 }

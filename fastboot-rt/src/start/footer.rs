@@ -15,12 +15,12 @@ use fastboot_format::image::{FOOTER_LEN, Footer};
 
 /// The image at the end of the executable.
 pub(crate) fn image() -> Result<Stored, Reason> {
-    let told = |errno| Reason::File { call: "open /proc/self/exe", errno };
-    let file = Descriptor::open(None, c"/proc/self/exe", libc::O_RDONLY).map_err(told)?;
-    let size = file.status().map_err(told)?.st_size as u64;
+    let cannot = Reason::cannot("open /proc/self/exe");
+    let file = Descriptor::open(None, c"/proc/self/exe", libc::O_RDONLY).map_err(cannot)?;
+    let size = file.status().map_err(cannot)?.st_size as u64;
     let at = size.checked_sub(FOOTER_LEN as u64).ok_or(Reason::NoFooter)?;
     let mut bytes = [0; FOOTER_LEN];
-    if file.read_at(&mut bytes, at).map_err(told)? != FOOTER_LEN {
+    if file.read_at(&mut bytes, at).map_err(cannot)? != FOOTER_LEN {
         return Err(Reason::NoFooter);
     }
     let footer = Footer::decode(&bytes, size).map_err(Reason::Format)?.ok_or(Reason::NoFooter)?;

@@ -42,8 +42,8 @@ impl Path {
 
     /// Makes an empty path that of the folder of the executable, with a `/` at its end.
     pub(crate) fn push_folder_of_executable(&mut self) -> Result<(), Reason> {
-        let told = |errno| Reason::File { call: "read the link /proc/self/exe", errno };
-        let executable = files::read_link(c"/proc/self/exe", &mut self.bytes).map_err(told)?;
+        let cannot = Reason::cannot("read the link /proc/self/exe");
+        let executable = files::read_link(c"/proc/self/exe", &mut self.bytes).map_err(cannot)?;
         self.length = self.bytes[..executable].iter().rposition(|byte| *byte == b'/').map_or(0, |at| at + 1);
         Ok(())
     }

@@ -64,6 +64,12 @@ impl Reason {
         )
     }
 
+    /// What an error of the system means for a file that this was asked of.
+    #[inline]
+    pub(crate) fn cannot(call: &'static str) -> impl Fn(i32) -> Self + Copy {
+        move |errno| Self::File { call, errno }
+    }
+
     /// None of the places of an image is to be had; `errno` is why home is not.
     pub(crate) fn home(header: &Header, errno: i32) -> Self {
         Self::Home { home: header.home, errno, relocatable: header.flags & FLAG_RELOCATABLE != 0 }

@@ -39,8 +39,8 @@ pub(crate) struct Stored {
 impl Stored {
     /// Reads the beginning and checks that the image is as long as its header says.
     pub(crate) fn header(&self, beginning: &mut [u8; HEADER_COPY_LEN]) -> Result<Header, Reason> {
-        let told = |errno| Reason::File { call: "read it", errno };
-        let read = self.file.read_at(beginning, self.offset).map_err(told)?;
+        let cannot = Reason::cannot("read it");
+        let read = self.file.read_at(beginning, self.offset).map_err(cannot)?;
         let header = HeaderPage::decode(beginning.get(..read).unwrap_or(&[])).map_err(Reason::Format)?.header;
         let (expected, found) = (header.length, self.length);
         if found < expected {

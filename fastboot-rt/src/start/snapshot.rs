@@ -76,10 +76,10 @@ pub(crate) fn image(location: Location) -> Result<Stored, Reason> {
 
 /// The same, for the file of this name in this folder.
 pub(crate) fn image_in(folder: &CStr, name: &CStr) -> Result<Stored, Reason> {
-    let told = |errno| Reason::File { call: "open its folder", errno };
+    let cannot = Reason::cannot("open its folder");
     // open(2), O_PATH: no permission but to search the path is needed, and the folder itself is what later calls use,
     // whatever becomes of its name.
-    let folder = Descriptor::open(None, folder, libc::O_PATH | libc::O_DIRECTORY).map_err(told)?;
+    let folder = Descriptor::open(None, folder, libc::O_PATH | libc::O_DIRECTORY).map_err(cannot)?;
     require_trusted_folders(&folder)?;
 
     // O_NONBLOCK: opening a pipe does not wait for its other end. It means nothing to a regular file.
@@ -88,7 +88,7 @@ pub(crate) fn image_in(folder: &CStr, name: &CStr) -> Result<Stored, Reason> {
         libc::ELOOP => Reason::Untrusted("it is a symbolic link"),
         errno => Reason::File { call: "open it", errno },
     })?;
-    let status = file.status().map_err(|errno| Reason::File { call: "look at it", errno })?;
+    let status = file.status().map_err(Reason::cannot("look at it"))?;
     if status.st_mode & S_IFMT != S_IFREG {
         return Err(Reason::Untrusted("it is not a regular file"));
     }
@@ -127,10 +127,10 @@ fn up(levels: usize) -> Result<&'static CStr, Reason> {
 /// Requires that in none of the folders from this one up to the root everyone may replace what others put there. The
 /// folders are those that the file is really in, whichever symbolic links led there.
 fn require_trusted_folders(folder: &Descriptor) -> Result<(), Reason> {
-    let told = |errno| Reason::File { call: "look at its folders", errno };
+    let cannot = Reason::cannot("look at its folders");
     let mut below = None;
     for levels in 0.. {
-        let status = folder.status_at(up(levels)?).map_err(told)?;
+        let status = folder.status_at(up(levels)?).map_err(cannot)?;
         // The root is its own parent.
         if below == Some((status.st_dev, status.st_ino)) {
             break;

@@ -123,9 +123,9 @@ impl Package {
 
     fn write(&self, name: &str, text: &str) -> Result<()> {
         let path = self.folder.join(name);
-        let told = || format!("cannot write {}", path.display());
-        std::fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).with_context(told)?;
-        std::fs::write(&path, text).with_context(told)
+        let cannot_write = || format!("cannot write {}", path.display());
+        std::fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).with_context(cannot_write)?;
+        std::fs::write(&path, text).with_context(cannot_write)
     }
 
     /// Another text in `main`.

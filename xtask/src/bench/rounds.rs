@@ -121,13 +121,13 @@ pub(crate) fn one(case: &Case, answers: &mut HashMap<String, String>) -> Result<
     let question = format!("{} {}", row.workload, arguments.join(" "));
     let first = answers.entry(question).or_insert_with(|| answer.clone());
     ensure!(*first == answer, "{}: the answer is `{answer}`, other programs say `{first}`", row.name);
-    let told = |main: u64, last: u64| Told {
+    let between = |main: u64, last: u64| Told {
         start: micro(usage.began, main),
         load: micro(main, times.get(1).copied().unwrap_or(main)),
         passes: times.windows(2).skip(1).map(|pair| micro(pair[0], pair[1])).collect(),
         exit: micro(last, usage.ended),
     };
-    let told = times.first().zip(times.last()).map(|(main, last)| told(*main, *last));
+    let told = times.first().zip(times.last()).map(|(main, last)| between(*main, *last));
     Ok(Sample { wall: usage.wall(), faults: usage.faults as f64, told })
 }
 
