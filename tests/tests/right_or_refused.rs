@@ -204,6 +204,8 @@ const VALUES: &[Case] = &[
     ("value-barrier", &[], Right),
     ("value-poisoned", &[], Right),
     ("value-hasher", &[], Right),
+    ("value-function-of-c", &[], Right),
+    ("value-looked-up", &[], Right),
     ("value-trait", &[], Right),
     ("value-error", &[], Right),
     ("value-panic", &[], Right),
@@ -225,6 +227,18 @@ const VALUES: &[Case] = &[
     ("value-thread-number", &[], Warned(&["the thread-local `right_or_refused::values::NUMBER`"])),
     ("value-thread-local", &[], Warned(&["the thread-local `right_or_refused::values::SCRATCH`"])),
 ];
+
+/// Functions of the C library.
+const FUNCTIONS: &[Case] = &[
+    ("function-looked-up", &[], Right),
+    ("function-looked-up", &["--verbatim"], Right),
+    ("function-packed", &[], Right),
+    ("function-in-static", &[], Right),
+];
+
+/// The program has no use for it but by its address, and a static executable has none.
+const FUNCTION_OF_NOBODY: &[Case] =
+    &[("function-of-nobody", &[], Refused(&["libc.so.6 (in root `right_or_refused::functions::FUNCTIONS`"]))];
 
 /// These allocate otherwise in each run, which is refused where addresses have to be found out by comparing runs.
 const UNEVEN: &[Case] = &[
@@ -277,9 +291,10 @@ fn crates_that_take_long_to_compile() -> Result<()> {
 
 fn require_all(link: Link) -> Result<()> {
     let uneven = if link == Link::Pie { &[] } else { UNEVEN };
+    let of_nobody = if link == Link::Static { &[] } else { FUNCTION_OF_NOBODY };
     let mut failed = failed(
         &Program::new("right-or-refused").bin("right-or-refused").link(link),
-        &[CONSTRUCTORS, CANNOT_TRAVEL, SHARED, FORKS, VALUES, uneven],
+        &[CONSTRUCTORS, CANNOT_TRAVEL, SHARED, FORKS, VALUES, FUNCTIONS, of_nobody, uneven],
     )?;
     // A static executable has no shared libraries.
     if link != Link::Static {

@@ -8,7 +8,7 @@ use fastboot_format::image::{
 };
 use object::LittleEndian as LE;
 use object::elf::{self, FileHeader64, ProgramHeader64, SectionHeader64};
-use object::read::elf::{FileHeader as _, ProgramHeader as _, SectionHeader as _};
+use object::read::elf::{FileHeader as _, ProgramHeader as _, Rela as _, SectionHeader as _, Sym as _};
 use sha2::{Digest, Sha256};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -107,15 +107,28 @@ impl<'a> Elf<'a> {
         Some((index.0, section))
     }
 
-    /// Addresses of the words into which the dynamic linker puts addresses of functions.
-    pub(crate) fn resolved_places(&self, bytes: &[u8]) -> Result<Vec<u64>> {
+    /// Addresses of the words into which the dynamic linker puts the address of a symbol that another object has, and its name.
+    pub(crate) fn bound_places(&self, bytes: &'a [u8]) -> Result<Vec<(u64, &'a str)>> {
+        let cannot_read = || "its relocations cannot be read: the file is damaged";
+        let symbols = self.sections.symbols(LE, bytes, elf::SHT_DYNSYM).with_context(cannot_read)?;
+        // Of the words of statics only those that nobody else writes to.
+        let protected = self.segments.iter().find(|segment| segment.p_type(LE) == elf::PT_GNU_RELRO);
+        let protected = protected.map_or(0..0, |one| one.p_vaddr(LE)..one.p_vaddr(LE) + one.p_memsz(LE));
         let mut places = Vec::new();
         for section in self.sections.iter() {
-            let cannot_read = || "its relocations cannot be read: the file is damaged";
             let Some((relocations, _)) = section.rela(LE, bytes).with_context(cannot_read)? else { continue };
-            let kinds = [elf::R_X86_64_JUMP_SLOT, elf::R_X86_64_GLOB_DAT, elf::R_X86_64_IRELATIVE];
-            let resolved = relocations.iter().filter(|one| kinds.contains(&one.r_type(LE, false)));
-            places.extend(resolved.map(|one| one.r_offset.get(LE)));
+            for one in relocations {
+                let place = one.r_offset.get(LE);
+                let is_whole = match one.r_type(LE, false) {
+                    elf::R_X86_64_JUMP_SLOT | elf::R_X86_64_GLOB_DAT => true,
+                    elf::R_X86_64_64 => one.r_addend.get(LE) == 0 && protected.contains(&place),
+                    _ => false,
+                };
+                let symbol = one.symbol(LE, false).filter(|_| is_whole);
+                let Some(symbol) = symbol.and_then(|index| symbols.symbol(index).ok()) else { continue };
+                let name = symbol.name(LE, symbols.strings()).ok().and_then(|name| std::str::from_utf8(name).ok());
+                places.extend(name.filter(|_| symbol.st_shndx.get(LE) == elf::SHN_UNDEF).map(|name| (place, name)));
+            }
         }
         Ok(places)
     }

@@ -13,7 +13,8 @@ use crate::prove::regions::Region;
 use crate::runs::inputs::Inputs;
 use crate::runs::wait::wait_for_all;
 use anyhow::{Context, Result};
-use fastboot_format::image::HOME_ALIGN;
+use fastboot_format::image::write::DATA_OFFSET;
+use fastboot_format::image::{Bound, HOME_ALIGN};
 
 /// What comes of a freeze.
 pub(crate) struct FreezeOutput {
@@ -55,6 +56,8 @@ impl Freezing<'_> {
         });
         self.judge_density(&frozen, &report);
         let relocatable = self.is_relocatable(&frozen, &proof, &causes, frozen.objects(&statics.places()).as_ref());
+        let bound = proof.bound.iter().map(|(offset, place)| Bound { offset: offset + DATA_OFFSET, place: *place });
+        let bound: Vec<Bound> = bound.collect();
         let addresses = self.addresses(&frozen, &proof);
         let mapped = frozen.capture.maps.iter().map(|mapping| mapping.name.clone()).collect();
         let static_pointers = if self.binary.pie { image::relocations(&proof.static_pointers) } else { Vec::new() };
@@ -66,6 +69,7 @@ impl Freezing<'_> {
             aligned: proof.aligned,
             static_pointers,
             image_pointers: relocatable.then(|| image::relocations(&proof.image_pointers)),
+            bound: &bound,
             carried: &carried,
             decisions: &statics.report().collect::<Vec<_>>(),
             report: serde_json::to_vec(&report).context("cannot write the report")?,

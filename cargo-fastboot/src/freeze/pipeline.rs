@@ -15,7 +15,7 @@ use super::stages::{Examined, First, Freezing, Frozen, Placed, Planned, image_da
 use crate::carry::carried::Statics;
 use crate::contents::objects::{Objects, Origin};
 use crate::contents::report;
-use crate::elf::binary::{Binary, Elf};
+use crate::elf::binary::Binary;
 use crate::elf::strip;
 use crate::image::Paging;
 use crate::link::wrapper;
@@ -400,17 +400,5 @@ impl Freezing<'_> {
             );
         }
         Ok(Examined { frozen, statics, proof, shown, references, pages, contents })
-    }
-
-    /// The addresses of functions that the dynamic linker put into the executable's tables, ascending.
-    pub(super) fn resolved_functions(&self, capture: &Capture) -> Result<Vec<u64>> {
-        if self.binary.pie {
-            return Ok(Vec::new());
-        }
-        let elf = Elf::parse(&self.binary.bytes)?;
-        let mut found: Vec<u64> =
-            elf.resolved_places(&self.binary.bytes)?.iter().filter_map(|place| capture.static_word(*place)).collect();
-        found.sort_unstable();
-        Ok(found)
     }
 }

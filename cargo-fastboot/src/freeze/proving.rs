@@ -7,6 +7,8 @@ use super::seen::{Seen, Shown};
 use super::stages::{Freezing, Frozen, image_data};
 use super::whose::Names;
 use crate::carry::carried::Statics;
+use crate::elf::binary::Elf;
+use crate::prove::bindings::Bindings;
 use crate::prove::compare as prove;
 use crate::prove::foreign::Known;
 use crate::prove::proof::Proof;
@@ -96,9 +98,11 @@ impl Freezing<'_> {
             proof.settle(&self.compare(frozen, statics, another)?.0);
         }
         self.shell.verbose(format_args!(
-            "{} pointers into the image, {} into the executable, {} dead words, {} words that differ from run to run",
+            "{} pointers into the image, {} into the executable, {} into shared libraries, {} dead words, {} words that differ \
+             from run to run",
             proof.image_pointers.len(),
             proof.static_pointers.len(),
+            proof.bound.len(),
             proof.dead,
             proof.differences.len()
         ));
@@ -184,11 +188,18 @@ impl Freezing<'_> {
             handles: &handles,
             foreign_blocks: &frozen.capture.foreign_blocks,
             thread_locals: &statics.own_thread_locals(&frozen.capture),
-            resolved: &self.resolved_functions(&frozen.capture)?,
+            bindings: &Bindings::find(&Elf::parse(&self.binary.bytes)?, &self.binary.bytes, &frozen.capture, &second)?,
             values: &frozen.values(),
             numbers: numbers(&frozen.capture),
         };
-        let of_second = Known { foreign_blocks: &second.foreign_blocks, numbers: numbers(&second), ..Known::default() };
+        let of_second = Known {
+            handles: &[],
+            foreign_blocks: &second.foreign_blocks,
+            thread_locals: &[],
+            bindings: &Bindings::NONE,
+            values: &[],
+            numbers: numbers(&second),
+        };
         // Below it there are numbers.
         let lowest = if self.twin.is_some() { self.binary.first_address()? } else { 0 };
         let proof = prove::compare(

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use fastboot_format::features::Mask;
 use fastboot_format::image::write::{self, DATA_OFFSET, Layout, NamedRoot};
 use fastboot_format::image::{
-    self as format, Answer, Carried, DEFAULT_HOME, FLAG_COLD, FLAG_EXE_ALIGNED, FLAG_PIE, FLAG_READ_ONLY,
+    self as format, Answer, Bound, Carried, DEFAULT_HOME, FLAG_COLD, FLAG_EXE_ALIGNED, FLAG_PIE, FLAG_READ_ONLY,
     FLAG_RELOCATABLE, FLAG_VERBATIM, FLAG_VERITY, HEADER_LEN, Header, HeaderPage, PAGE, Root, Static, TABLE_LEN, Table,
     TableKind,
 };
@@ -107,6 +107,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) static_pointers: Vec<u8>,
     /// The words that move with the image; `None` if it cannot be said of every word.
     pub(crate) image_pointers: Option<Vec<u8>>,
+    /// The words that hold the address of something in a shared library.
+    pub(crate) bound: &'a [Bound],
     /// The carried statics, whose bytes are in the image data.
     pub(crate) carried: &'a [Carried],
     /// What became of every static that changed: its name, and the decision.
@@ -153,6 +155,7 @@ impl Image {
                 roots,
                 write::carried(parts.carried),
                 write::answers(parts.answers),
+                write::bound(parts.bound),
                 (TableKind::StaticPointers, parts.static_pointers),
                 strings,
                 (TableKind::CarryReport, decisions),
@@ -164,9 +167,20 @@ impl Image {
         Self::assemble(&layout, data)
     }
 
-    /// The same image for another binary: with its identity, with these words at these offsets of the image data, and with its
-    /// statics carried to where they are there.
-    pub(crate) fn migrated(&self, identity: [u8; 32], words: &[(u64, u64)], statics: &[Carried]) -> Result<Self> {
+    /// The words that hold the address of something in a shared library.
+    pub(crate) fn bound(&self) -> Result<Vec<Bound>> {
+        Ok(format::bound(self.table(TableKind::BoundPointers)?, self.header()).collect::<Result<_, _>>()?)
+    }
+
+    /// The same image for another binary: with its identity, with these words at these offsets of the image data, with its
+    /// statics carried to where they are there, and with what its dynamic linker binds.
+    pub(crate) fn migrated(
+        &self,
+        identity: [u8; 32],
+        words: &[(u64, u64)],
+        statics: &[Carried],
+        bound: &[Bound],
+    ) -> Result<Self> {
         let mut data = ImageData::new(self.header.data_length)?;
         let start = usize::try_from(self.header.data_offset)?;
         let length = data.len();
@@ -180,6 +194,7 @@ impl Image {
             kept(TableKind::Roots)?,
             write::carried(statics),
             kept(TableKind::Answers)?,
+            write::bound(bound),
             kept(TableKind::StaticPointers)?,
             kept(TableKind::Strings)?,
             kept(TableKind::CarryReport)?,
@@ -227,6 +242,9 @@ impl Image {
             }
         }
         for entry in format::carried(image.table(TableKind::Carried)?, image.header()) {
+            entry?;
+        }
+        for entry in format::bound(image.table(TableKind::BoundPointers)?, image.header()) {
             entry?;
         }
         if let Some(error) = format::statics(image.table(TableKind::Statics)?).find_map(Result::err) {

@@ -96,6 +96,8 @@ pub(crate) struct ImageFacts {
     pub(crate) pointers: Option<u64>,
     /// Words that are relocated at start.
     pub(crate) static_pointers: u64,
+    /// Words that are given the address of something in a shared library at start.
+    pub(crate) bound_pointers: u64,
     pub(crate) page_size: u32,
     pub(crate) exe_base: String,
     pub(crate) identity: String,
@@ -266,6 +268,7 @@ impl ImageFacts {
             strayed: fit.map(|fit| fit.strayed),
             pointers: report.as_ref().map(|report| report.pointers),
             static_pointers: Table::relocated(image, TableKind::StaticPointers)?,
+            bound_pointers: image.bound()?.len() as u64,
             page_size: header.page_size,
             exe_base: format!("{:#x}", header.exe_base),
             identity: hex(&header.identity),
@@ -309,10 +312,15 @@ impl ImageFacts {
 
     /// What happens to pointers at start.
     pub(crate) fn relocations(&self) -> String {
-        match self.static_pointers {
+        let relocated = match self.static_pointers {
             0 => "none is relocated at start".to_owned(),
             1 => "1 static pointer is relocated at start".to_owned(),
             count => format!("{} static pointers are relocated at start", grouped(count)),
+        };
+        match self.bound_pointers {
+            0 => relocated,
+            1 => format!("{relocated}; 1 pointer into a shared library is set"),
+            count => format!("{relocated}; {} pointers into shared libraries are set", grouped(count)),
         }
     }
 }

@@ -11,7 +11,7 @@
 mod address;
 mod past;
 
-use crate::elf::binary::Binary;
+use crate::elf::binary::{Binary, Elf};
 use crate::freeze::finish::FreezeOutput;
 use crate::freeze::fresh::{Record, Store};
 use crate::freeze::pipeline::image_data_of;
@@ -23,7 +23,7 @@ use crate::say::output;
 use crate::say::shell::Shell;
 use address::Moves;
 use anyhow::{Context, Result, ensure};
-use fastboot_format::image::{Carried, TableKind, carried};
+use fastboot_format::image::{Bound, Carried, TableKind, carried};
 use past::Past;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -107,7 +107,9 @@ impl Present {
             Ok(Carried { address: moves.range(one.address, one.length)?, ..one })
         });
         let statics = statics.collect::<Result<Vec<_>>>()?;
-        let migrated = image.migrated(Binary::read(cold)?.identity(), &words, &statics)?;
+        let cold_binary = Binary::read(cold)?;
+        let bound = rebound(&image.bound()?, &finished, &cold_binary)?;
+        let migrated = image.migrated(cold_binary.identity(), &words, &statics, &bound)?;
         past.keep_for(now).save(cold)?;
         Ok((migrated, record))
     }
@@ -159,6 +161,21 @@ impl Present {
         ensure!(base == image.header().exe_base, "a program whose parts lie otherwise is loaded elsewhere");
         require_same(image, &moves.rewritten_as_in(image, addresses, &data)?, &data)
     }
+}
+
+/// The same words, with the places that the dynamic linker gives the same symbols in another binary.
+fn rebound(bound: &[Bound], before: &Binary, now: &Binary) -> Result<Vec<Bound>> {
+    if bound.is_empty() {
+        return Ok(Vec::new());
+    }
+    let [before_elf, now_elf] = [Elf::parse(&before.bytes)?, Elf::parse(&now.bytes)?];
+    let (before, now) = (before_elf.bound_places(&before.bytes)?, now_elf.bound_places(&now.bytes)?);
+    let place = |place: u64| {
+        let (_, name) = before.iter().find(|(before, _)| *before == place)?;
+        now.iter().find(|(_, now)| now == name).map(|(place, _)| *place)
+    };
+    let moved = bound.iter().map(|one| Some(Bound { place: place(one.place)?, ..*one }));
+    moved.collect::<Option<_>>().context("the program has no use any more for a function of a shared library")
 }
 
 /// Requires that image data are those of an image, with these words at these offsets.

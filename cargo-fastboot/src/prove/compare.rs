@@ -12,6 +12,8 @@
 //!   thread's stack;
 //! - lies in the executable, and only its upper half moved with it: a static pointer, or rather garbage, of which the
 //!   second run has overwritten the lower half;
+//! - is what a word of the executable is that the dynamic linker wrote to, in both runs: the address of something in a shared
+//!   library, which can be made right ([bindings](crate::prove::bindings));
 //! - lies in the same shared library at the same place, in C's heap, in a thread-local: a *suspect*; but among dead words
 //!   most likely one of them;
 //! - moved with one of these regions by a distance that is shifted or rotated, or differs in the same bits: an address in
@@ -32,7 +34,7 @@ use crate::runs::capture::{Allocator, Capture};
 use crate::runs::forms::{ADDRESS, Form};
 use anyhow::{Result, anyhow, bail};
 use fastboot_format::protocol::{are_aligned, are_well_apart};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 /// How many words are compared at once.
@@ -89,7 +91,8 @@ pub(crate) fn compare(first: Run<'_>, second: Run<'_>, pie: bool) -> Result<Proo
     proof.aligned = pie && are_aligned(first_base, second_base);
     proof.stayed = !comparison.moves || is_uneven || first.data.len() != second.data.len();
     let unexplained = comparison.take_those_that_moved(&mut proof);
-    let unaligned = comparison.take_unaligned(&unexplained, &mut proof);
+    let mut unaligned = comparison.take_unaligned(&unexplained, &mut proof);
+    comparison.take_bound(&unexplained, &mut unaligned, &mut proof);
     comparison.explain_others(&unexplained, &unaligned, &mut proof)?;
     comparison.take_back_xored(&unexplained, &mut proof);
     comparison.tell_numbers(&unexplained, &mut proof);
@@ -180,6 +183,22 @@ impl<'a> Comparison<'a> {
         }
         unaligned.sort_unstable();
         unaligned
+    }
+
+    /// Takes the words, aligned or not, that are what the dynamic linker put into a word of the executable. Where they are comes
+    /// to what covers others.
+    fn take_bound(&self, unexplained: &[usize], covering: &mut Vec<usize>, proof: &mut Proof) {
+        let bindings = self.first.known.bindings;
+        if bindings.is_empty() {
+            return;
+        }
+        let place = |start: usize| self.words(start).and_then(|words| bindings.place_of(words.into()));
+        // Words that differ share bytes with it.
+        let starts = unexplained.iter().flat_map(|at| around(*at));
+        let found: BTreeMap<usize, u64> = starts.filter_map(|start| Some((start, place(start)?))).collect();
+        covering.extend(found.keys());
+        covering.sort_unstable();
+        proof.bound.extend(found.into_iter().map(|(offset, place)| (offset as u64, place)));
     }
 
     /// Explains the words that are not covered by others that are not aligned. If there are many, two threads do.

@@ -1,5 +1,6 @@
 //! Foreign: what an address outside of image and executable is the address of.
 
+use crate::prove::bindings::Bindings;
 use crate::runs::capture::{Allocator, ForeignBlock, Mapping};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,7 +20,7 @@ pub(super) enum Foreign {
 }
 
 /// Things outside of the image of which a run is known to have an address, and which garbage is not likely to have.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Known<'a> {
     /// `pthread_t` of threads that were still running.
     pub(crate) handles: &'a [u64],
@@ -27,9 +28,8 @@ pub(crate) struct Known<'a> {
     pub(crate) foreign_blocks: &'a [ForeignBlock],
     /// Addresses and names of thread-locals of the user's own.
     pub(crate) thread_locals: &'a [(Range<u64>, String)],
-    /// Addresses of functions that the executable got from the dynamic linker, ascending: calls leave them in registers and stack
-    /// frames. None in a position-independent binary, where a value may have such an address too.
-    pub(crate) resolved: &'a [u64],
+    /// What the executable got from the dynamic linker in this run and in the other one.
+    pub(crate) bindings: &'a Bindings,
     /// Where in the image data the roots' values are: nothing is left there by anyone.
     pub(crate) values: &'a [u64],
     /// The numbers of the process and of its freeze thread; zero where they are not known.
@@ -105,7 +105,9 @@ pub(super) fn foreign(
         _ if offset != there.offset + (b - there.range.start) && !(here.executable && there.executable) => None,
         name => Some(match libraries.symbol_at(here, a) {
             Some(symbol) => Foreign::Named(format!("`{symbol}` in {name}")),
-            None if known.resolved.binary_search(&a).is_ok() => Foreign::Left(format!("code in {name}")),
+            None if known.bindings.has(a) => Foreign::Left(format!("code in {name}")),
+            // Of functions that there are several of, one for each kind of processor, only the library knows the names.
+            None if libraries.is_function(here, a) => Foreign::Named(format!("a function in {name}")),
             None if here.executable => Foreign::Other(format!("code in {name}")),
             None => Foreign::Other(name.to_owned()),
         }),
@@ -121,8 +123,7 @@ impl Libraries {
     fn symbol_at(&mut self, mapping: &Mapping, address: u64) -> Option<String> {
         use object::read::elf::{FileHeader as _, ProgramHeader as _, Sym as _};
         use object::{LittleEndian as LE, elf};
-        let read = || std::fs::read(&mapping.name).unwrap_or_default();
-        let bytes = self.0.entry(mapping.name.clone()).or_insert_with(read).as_slice();
+        let bytes = self.read(mapping);
         let header = elf::FileHeader64::<LE>::parse(bytes).ok()?;
         let offset = mapping.offset + (address - mapping.range.start);
         let segments = header.program_headers(LE, bytes).ok()?;
@@ -137,4 +138,22 @@ impl Libraries {
         let symbol = symbols.iter().find(|symbol| symbol.st_value(LE) == value && value != 0)?;
         Some(String::from_utf8_lossy(symbol.name(LE, symbols.strings()).ok()?).into_owned())
     }
+
+    /// Whether a function begins at this address that may be called by its address: as compilers begin and align them. What a
+    /// call returns to hardly ever looks so.
+    fn is_function(&mut self, mapping: &Mapping, address: u64) -> bool {
+        let offset = usize::try_from(mapping.offset + (address - mapping.range.start)).unwrap_or(usize::MAX);
+        let code = self.read(mapping).get(offset..).unwrap_or_default();
+        mapping.executable && address.is_multiple_of(FUNCTION_ALIGN) && code.starts_with(&ENDBR64)
+    }
+
+    fn read(&mut self, mapping: &Mapping) -> &[u8] {
+        let read = || std::fs::read(&mapping.name).unwrap_or_default();
+        self.0.entry(mapping.name.clone()).or_insert_with(read)
+    }
 }
+
+/// The instruction that functions begin with which may be called by their address (Intel CET).
+const ENDBR64: [u8; 4] = [0xf3, 0x0f, 0x1e, 0xfa];
+/// What compilers align functions to, in bytes.
+const FUNCTION_ALIGN: u64 = 16;

@@ -1,5 +1,6 @@
-//! What the words of an image are: data, pointers into the image, pointers into the executable.
+//! What the words of an image are: data, pointers into the image, pointers into the executable, and others.
 
+pub(crate) mod bindings;
 mod c_heap;
 pub(crate) mod compare;
 pub(crate) mod disguise;

@@ -16,6 +16,9 @@ pub(crate) struct Proof {
     pub(crate) static_pointers: Vec<u64>,
     /// Offsets of the words that move with the image, ascending.
     pub(crate) image_pointers: Vec<u64>,
+    /// The words that hold what the dynamic linker put into a word of the executable: offset in the data, ascending, and the place
+    /// of that word in the executable.
+    pub(crate) bound: Vec<(u64, u64)>,
     /// How many words are addresses of temporaries and of stack frames, or what is left of an address.
     pub(crate) dead: u64,
     /// How many of these may be part of an address in the executable.

@@ -23,6 +23,8 @@ pub(crate) struct Capture {
     pub(super) memory: Option<Held<ImageData>>,
     /// Writable segments of the executable before the roots were evaluated, and after.
     pub(crate) statics: Vec<StaticSegment>,
+    /// What the dynamic linker made read-only of the executable: its address, and the bytes.
+    pub(crate) protected: (u64, Vec<u8>),
     /// In the order of [`Block::thread`].
     pub(crate) threads: Vec<Thread>,
     /// Live blocks of the scratch heap, by ascending address.
@@ -312,6 +314,17 @@ impl Capture {
             dump.after.get(start..)?.first_chunk()
         });
         Some(u64::from_le_bytes(*word?))
+    }
+
+    /// The word at an address in memory of the executable that was writable once: in a writable segment, or in what the dynamic
+    /// linker made read-only.
+    pub(crate) fn loaded_word(&self, address: u64) -> Option<u64> {
+        let (start, bytes) = &self.protected;
+        let protected = || {
+            let word = bytes.get(usize::try_from(address.checked_sub(*start)?).ok()?..)?.first_chunk()?;
+            Some(u64::from_le_bytes(*word))
+        };
+        self.static_word(address).or_else(protected)
     }
 
     /// The root that was being evaluated when what lies at an offset in the image data was allocated, unless the plan says where

@@ -110,6 +110,7 @@ impl Capture {
                 after: Vec::new(),
             }),
             Tag::After => self.take_after(fields.number()?, bytes.get(8..)?)?,
+            Tag::Protected => self.protected = (fields.number()?, bytes.get(8..)?.to_vec()),
             Tag::Thread => {
                 let (key, handle) = (fields.number()?, fields.number()?);
                 self.threads.push(Thread { key, handle, fingerprints: words(bytes.get(16..)?) });

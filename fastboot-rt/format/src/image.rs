@@ -14,6 +14,7 @@
 //! All integers are little-endian. All offsets count bytes from the start of the header.
 
 mod answers;
+mod bound;
 mod bytes;
 mod entries;
 mod error;
@@ -26,15 +27,17 @@ mod table;
 pub mod write;
 
 pub use answers::{Answer, answers};
+pub use bound::{Bound, bound};
 pub use bytes::{chunks, digest};
 pub use entries::{Carried, Root, Rule, Static, carried, statics, string_at};
 pub use error::FormatError;
 pub use footer::{FOOTER_MAGIC, Footer};
 pub use header::{FLAGS_OFFSET, Header, IDENTITY_OFFSET};
 pub use layout::{
-    ANSWER_LEN, CARRIED_LEN, DEFAULT_HOME, FLAG_COLD, FLAG_EXE_ALIGNED, FLAG_FOOTER, FLAG_PIE, FLAG_READ_ONLY,
-    FLAG_RELOCATABLE, FLAG_VERBATIM, FLAG_VERITY, FLAGS, FOOTER_LEN, HEADER_COPY, HEADER_COPY_LEN, HEADER_LEN,
-    HOME_ALIGN, HOME_STEP, HOME_WINDOW, MACHINE, MAGIC, PAGE, ROOT_LEN, STATIC_LEN, TABLE_LEN, VALID, VERSION,
+    ANSWER_LEN, BOUND_LEN, CARRIED_LEN, DEFAULT_HOME, FLAG_COLD, FLAG_EXE_ALIGNED, FLAG_FOOTER, FLAG_PIE,
+    FLAG_READ_ONLY, FLAG_RELOCATABLE, FLAG_VERBATIM, FLAG_VERITY, FLAGS, FOOTER_LEN, HEADER_COPY, HEADER_COPY_LEN,
+    HEADER_LEN, HOME_ALIGN, HOME_STEP, HOME_WINDOW, MACHINE, MAGIC, PAGE, ROOT_LEN, STATIC_LEN, TABLE_LEN, VALID,
+    VERSION,
 };
 pub use page::{HeaderPage, find};
 pub use relocations::{Relocations, encode_relocations, relocations};

@@ -94,27 +94,53 @@ pub(crate) fn copy_thread_locals() -> (usize, Vec<u8>) {
     (range.start, unsafe { copy_memory(range) })
 }
 
+/// All readable segments of the executable, where they are mapped.
+pub(crate) fn loaded_segments() -> impl Iterator<Item = Range<usize>> {
+    let (headers, base) = program_headers().unwrap_or((&[], 0));
+    let is_one = |header: &&libc::Elf64_Phdr| {
+        let home = fastboot_format::image::HOME_WINDOW.contains(&header.p_vaddr);
+        header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_R != 0 && !home
+    };
+    headers.iter().filter(is_one).map(move |header| range(header, base))
+}
+
+/// What the loader made read-only again once it had written to it: it protects whole pages.
+fn protected(headers: &[libc::Elf64_Phdr], base: usize) -> Range<usize> {
+    let relro = headers.iter().find(|header| header.p_type == libc::PT_GNU_RELRO).map(|header| range(header, base));
+    relro.map_or(0..0, |relro| relro.start..relro.end & !(fastboot_format::image::PAGE - 1))
+}
+
+/// The same, as bytes, with the address of the first.
+pub(crate) fn copy_protected() -> (usize, Vec<u8>) {
+    let (headers, base) = program_headers().unwrap_or((&[], 0));
+    let range = protected(headers, base);
+    // SAFETY: part of a segment that stays mapped, readable, and that nobody can write to.
+    (range.start, if range.is_empty() { Vec::new() } else { unsafe { copy_memory(range) } })
+}
+
+/// Where a segment is mapped.
+fn range(header: &libc::Elf64_Phdr, base: usize) -> Range<usize> {
+    let start = base.wrapping_add(header.p_vaddr as usize);
+    start..start.wrapping_add(header.p_memsz as usize)
+}
+
 /// The executable's writable segments, where they are mapped: what holds its statics. Without what the loader made
 /// read-only again, and without the one at `own`, which is the `fastboot` section's.
 #[inline]
 pub(crate) fn writable_segments(own: Option<usize>) -> impl Iterator<Item = Range<usize>> {
     let (headers, base) = program_headers().unwrap_or((&[], 0));
-    let range = move |header: &libc::Elf64_Phdr| {
-        let start = base.wrapping_add(header.p_vaddr as usize);
-        start..start.wrapping_add(header.p_memsz as usize)
-    };
-    let relro = headers.iter().find(|header| header.p_type == libc::PT_GNU_RELRO).map(range).unwrap_or(0..0);
+    let protected = protected(headers, base);
     headers
         .iter()
         .filter(|header| header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_W != 0)
-        .map(range)
+        .map(move |header| range(header, base))
         .filter(move |segment| {
             Some(segment.start) != own && !fastboot_format::image::HOME_WINDOW.contains(&(segment.start as u64))
         })
-        .map(move |segment| {
-            // The loader protects whole pages.
-            let protected = relro.start..relro.end & !(fastboot_format::image::PAGE - 1);
-            if protected.contains(&segment.start) { protected.end.min(segment.end)..segment.end } else { segment }
-        })
+        .map(
+            move |segment| {
+                if protected.contains(&segment.start) { protected.end.min(segment.end)..segment.end } else { segment }
+            },
+        )
         .filter(|segment| !segment.is_empty())
 }

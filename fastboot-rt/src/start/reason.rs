@@ -43,6 +43,8 @@ pub(crate) enum Reason {
     Cpu { missing: Mask },
     /// The processor lacks something that no feature is a name for.
     Answer(Answer),
+    /// A symbol of a shared library that the values need was not found here.
+    Unbound { place: u64 },
     /// The roots in the image are not the roots in the program.
     Roots { expected: usize, found: u32 },
     /// A root's type has another name, size or alignment.
@@ -118,6 +120,9 @@ impl fmt::Display for Reason {
                 f.write_str(", which the values depend on")
             }
             Self::Answer(missing) => write!(f, "the processor lacks {missing}, which the values may depend on"),
+            Self::Unbound { place } => {
+                write!(f, "the symbol at {place:#x}, which the values need, is in none of the shared libraries here")
+            }
             Self::Roots { expected, found } => write!(f, "image has {found} roots, the program {expected}"),
             Self::Root { name } => write!(f, "root `{name}` has another type in the image"),
         }

@@ -11,12 +11,12 @@
 
 use super::reason::Reason;
 use crate::os::files::Descriptor;
-use crate::os::memory;
+use crate::os::{headers, memory};
 use core::ops::Range;
 use core::ptr;
 use fastboot_format::image::{
-    self as format, FLAG_READ_ONLY, FLAG_RELOCATABLE, FormatError, HEADER_COPY_LEN, HEADER_LEN, HOME_STEP, HOME_WINDOW,
-    Header, HeaderPage, PAGE, TABLE_LEN, Table, TableKind,
+    self as format, Bound, FLAG_READ_ONLY, FLAG_RELOCATABLE, FormatError, HEADER_COPY_LEN, HEADER_LEN, HOME_STEP,
+    HOME_WINDOW, Header, HeaderPage, PAGE, TABLE_LEN, Table, TableKind,
 };
 
 /// Where an image may be: at home, and, if it is relocatable, at three more addresses.
@@ -203,6 +203,53 @@ impl<'a> Mapped<'a> {
         unsafe { memory::move_pages(self.address..self.address + self.length(), place) }?;
         self.address = place;
         Ok(())
+    }
+
+    /// Compares the digest of the table of bound pointers, and requires of each that it lies in the image data, and that the
+    /// word of the executable is mapped and was given an address by the dynamic linker.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn verify_bound(&self, exe_base: usize) -> Result<(), Reason> {
+        self.verify(TableKind::BoundPointers)?;
+        for entry in format::bound(self.table(TableKind::BoundPointers), &self.header) {
+            let Bound { place, .. } = entry.map_err(Reason::Format)?;
+            let start = exe_base.wrapping_add(place as usize);
+            if !headers::loaded_segments().any(|segment| segment.contains(&start) && segment.end - start >= 8) {
+                return Err(Reason::Format(FormatError::Field { field: "bound pointer", found: place }));
+            }
+            // SAFETY: these eight bytes are in a segment of the executable that the kernel mapped, readable, as the program
+            // headers say. Nobody writes to them meanwhile: there is one thread.
+            if unsafe { ptr::with_exposed_provenance::<u64>(start).read_unaligned() } == 0 {
+                return Err(Reason::Unbound { place });
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives every word that holds the address of something in a shared library the address that it has in this process.
+    ///
+    /// # Safety
+    /// [`Mapped::verify_bound`] accepted the table for this `exe_base`, and nothing refers to the image's data.
+    #[cold]
+    #[inline(never)]
+    pub(crate) unsafe fn bind(&self, exe_base: usize) -> Result<(), Reason> {
+        let entries = || format::bound(self.table(TableKind::BoundPointers), &self.header).flatten();
+        let ends = entries().next().zip(entries().last());
+        let pages = ends.filter(|_| !self.writable).map(|(first, last)| {
+            first.offset as usize & !(PAGE - 1)..(last.offset as usize + size_of::<u64>()).next_multiple_of(PAGE)
+        });
+        // SAFETY: the caller's promise.
+        unsafe { self.protect(pages.as_ref(), true) }?;
+        for Bound { offset, place } in entries() {
+            let from = ptr::with_exposed_provenance::<u64>(exe_base.wrapping_add(place as usize));
+            let to = ptr::with_exposed_provenance_mut::<u64>(self.address + offset as usize);
+            // SAFETY: `verify_bound` found the one to be mapped and readable; `bound` keeps to eight bytes inside the image
+            // data, which are writable now, and nothing refers to them. The two do not overlap: the executable's segments were
+            // mapped where the image is not.
+            unsafe { to.write_unaligned(from.read_unaligned()) };
+        }
+        // SAFETY: the caller's promise.
+        unsafe { self.protect(pages.as_ref(), false) }
     }
 
     /// Makes every pointer in the image right: those into the executable, which was loaded at `exe_base`, and

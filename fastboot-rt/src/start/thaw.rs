@@ -148,6 +148,9 @@ fn check(image: &Mapped<'_>, program: &Program, type_names: bool) -> Result<(), 
     if image.entry(TableKind::Answers).is_some() {
         check_answers(image)?;
     }
+    if image.entry(TableKind::BoundPointers).is_some() {
+        image.verify_bound(program.exe_base)?;
+    }
     let entries = image.table(TableKind::Roots);
     let mut expected = 0;
     for (index, record) in roots::all().enumerate() {
@@ -195,6 +198,10 @@ fn check_answers(image: &Mapped<'_>) -> Result<(), Reason> {
 /// The image is that of this program, passed [`check`], and is in one of its places; nothing refers to its data.
 #[inline]
 unsafe fn use_it(image: &mut Mapped<'_>, program: &Program, source: Source) -> Result<Thawed, Reason> {
+    if image.entry(TableKind::BoundPointers).is_some() {
+        // SAFETY: the caller's promise: `check` verified the table.
+        unsafe { image.bind(program.exe_base) }?;
+    }
     // SAFETY: the caller's promise.
     unsafe { image.relocate(program.exe_base) }?;
     // SAFETY: its pointers are right now, and it stays mapped.

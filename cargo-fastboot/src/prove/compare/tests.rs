@@ -1,6 +1,7 @@
 //! Comparisons of small runs that are made up, word by word.
 
 use super::*;
+use crate::prove::bindings::Bindings;
 use crate::prove::disguise::Disguise;
 use crate::prove::foreign::Known;
 use crate::prove::proof::{Suspect, Varying};
@@ -12,8 +13,11 @@ const FIRST: u64 = 0x5555_5555_4000;
 const SECOND: u64 = 0x5632_1234_5000;
 const IMAGE: [u64; 2] = [0x5500_0000_1000, 0x5500_0000_1000 + fastboot_format::protocol::HOME_SHIFT];
 
+/// An executable that the dynamic linker gives nothing.
+static UNBOUND: Bindings = Bindings::NONE;
+
 const NOTHING: Known<'static> =
-    Known { handles: &[], foreign_blocks: &[], thread_locals: &[], resolved: &[], values: &[], numbers: [0; 2] };
+    Known { handles: &[], foreign_blocks: &[], thread_locals: &[], bindings: &UNBOUND, values: &[], numbers: [0; 2] };
 
 fn run(data: &[u8], set: usize, executable: u64) -> Run<'_> {
     let regions = [
@@ -213,6 +217,27 @@ fn what_was_unmapped_among_the_libraries_is_dead() {
 }
 
 #[test]
+fn what_the_dynamic_linker_put_elsewhere_as_well_is_bound() {
+    let (here, there) = (0x7f00_0000_4560_u64, 0x7f55_5550_9990_u64);
+    let bindings = [([here, there], 0x48), ([here + 16, there + 64], 0x50)].into();
+    let known = Known { bindings: &bindings, ..NOTHING };
+    let of = |a: &[u8], b: &[u8]| {
+        let first = Run { known: &known, objects: 8, ..run(a, 0, FIRST) };
+        compare(first, Run { objects: 8, ..run(b, 1, SECOND) }, true).unwrap()
+    };
+    // Where objects are, and where statics are; beside a pointer or not.
+    let proof = of(&words(&[here, IMAGE[0], here + 16]), &words(&[there, IMAGE[1], there + 64]));
+    assert_eq!((proof.bound, proof.image_pointers, proof.differences), (vec![(0, 0x48), (16, 0x50)], vec![8], vec![]));
+    // In a packed struct.
+    let packed = |word: u64| [&[7, 7, 7], words(&[word, 5]).as_slice(), &[7; 5]].concat();
+    let proof = of(&packed(here), &packed(there));
+    assert_eq!((proof.bound, proof.differences), (vec![(3, 0x48)], vec![]));
+    // One function in the one run and another one in the other.
+    let proof = of(&words(&[here]), &words(&[there + 64]));
+    assert_eq!((proof.bound, proof.differences.len()), (vec![], 1));
+}
+
+#[test]
 fn what_calls_leave_behind_is_dead_but_not_in_a_roots_value() {
     let map = |name: &str, start: u64, executable: bool| Mapping {
         range: start..start + 0x10_0000,
@@ -230,7 +255,8 @@ fn what_calls_leave_behind_is_dead_but_not_in_a_roots_value() {
         assert_eq!(proof.differences, []);
         (proof.dead, proof.suspects.iter().map(|suspect| suspect.offset).collect::<Vec<_>>())
     };
-    let known = Known { resolved: &[0x7f00_0000_4560], ..NOTHING };
+    // In the other run the executable had the address of another function at that place.
+    let known = Known { bindings: &[([0x7f00_0000_4560, 0x7f55_5550_4590], 8)].into(), ..NOTHING };
     assert_eq!(of(&known, a.len()), (2, vec![80]), "code that nobody resolved is a suspect");
     assert_eq!(of(&NOTHING, a.len()), (1, vec![40, 80]));
     assert_eq!(of(&Known { values: &[0, 40], ..known }, a.len()), (0, vec![0, 40, 80]), "a value of a root");

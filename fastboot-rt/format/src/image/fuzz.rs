@@ -67,6 +67,7 @@ fn sample(random: &mut Random) -> Vec<u8> {
     let contents = [
         (TableKind::Roots, (0..3).flat_map(|index| root(index).encode()).collect()),
         (TableKind::Carried, carried.encode().to_vec()),
+        (TableKind::BoundPointers, Bound { offset: data_offset + 8, place: 0x20_0000 }.encode().to_vec()),
         (TableKind::StaticPointers, static_pointers),
         (TableKind::Strings, text("a::B")),
         (TableKind::CarryReport, [text("a::C"), text("carried")].concat()),
@@ -124,7 +125,7 @@ fn damage(image: &mut Vec<u8>, random: &mut Random) {
         let at = match random.below(8) {
             0 => 3 * PAGE as u64 + random.below(256),
             1 | 2 => random.below(HEADER_LEN as u64),
-            _ => random.below(HEADER_LEN as u64 + 7 * TABLE_LEN as u64 + 400),
+            _ => random.below(HEADER_LEN as u64 + 8 * TABLE_LEN as u64 + 400),
         } as usize;
         if random.below(3) == 0 {
             image[at] ^= 1 << random.below(8);
@@ -166,6 +167,9 @@ fn read(image: &[u8]) -> Result<(), FormatError> {
     }
     for entry in carried(table(TableKind::Carried)?, header).flatten() {
         assert!(data.contains(&entry.offset) && entry.length <= data.end - entry.offset || entry.length == 0);
+    }
+    for Bound { offset, .. } in bound(table(TableKind::BoundPointers)?, header).flatten() {
+        assert!(data.contains(&offset) && 8 <= data.end - offset, "a bound pointer elsewhere");
     }
     for kind in [TableKind::StaticPointers, TableKind::ImagePointers] {
         let mut before = None;

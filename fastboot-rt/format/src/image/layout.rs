@@ -24,6 +24,8 @@ pub const CARRIED_LEN: usize = 24;
 pub const STATIC_LEN: usize = 16;
 /// Size in bytes of one entry of the table of answers.
 pub const ANSWER_LEN: usize = 24;
+/// Size in bytes of one entry of the table of bound pointers.
+pub const BOUND_LEN: usize = 16;
 /// Size in bytes of an encoded [`Footer`](crate::image::Footer).
 pub const FOOTER_LEN: usize = 32;
 /// Written last, into the last word of the header: the image is complete.

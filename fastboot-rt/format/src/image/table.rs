@@ -3,7 +3,7 @@
 use super::bytes::{Reader, Writer, digest};
 use super::error::FormatError;
 use super::header::Header;
-use super::layout::{ANSWER_LEN, CARRIED_LEN, HEADER_LEN, ROOT_LEN, STATIC_LEN, TABLE_LEN};
+use super::layout::{ANSWER_LEN, BOUND_LEN, CARRIED_LEN, HEADER_LEN, ROOT_LEN, STATIC_LEN, TABLE_LEN};
 
 /// Most tables an image may have: no kind occurs twice. The directory always lies in the header page.
 pub const MAX_TABLES: usize = TableKind::ALL.len();
@@ -35,10 +35,12 @@ pub enum TableKind {
     Statics = 9,
     /// [`Answer`](crate::image::Answer) entries: what `cpuid` has to answer, besides the features of the header.
     Answers = 10,
+    /// [`Bound`](crate::image::Bound) entries: the words that hold the address of something in a shared library.
+    BoundPointers = 11,
 }
 
 impl TableKind {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Roots,
         Self::Strings,
         Self::StaticPointers,
@@ -49,6 +51,7 @@ impl TableKind {
         Self::ImagePointers,
         Self::Statics,
         Self::Answers,
+        Self::BoundPointers,
     ];
 
     #[inline]
@@ -69,6 +72,7 @@ impl TableKind {
             Self::ImagePointers => "image pointer table",
             Self::Statics => "statics",
             Self::Answers => "processor's answers",
+            Self::BoundPointers => "bound pointer table",
         }
     }
 
@@ -99,6 +103,7 @@ impl TableKind {
             Self::Carried => CARRIED_LEN,
             Self::Statics => STATIC_LEN,
             Self::Answers => ANSWER_LEN,
+            Self::BoundPointers => BOUND_LEN,
         }
     }
 }

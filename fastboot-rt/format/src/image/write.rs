@@ -3,6 +3,7 @@
 //! Unlike the rest of [`crate::image`], this allocates: nobody thaws with it.
 
 use super::answers::Answer;
+use super::bound::Bound;
 use super::bytes::digest;
 use super::entries::{Carried, Root};
 use super::header::Header;
@@ -59,6 +60,11 @@ pub fn carried(entries: &[Carried]) -> (TableKind, Vec<u8>) {
 /// The table of answers.
 pub fn answers(entries: &[Answer]) -> (TableKind, Vec<u8>) {
     (TableKind::Answers, entries.iter().flat_map(Answer::encode).collect())
+}
+
+/// The table of bound pointers.
+pub fn bound(entries: &[Bound]) -> (TableKind, Vec<u8>) {
+    (TableKind::BoundPointers, entries.iter().flat_map(Bound::encode).collect())
 }
 
 /// The digests of the pages of the image data.

@@ -83,6 +83,8 @@ fn write_statics(&Evaluated { before, after, own, c_blocks, .. }: &Evaluated<'_>
             written &= write_record(tag, &[&word(*address as u64), bytes]);
         }
     }
+    let (address, protected) = headers::copy_protected();
+    written &= write_record(Tag::Protected, &[&word(address as u64), &protected]);
     let [(address, before), (_, after)] = [&before.thread_locals, &after.thread_locals];
     written &= write_record(Tag::ThreadLocals, &[&word(*address as u64), &word(before.len() as u64), before, after]);
     let own: Vec<u8> = own.iter().flat_map(|range| [range.start, range.end - range.start]).flat_map(word).collect();

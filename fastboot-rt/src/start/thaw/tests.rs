@@ -5,8 +5,8 @@ use crate::os::{headers, memory};
 use crate::start::snapshot::Location;
 use core::ptr;
 use fastboot_format::image::{
-    Answer, Carried, DEFAULT_HOME, FLAG_READ_ONLY, FLAG_RELOCATABLE, HEADER_LEN, HOME_STEP, PAGE, TABLE_LEN, Table,
-    encode_relocations,
+    Answer, Bound, Carried, DEFAULT_HOME, FLAG_READ_ONLY, FLAG_RELOCATABLE, HEADER_LEN, HOME_STEP, PAGE, TABLE_LEN,
+    Table, encode_relocations,
 };
 use std::ffi::CString;
 use std::fs::File;
@@ -22,6 +22,13 @@ const LENGTH: usize = 3 * PAGE;
 const POINTER: (u64, usize) = (DEFAULT_HOME + 5000, 5008);
 /// What the carried static holds in the image, and where.
 const CARRIED: (u64, usize) = (0x1234_5678, 5016);
+
+/// Where the image has what the dynamic linker put into [`BOUND`]: no multiple of eight.
+const BOUND_AT: usize = 5033;
+
+/// The dynamic linker writes to it, so to speak.
+static BOUND: AtomicU64 = AtomicU64::new(SYMBOL);
+const SYMBOL: u64 = 0x7f12_3456_7890;
 
 /// What the image carries. This program has no roots.
 static STATIC: AtomicU64 = AtomicU64::new(0);
@@ -52,11 +59,13 @@ fn image_for(flags: u64, bits: [u32; 4]) -> (Vec<u8>, Vec<Part>) {
     let mut pointers = Vec::new();
     encode_relocations([POINTER.1 as u64], PAGE as u64, |byte| pointers.push(byte));
     let address = (&raw const STATIC).addr() - program.exe_base;
+    let place = (&raw const BOUND).addr() - program.exe_base;
     let carried = Carried { address: address as u64, length: 8, offset: CARRIED.1 as u64 };
     let contents = [
         (TableKind::Carried, carried.encode().to_vec()),
         (TableKind::ImagePointers, pointers),
         (TableKind::PageDigests, vec![0; 16]),
+        (TableKind::BoundPointers, Bound { offset: BOUND_AT as u64, place: place as u64 }.encode().to_vec()),
         (TableKind::Answers, Answer { leaf: 1, subleaf: 0, bits }.encode().to_vec()),
     ];
     let mut bytes = vec![0; LENGTH];
@@ -65,7 +74,7 @@ fn image_for(flags: u64, bits: [u32; 4]) -> (Vec<u8>, Vec<Part>) {
     }
     let mut checked = vec![(None, 0..HEADER_LEN + contents.len() * TABLE_LEN)];
     let mut directory = Vec::new();
-    let mut at = 256;
+    let mut at = 320;
     for (kind, content) in &contents {
         let (offset, length) = (at as u64, content.len() as u64);
         directory.extend_from_slice(&Table { kind: *kind, offset, length, digest: format::digest(content) }.encode());
@@ -146,7 +155,7 @@ fn thaw_and<R>(snapshot: &Snapshot, look: impl FnOnce(&Thawed) -> R) -> Result<R
 
 fn word_of(thawed: &Thawed, at: usize) -> u64 {
     // SAFETY: the image is mapped, and the offset lies in it.
-    unsafe { ptr::with_exposed_provenance::<u64>(thawed.address + at).read() }
+    unsafe { ptr::with_exposed_provenance::<u64>(thawed.address + at).read_unaligned() }
 }
 
 #[test]
@@ -174,6 +183,7 @@ fn a_snapshot_is_used_at_home_and_elsewhere() {
         let snapshot = Snapshot::new("used", &bytes);
         let look = |thawed: &Thawed| {
             assert_eq!(STATIC.load(Ordering::Relaxed), CARRIED.0, "the static was not restored");
+            assert_eq!(word_of(thawed, BOUND_AT), SYMBOL, "what a library has was not found");
             (thawed.address as u64, thawed.relocated, word_of(thawed, POINTER.1))
         };
         assert_eq!(thaw_and(&snapshot, look).unwrap(), (DEFAULT_HOME, false, POINTER.0));
@@ -181,7 +191,7 @@ fn a_snapshot_is_used_at_home_and_elsewhere() {
         memory::reserve(DEFAULT_HOME as usize, PAGE).unwrap();
         let elsewhere = thaw_and(&snapshot, look);
         // In the table of image pointers.
-        snapshot.write(280, &[bytes[280] ^ 1]);
+        snapshot.write(344, &[bytes[344] ^ 1]);
         let damaged = thaw_and(&snapshot, look);
         // SAFETY: this test reserved it, and nothing is there.
         unsafe { memory::release(DEFAULT_HOME as usize, PAGE) };
@@ -257,6 +267,17 @@ fn every_byte_that_counts_is_missed_when_it_is_wrong() {
             snapshot.write(at, &bytes[at..=at]);
         }
     }
+    thaw_and(&snapshot, |_| ()).unwrap();
+}
+
+#[test]
+fn a_symbol_that_no_library_has_is_told() {
+    let _turn = turn();
+    let snapshot = Snapshot::new("symbol", &image(0).0);
+    BOUND.store(0, Ordering::Relaxed);
+    let reason = thaw_and(&snapshot, |_| ()).unwrap_err().to_string();
+    BOUND.store(SYMBOL, Ordering::Relaxed);
+    assert!(reason.starts_with("the symbol at 0x") && STATIC.load(Ordering::Relaxed) == 0, "{reason}");
     thaw_and(&snapshot, |_| ()).unwrap();
 }
 

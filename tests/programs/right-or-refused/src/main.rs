@@ -10,6 +10,7 @@
 //! | statics that constructors change as well; registries of `inventory`, `linkme`, `ctor` | `constructors` | |
 //! | objects that roots and statics share | `shared` | |
 //! | child processes that were forked | `forks` | |
+//! | addresses of functions of the C library | `functions` | |
 //! | values that belong to a process or a thread, or lead to themselves | `values` | |
 
 mod c_library;
@@ -18,6 +19,7 @@ mod constructors;
 mod database;
 mod flags;
 mod forks;
+mod functions;
 mod hooks;
 mod process;
 mod shared;
@@ -67,6 +69,7 @@ fn main() {
     shared::answer(&case);
     forks::answer(&case);
     values::answer(&case);
+    functions::answer(&case);
     #[cfg(feature = "full")]
     database::answer(&case);
     if case == "hooks-used" {
