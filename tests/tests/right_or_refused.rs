@@ -237,8 +237,19 @@ const FUNCTIONS: &[Case] = &[
 ];
 
 /// The program has no use for it but by its address, and a static executable has none.
-const FUNCTION_OF_NOBODY: &[Case] =
-    &[("function-of-nobody", &[], Refused(&["libc.so.6 (in root `right_or_refused::functions::FUNCTIONS`"]))];
+const FUNCTION_OF_NOBODY: &[Case] = &[(
+    "function-of-nobody",
+    &[],
+    Refused(&["the address of a function in", "libc.so.6 (in root `right_or_refused::functions::FUNCTIONS`"]),
+)];
+
+/// What follows from where the executable lies, which is another place in each process if it is position-independent.
+const PLACE: &[Case] = &[(
+    "function-hashed",
+    &[],
+    Warned(&["`right_or_refused::functions::HASHED` depends on where the program lies in memory", "without --pie"]),
+)];
+const FIXED_PLACE: &[Case] = &[("function-hashed", &[], Right)];
 
 /// These allocate otherwise in each run, which is refused where addresses have to be found out by comparing runs.
 const UNEVEN: &[Case] = &[
@@ -291,10 +302,11 @@ fn crates_that_take_long_to_compile() -> Result<()> {
 
 fn require_all(link: Link) -> Result<()> {
     let uneven = if link == Link::Pie { &[] } else { UNEVEN };
+    let place = if link == Link::Pie { PLACE } else { FIXED_PLACE };
     let of_nobody = if link == Link::Static { &[] } else { FUNCTION_OF_NOBODY };
     let mut failed = failed(
         &Program::new("right-or-refused").bin("right-or-refused").link(link),
-        &[CONSTRUCTORS, CANNOT_TRAVEL, SHARED, FORKS, VALUES, FUNCTIONS, of_nobody, uneven],
+        &[CONSTRUCTORS, CANNOT_TRAVEL, SHARED, FORKS, VALUES, FUNCTIONS, of_nobody, place, uneven],
     )?;
     // A static executable has no shared libraries.
     if link != Link::Static {

@@ -20,9 +20,26 @@ pub(super) enum Cause {
     Thread,
     /// What time it is.
     Clock,
+    /// Where the system loads the executable, and the shared libraries.
+    Place,
 }
 
 impl Cause {
+    /// Whether it is another one in every run.
+    pub(super) fn is_chance(&self) -> bool {
+        matches!(self, Self::Process | Self::Thread | Self::Clock | Self::Place | Self::World(Difference::Clock))
+    }
+
+    /// How to say that it is known, if there is a way, with what leads on to another one.
+    pub(super) fn declaration(&self) -> String {
+        match self {
+            Self::World(Difference::Variable(variable, _)) => {
+                format!("declare it with `fastboot_rt::input_env({variable:?})`, or ")
+            }
+            _ => String::new(),
+        }
+    }
+
     /// Whether it is another one in every process.
     pub(super) fn is_the_process(&self) -> bool {
         match self {
@@ -30,7 +47,8 @@ impl Cause {
                 matches!(difference, Difference::Path(..) | Difference::Arguments | Difference::Clock)
             }
             Self::Process | Self::Thread | Self::Clock => true,
-            Self::Together => false,
+            // What holds an address is not another value because of it.
+            Self::Together | Self::Place => false,
         }
     }
 }
@@ -43,6 +61,7 @@ impl fmt::Display for Cause {
             Self::Process => "the process id",
             Self::Thread => "the id of a thread",
             Self::Clock => "the time of the build",
+            Self::Place => "where the program lies in memory",
         })
     }
 }

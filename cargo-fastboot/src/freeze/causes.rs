@@ -76,16 +76,16 @@ impl Causes {
 }
 
 /// What is found out, step by step.
-struct Inquiry<'a> {
+pub(super) struct Inquiry<'a> {
     /// The features of this processor.
     all: Mask,
     /// In what the run differs whose words are looked at.
-    world: Vec<Difference>,
-    search: Search<'a>,
-    names: Names<'a>,
+    pub(super) world: Vec<Difference>,
+    pub(super) search: Search<'a>,
+    pub(super) names: Names<'a>,
     /// The words that differ in this world too, if that is known.
     here: Option<Words>,
-    causes: Causes,
+    pub(super) causes: Causes,
 }
 
 /// Words that differ no more if more features can be seen.
@@ -240,7 +240,8 @@ impl Inquiry<'_> {
     }
 
     /// Finds out about these words. `with_more`: what came of more features that can be seen, if that was looked at.
-    fn explain(&mut self, mut words: Words, with_more: Option<(Mask, Seen)>) -> Result<()> {
+    fn explain(&mut self, words: Words, with_more: Option<(Mask, Seen)>) -> Result<()> {
+        let mut words = self.without_those_of_place(words)?;
         if !words.is_empty() && words.keys().all(|at| self.search.statics.is_cpu_cache_at(*at)) {
             self.causes.of_caches_alone = true;
             words.clear();

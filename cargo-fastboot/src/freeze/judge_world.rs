@@ -16,8 +16,7 @@ impl Freezing<'_> {
         let mut errors: Vec<String> = Vec::new();
         let mut said: Vec<(&str, &Cause)> = Vec::new();
         for Finding { name, is_static, cause, evidence } in &causes.findings {
-            let by_chance =
-                matches!(cause, Cause::Process | Cause::Thread | Cause::Clock | Cause::World(Difference::Clock));
+            let by_chance = cause.is_chance();
             let allowed =
                 is_named(name, &options.allow_world) || by_chance && is_named(name, &options.allow_nondeterminism);
             if allowed || said.contains(&(name.as_str(), cause)) {
@@ -45,19 +44,20 @@ impl Freezing<'_> {
                 ));
                 continue;
             }
-            let declare = match cause {
-                Cause::World(Difference::Variable(variable, _)) => {
-                    format!("declare it with `fastboot_rt::input_env({variable:?})`, or ")
-                }
-                _ => String::new(),
-            };
+            let declare = cause.declaration();
             let anew = match *is_static {
                 true => format!("`--skip {}` has the program find it anew. ", argument(name)),
                 false => String::new(),
             };
-            let said = format!(
-                "{what}; the program has what it was here, wherever it runs. {anew}If that is meant, {declare}{allow}"
-            );
+            let said = match cause {
+                Cause::Place => format!(
+                    "{what}, which is another place in every process, so that a map whose keys are addresses of functions or \
+                     statics finds nothing in it. Build without --pie, where it is the same place. {anew}If that is meant, {allow}"
+                ),
+                _ => format!(
+                    "{what}; the program has what it was here, wherever it runs. {anew}If that is meant, {declare}{allow}"
+                ),
+            };
             if options.deny.contains(&Deny::World) {
                 errors.push(said);
             } else {

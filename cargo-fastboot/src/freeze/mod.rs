@@ -14,6 +14,7 @@ mod judge_world;
 mod layouts;
 mod levels;
 pub(crate) mod pipeline;
+mod place;
 mod process_words;
 mod proving;
 mod running;

@@ -391,11 +391,10 @@ impl Freezing<'_> {
         if self.binary.pie
             && let Some(unclear) = proof.unclear_in(Region::Executable)
         {
+            let cause = self.why_unclear(&frozen, &statics, unclear.offset)?;
             bail!(
                 "a word of the image (in {}) held an address of the executable in one freeze run and something else in \
-                 {MOST_PROOFS} others, so static pointers cannot be told from data. \
-                 Look for randomness in the roots' expressions (a randomly seeded map that holds `&'static` \
-                 references or functions), or build without --pie",
+                 {MOST_PROOFS} others, so static pointers cannot be told from data. {cause}",
                 frozen.way(frozen.objects(&statics.places()).as_ref(), unclear.offset)
             );
         }

@@ -45,17 +45,38 @@ impl Freezing<'_> {
         let folder = self.folder.join(name);
         let twin = self.twin.filter(|_| world.contains(&world::Difference::Executable));
         let (binary, moved) = twin.map_or((self.binary, 0), |twin| (twin.binary, twin.distance));
-        let run = FreezeRun { binary, options: self.options, purpose, other, world, moved, folder: &folder, shell };
+        let (options, randomize) = (self.options, other.is_some());
+        let run = FreezeRun { binary, options, purpose, other, randomize, world, moved, folder: &folder, shell };
+        self.make(&run)
+    }
+
+    /// Run 2 once more, with everything at other addresses but what the system loads, and in a world that differs in this.
+    pub(super) fn run_where_it_was(&self, frozen: &Frozen, world: &[world::Difference], name: &str) -> Result<Capture> {
+        let folder = self.folder.join(name);
+        self.make(&FreezeRun {
+            binary: self.binary,
+            options: self.options,
+            purpose: frozen.purpose(),
+            other: Some(&frozen.capture),
+            randomize: false,
+            world,
+            moved: 0,
+            folder: &folder,
+            shell: self.shell,
+        })
+    }
+
+    fn make(&self, run: &FreezeRun<'_>) -> Result<Capture> {
         let mut capture = run.capture();
         if let Ok(capture) = &capture {
-            self.note_asked(binary, capture);
+            self.note_asked(run.binary, capture);
         }
         if let Ok(capture) = &mut capture {
             // As if it had been loaded elsewhere.
-            capture.process.exe_base = capture.process.exe_base.wrapping_add(moved);
+            capture.process.exe_base = capture.process.exe_base.wrapping_add(run.moved);
         }
         // The capture is open; its folder is not needed any more, and may be large.
-        let _ = std::fs::remove_dir_all(&folder);
+        let _ = std::fs::remove_dir_all(run.folder);
         capture
     }
 

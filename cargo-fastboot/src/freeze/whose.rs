@@ -61,7 +61,7 @@ impl Names<'_> {
         let finding = |unit: u64| {
             let (name, is_static) = self.owner(at + bytes_of(unit).find(changed)?)?;
             let evidence = match cause {
-                Cause::Process | Cause::Thread | Cause::Clock => String::new(),
+                Cause::Process | Cause::Thread | Cause::Clock | Cause::Place => String::new(),
                 _ => {
                     let mask = bytes_of(unit).fold(0, |mask, byte| mask | 0xff << (byte * 8));
                     evidence([here, there].map(|word: u64| (word & mask) >> mask.trailing_zeros()))

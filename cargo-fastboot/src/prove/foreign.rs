@@ -2,6 +2,8 @@
 
 use crate::prove::bindings::Bindings;
 use crate::runs::capture::{Allocator, ForeignBlock, Mapping};
+use object::read::elf::{FileHeader as _, ProgramHeader as _, Sym as _};
+use object::{LittleEndian as LE, elf};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
@@ -121,30 +123,27 @@ pub(super) struct Libraries(BTreeMap<String, Vec<u8>>);
 impl Libraries {
     /// The symbol that a shared library has at exactly this address.
     fn symbol_at(&mut self, mapping: &Mapping, address: u64) -> Option<String> {
-        use object::read::elf::{FileHeader as _, ProgramHeader as _, Sym as _};
-        use object::{LittleEndian as LE, elf};
         let bytes = self.read(mapping);
         let header = elf::FileHeader64::<LE>::parse(bytes).ok()?;
-        let offset = mapping.offset + (address - mapping.range.start);
-        let segments = header.program_headers(LE, bytes).ok()?;
-        // Mappings begin at page boundaries, segments do not: the offset may lie in the page before.
-        let segment = segments.iter().find(|segment| {
-            let start = segment.p_offset(LE) & !0xfff;
-            segment.p_type(LE) == elf::PT_LOAD && (start..segment.p_offset(LE) + segment.p_filesz(LE)).contains(&offset)
-        })?;
-        let value = offset.wrapping_sub(segment.p_offset(LE)).wrapping_add(segment.p_vaddr(LE));
+        let value = value(header.program_headers(LE, bytes).ok()?, mapping, address)?;
         let sections = header.sections(LE, bytes).ok()?;
         let symbols = sections.symbols(LE, bytes, elf::SHT_DYNSYM).ok()?;
         let symbol = symbols.iter().find(|symbol| symbol.st_value(LE) == value && value != 0)?;
         Some(String::from_utf8_lossy(symbol.name(LE, symbols.strings()).ok()?).into_owned())
     }
 
-    /// Whether a function begins at this address that may be called by its address: as compilers begin and align them. What a
-    /// call returns to hardly ever looks so.
+    /// Whether a function begins at this address, by the table in which unwinders look for it. What a call returns to is inside
+    /// of one.
     fn is_function(&mut self, mapping: &Mapping, address: u64) -> bool {
-        let offset = usize::try_from(mapping.offset + (address - mapping.range.start)).unwrap_or(usize::MAX);
-        let code = self.read(mapping).get(offset..).unwrap_or_default();
-        mapping.executable && address.is_multiple_of(FUNCTION_ALIGN) && code.starts_with(&ENDBR64)
+        let begins = |bytes: &[u8]| {
+            let header = elf::FileHeader64::<LE>::parse(bytes).ok()?;
+            let segments = header.program_headers(LE, bytes).ok()?;
+            let value = value(segments, mapping, address)?;
+            let segment = segments.iter().find(|segment| segment.p_type(LE) == elf::PT_GNU_EH_FRAME)?;
+            let table = segment.data(LE, bytes).ok()?;
+            Some(begins_function(table, value.wrapping_sub(segment.p_vaddr(LE))))
+        };
+        mapping.executable && begins(self.read(mapping)) == Some(true)
     }
 
     fn read(&mut self, mapping: &Mapping) -> &[u8] {
@@ -153,7 +152,44 @@ impl Libraries {
     }
 }
 
-/// The instruction that functions begin with which may be called by their address (Intel CET).
-const ENDBR64: [u8; 4] = [0xf3, 0x0f, 0x1e, 0xfa];
-/// What compilers align functions to, in bytes.
-const FUNCTION_ALIGN: u64 = 16;
+/// The address in a library's own numbering of what a mapping of it has at this address.
+fn value(segments: &[elf::ProgramHeader64<LE>], mapping: &Mapping, address: u64) -> Option<u64> {
+    let offset = mapping.offset + (address - mapping.range.start);
+    // Mappings begin at page boundaries, segments do not: the offset may lie in the page before.
+    let segment = segments.iter().find(|segment| {
+        let start = segment.p_offset(LE) & !0xfff;
+        segment.p_type(LE) == elf::PT_LOAD && (start..segment.p_offset(LE) + segment.p_filesz(LE)).contains(&offset)
+    })?;
+    Some(offset.wrapping_sub(segment.p_offset(LE)).wrapping_add(segment.p_vaddr(LE)))
+}
+
+/// Whether a function begins at this distance from a section `.eh_frame_hdr`, whose bytes are `table`. Of its encodings (Linux
+/// Standard Base, 10.6.2) the one that all linkers write is understood: four bytes each, distances from the section.
+fn begins_function(table: &[u8], distance: u64) -> bool {
+    let Some(([1, 0x1b, 0x03, 0x3b, _, _, _, _], rest)) = table.split_first_chunk() else { return false };
+    let Some((count, rest)) = rest.split_first_chunk::<4>() else { return false };
+    let functions = rest.as_chunks::<8>().0;
+    let functions = functions.get(..u32::from_le_bytes(*count) as usize).unwrap_or(functions);
+    let begin = |[a, b, c, d, ..]: &[u8; 8]| i64::from(i32::from_le_bytes([*a, *b, *c, *d]));
+    functions.binary_search_by_key(&(distance as i64), begin).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_begin_where_unwinders_look_for_them() {
+        let entries = [-0x900_i32, -0x480, -0x10, 0x20].into_iter().flat_map(|begin| [begin, 7]);
+        let table = [1, 0x1b, 0x03, 0x3b, 0, 0, 0, 0, 4, 0, 0, 0];
+        let table: Vec<u8> = table.into_iter().chain(entries.flat_map(i32::to_le_bytes)).collect();
+        for (distance, begins) in
+            [(-0x900, true), (-0x480, true), (0x20, true), (-0x47c, false), (7, false), (0x28, false)]
+        {
+            assert_eq!(begins_function(&table, distance as u64), begins, "{distance:#x}");
+        }
+        assert!(!begins_function(&table[..8], 0) && !begins_function(&[], 0));
+        let other = [&[1, 0x1b, 0x03, 0x33], &table[4..]].concat();
+        assert!(!begins_function(&other, -0x900_i64 as u64), "another encoding");
+    }
+}

@@ -58,6 +58,8 @@ pub(crate) struct FreezeRun<'a> {
     pub(crate) purpose: Purpose<'a>,
     /// A run in which everything shall have been at other addresses.
     pub(crate) other: Option<&'a Capture>,
+    /// Whether the system is to load the executable, if it is position-independent, and the shared libraries elsewhere, too.
+    pub(crate) randomize: bool,
     /// In what else this one shall differ.
     pub(crate) world: &'a [Difference],
     /// How far the executable is from the one whose addresses are in that.
@@ -115,8 +117,8 @@ impl FreezeRun<'_> {
             limit: options.memory_limit.unwrap_or_else(spare_memory),
             // Builders such as nix turn randomisation off for all that they run; the comparison needs it. A runner (valgrind,
             // for instance) may not be able to follow a program that executes itself again: its user decides.
-            randomize: if elsewhere && !options.runner.is_empty() { None } else { Some(elsewhere) },
-            apart: self.other.filter(|_| self.binary.pie).map(|other| other.process.exe_base),
+            randomize: if elsewhere && !options.runner.is_empty() { None } else { Some(self.randomize) },
+            apart: self.other.filter(|_| self.binary.pie && self.randomize).map(|other| other.process.exe_base),
             trace: options.trace,
             hold_all: matches!(self.purpose, Purpose::Plan { hold_all: true }),
             // Another binary, another seed: two programs do not share their hash keys.

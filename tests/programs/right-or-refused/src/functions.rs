@@ -3,6 +3,7 @@
 
 use libc::c_char;
 use std::ffi::CStr;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::LazyLock;
 
 type Length = unsafe extern "C" fn(*const c_char) -> usize;
@@ -21,7 +22,20 @@ struct Packed {
 
 fastboot_rt::frozen! {
     /// By name, and packed.
-    static FUNCTIONS: (Vec<Box<Named>>, Vec<Packed>) = functions(&crate::case()), check = |_, _| true;
+    static FUNCTIONS: (Vec<Named>, Vec<Packed>) = functions(&crate::case()), check = |_, _| true;
+}
+
+fastboot_rt::frozen! {
+    /// A number that follows from an address, as the place of a key in a hash table does.
+    static HASHED: Box<u64> = Box::new(hashed(&crate::case())), check = |_, _| true;
+}
+
+fn hashed(case: &str) -> u64 {
+    if case != "function-hashed" {
+        return 0;
+    }
+    // Of the executable: where that is loaded, is chance, or it is always the same.
+    BuildHasherDefault::<DefaultHasher>::default().hash_one(answer as *const () as usize)
 }
 
 /// What an expression has it remember.
@@ -33,8 +47,8 @@ fn looked_up(name: &CStr) -> Option<Length> {
     unsafe { std::mem::transmute::<*mut libc::c_void, Option<Length>>(libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr())) }
 }
 
-fn functions(case: &str) -> (Vec<Box<Named>>, Vec<Packed>) {
-    let named = |name: &CStr| Box::new(Named { name: format!("{name:?}"), length: looked_up(name) });
+fn functions(case: &str) -> (Vec<Named>, Vec<Packed>) {
+    let named = |name: &CStr| Named { name: format!("{name:?}"), length: looked_up(name) };
     match case {
         "function-looked-up" => (vec![named(c"strlen"), named(c"strlen")], Vec::new()),
         "function-packed" => (Vec::new(), vec![Packed { before: 1, length: looked_up(c"strlen"), after: 2 }]),
@@ -52,15 +66,14 @@ pub(crate) fn answer(case: &str) {
     if !case.starts_with("function-") {
         return;
     }
+    println!("{}", **HASHED != 0);
     // SAFETY: a string that ends with zero.
     let length = |function: Length| unsafe { function(c"six by".as_ptr()) };
-    for Named { name, length: function } in FUNCTIONS.0.iter().map(|named| &**named) {
+    for Named { name, length: function } in &FUNCTIONS.0 {
         println!("{name}: {:?}", function.filter(|_| name.contains("strlen")).map(length));
     }
     for &Packed { before, length: function, after } in &FUNCTIONS.1 {
         println!("{before} {:?} {after}", function.map(length));
     }
     println!("{:?}", TABLE.map(|function| function.map(length)));
-    // SAFETY: a string that ends with zero.
-    println!("{}", unsafe { libc::strlen(c"called as well".as_ptr()) });
 }
