@@ -80,7 +80,7 @@ pub(crate) fn compare(first: Run<'_>, second: Run<'_>, pie: bool) -> Result<Proo
     } else {
         second
     };
-    let comparison = Comparison::new(first, second);
+    let comparison = Comparison::new(first, second, pie);
     let [first_base, second_base] = [first, second].map(|run| run.regions[Region::Executable as usize].0);
     if pie && !are_well_apart(first_base, second_base) {
         bail!(
@@ -118,6 +118,8 @@ pub(crate) fn compare(first: Run<'_>, second: Run<'_>, pie: bool) -> Result<Proo
 struct Comparison<'a> {
     first: Run<'a>,
     second: Run<'a>,
+    /// Whether the executable is position-independent.
+    pie: bool,
     /// Whether the executable moved: it is a PIE, or the second run is one of its twin.
     moves: bool,
     distances: [u64; 5],
@@ -128,12 +130,12 @@ struct Comparison<'a> {
 }
 
 impl<'a> Comparison<'a> {
-    fn new(first: Run<'a>, second: Run<'a>) -> Self {
+    fn new(first: Run<'a>, second: Run<'a>, pie: bool) -> Self {
         let distances = distances(first, second);
         let all = distances.into_iter().fold(0, |all, distance| all | distance);
         let libraries = libraries_distance(first, second);
         let moves = distances[Region::Executable as usize] != 0;
-        Self { first, second, moves, distances, libraries, lowest: all & all.wrapping_neg() }
+        Self { first, second, pie, moves, distances, libraries, lowest: all & all.wrapping_neg() }
     }
 
     /// The words at an offset in both runs, if they are in both.
@@ -261,12 +263,25 @@ impl<'a> Comparison<'a> {
                 continue;
             }
             if let Some(disguised) = disguise::disguised(at, first, second, &self.distances) {
-                proof.take_disguised(disguised);
+                match self.unaligned(&disguised) {
+                    Some(start) => proof.take(Region::Executable, start, first),
+                    None => proof.take_disguised(disguised),
+                }
             } else {
                 self.explain(at, &mut libraries, &mut proof);
             }
         }
         proof
+    }
+
+    /// Where an address in the executable begins that was shifted to the left by whole bytes: it stands there as it is, with
+    /// something else in the highest bytes, which no distance reaches. In a position-independent binary that makes it right,
+    /// whether it belongs to a value or is what is left of one.
+    fn unaligned(&self, disguised: &Disguised) -> Option<u64> {
+        let Disguise::Moved(Form::Left(bits @ (8 | 16))) = disguised.disguise else { return None };
+        let start = disguised.offset + u64::from(bits / 8);
+        let is_one = self.pie && disguised.region == Region::Executable;
+        (is_one && start + WORD as u64 <= self.first.data.len() as u64).then_some(start)
     }
 
     /// A word that differs and moved with nothing.
@@ -391,7 +406,29 @@ impl<'a> Comparison<'a> {
         };
         let is_hashed =
             |(a, b)| Form::all().any(|form| in_stack(self.first, a, form) && in_stack(self.second, b, form));
-        words.any(|(a, b)| is_gone(a, b) || is_left(a, b) || is_unmapped(a, b)) || self.words(at).is_some_and(is_hashed)
+        words.any(|(a, b)| is_gone(a, b) || is_left(a, b) || is_unmapped(a, b))
+            || self.words(at).is_some_and(is_hashed)
+            || self.is_cut_off(at)
+    }
+
+    /// Whether a word ends with the lower five bytes of an address in a position-independent executable, of which a neighbour has
+    /// overwritten the others. Nobody keeps so few of an address: they are not enough to tell it.
+    fn is_cut_off(&self, at: usize) -> bool {
+        const LOWER: u64 = (1 << 40) - 1;
+        let region = Region::Executable;
+        let ends = |run: Run<'_>, word: u64| {
+            let (start, end) = run.regions[region as usize];
+            (word >> 24).wrapping_sub(start) & LOWER <= end - start
+        };
+        self.pie
+            && self.words(at).is_some_and(|(a, b)| {
+                let moved = (b >> 24).wrapping_sub(a >> 24) & LOWER;
+                let is_same = (a ^ b) & ((1 << 24) - 1) == 0;
+                is_same
+                    && moved == self.distances[region as usize] & LOWER
+                    && ends(self.first, a)
+                    && ends(self.second, b)
+            })
     }
 }
 

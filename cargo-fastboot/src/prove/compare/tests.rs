@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::prove::bindings::Bindings;
-use crate::prove::disguise::Disguise;
 use crate::prove::foreign::Known;
 use crate::prove::proof::{Suspect, Varying};
 use crate::runs::capture::{Allocator, ForeignBlock, Mapping};
@@ -372,6 +371,35 @@ fn a_static_pointer_in_another_form_is_told() {
     {
         assert_eq!(found(form).first().map(|found| found.region), Some(Region::Executable));
     }
+}
+
+#[test]
+fn a_static_pointer_shifted_by_whole_bytes_is_one_that_is_not_aligned() {
+    // The word behind it is another one in the other run, too.
+    let data = |address: u64, shift: u32, tag: u64| words(&[address << shift | tag, address + 8]);
+    for (shift, tag) in [(8, 0), (8, 7), (16, 0), (16, 0xbeef)] {
+        let proof = pie(&data(FIRST + 16, shift, tag), &data(SECOND + 16, shift, tag)).unwrap();
+        assert_eq!((proof.static_pointers, proof.disguised), (vec![u64::from(shift) / 8, 8], vec![]));
+        // Behind the last word there are no bytes that it could be read with.
+        let cut = |address| data(address, shift, tag)[..8].to_vec();
+        assert_eq!(pie(&cut(FIRST), &cut(SECOND)).unwrap().disguised.len(), 1);
+    }
+    // In the twin of a program that stays where it is nothing has to be made right.
+    let (a, b) = (data(FIRST, 16, 1), data(SECOND, 16, 1));
+    assert_eq!(compare(run(&a, 0, FIRST), run(&b, 1, SECOND), false).unwrap().disguised.len(), 1);
+}
+
+#[test]
+fn the_lower_bytes_of_a_static_pointer_beside_something_else_are_dead() {
+    // A tag, and behind it what was there before.
+    let of = |a: u64, b: u64| {
+        let proof = pie(&words(&[a << 24 | 4, 77]), &words(&[b << 24 | 4, 77])).unwrap();
+        assert_eq!((proof.static_pointers, proof.disguised), (vec![], vec![]));
+        (proof.dead, proof.differences.len())
+    };
+    assert_eq!(of(FIRST + 0xded, SECOND + 0xded), (1, 0));
+    assert_eq!(of(FIRST + 0xded, SECOND + 0xdee), (0, 1), "another distance");
+    assert_eq!(of(FIRST + 0xded + 0x1000_0000, SECOND + 0xded + 0x1000_0000), (0, 1), "behind the executable");
 }
 
 #[test]
