@@ -105,6 +105,7 @@ pub(crate) fn loaded_segments() -> impl Iterator<Item = Range<usize>> {
 }
 
 /// What the loader made read-only again once it had written to it: it protects whole pages.
+#[inline(always)]
 fn protected(headers: &[libc::Elf64_Phdr], base: usize) -> Range<usize> {
     let relro = headers.iter().find(|header| header.p_type == libc::PT_GNU_RELRO).map(|header| range(header, base));
     relro.map_or(0..0, |relro| relro.start..relro.end & !(fastboot_format::image::PAGE - 1))
@@ -119,6 +120,7 @@ pub(crate) fn copy_protected() -> (usize, Vec<u8>) {
 }
 
 /// Where a segment is mapped.
+#[inline(always)]
 fn range(header: &libc::Elf64_Phdr, base: usize) -> Range<usize> {
     let start = base.wrapping_add(header.p_vaddr as usize);
     start..start.wrapping_add(header.p_memsz as usize)
