@@ -78,6 +78,8 @@ fn trace(words: &[u32], place: u32) -> &[u32] {
 
 /// The functions of an executable.
 struct Functions<'a> {
+    /// Where it begins, which the addresses in traces are counted from.
+    first: u64,
     /// Addresses as in the file, ascending, and symbols.
     symbols: Vec<(Range<u64>, &'a str)>,
     /// Those of them that were asked for, understood.
@@ -100,7 +102,7 @@ impl<'a> Functions<'a> {
         // Functions that were folded into one share it; the name that comes first stands for all.
         symbols.sort_unstable_by(|(a, name), (b, other)| (a.start, name).cmp(&(b.start, other)));
         symbols.dedup_by_key(|(range, _)| range.start);
-        Ok(Self { symbols, names: HashMap::new() })
+        Ok(Self { first: binary.first_address()?, symbols, names: HashMap::new() })
     }
 
     /// The function that has an address in it.
@@ -115,7 +117,7 @@ impl<'a> Functions<'a> {
     fn maker(&mut self, trace: &[u32]) -> Option<String> {
         trace.iter().find_map(|address| {
             // A return address is behind the call, which may be the last instruction of its function.
-            let name = self.at(u64::from(*address).checked_sub(1)?)?;
+            let name = self.at(self.first + u64::from(*address).checked_sub(1)?)?;
             let own = name.crate_name.as_deref().is_some_and(|name| !FOR_OTHERS.contains(&name));
             own.then(|| shortened(&name.text))
         })

@@ -73,9 +73,9 @@ pub(crate) fn begin(threads: usize) -> Result<(), i32> {
     // SAFETY: reserved just now.
     unsafe { memory::make_writable(WORDS_AT, STACKS_AT - WORDS_AT) }?;
     THREADS.store(threads, Ordering::Relaxed);
-    let base = headers::program_headers().map_or(0, |(_, base)| base);
-    START.store(base, Ordering::Relaxed);
-    END.store(headers::executable_end().min(base.saturating_add(u32::MAX as usize)), Ordering::Relaxed);
+    let start = headers::executable_start();
+    START.store(start, Ordering::Relaxed);
+    END.store(headers::executable_end().min(start.saturating_add(u32::MAX as usize)), Ordering::Relaxed);
     with(|traces| {
         traces.words = ptr::with_exposed_provenance_mut(WORDS_AT);
         traces.table = ptr::with_exposed_provenance_mut(TABLE_AT);
@@ -173,7 +173,7 @@ const GO_ON: c_int = 0;
 const STOP: c_int = 5;
 
 struct Walked {
-    /// Distances from the load bias of the executable.
+    /// Distances from where the executable begins.
     addresses: [u32; DEPTH],
     count: usize,
     executable: Range<usize>,

@@ -66,6 +66,13 @@ fn announced_headers() -> Option<(usize, usize)> {
     (sound && count != 0).then_some((address, count as usize))
 }
 
+/// Where the executable's segments begin.
+pub(crate) fn executable_start() -> usize {
+    let Some((headers, base)) = program_headers() else { return 0 };
+    let starts = headers.iter().filter(|header| header.p_type == libc::PT_LOAD);
+    starts.map(|header| base.wrapping_add(header.p_vaddr as usize)).min().unwrap_or(base)
+}
+
 /// First address behind the executable's segments.
 pub(crate) fn executable_end() -> usize {
     let Some((headers, base)) = program_headers() else { return 0 };

@@ -62,8 +62,8 @@ pub enum Tag {
     /// Plan run with traces: for each block of the [`Tag::Blocks`] before a `u32`, where in [`Tag::TraceWords`] its trace
     /// begins, or 0.
     Traces = 19,
-    /// Traces, as `u32` words: for each the number of its return addresses, and these, innermost first, as in the ELF
-    /// file, that is, without the load bias.
+    /// Traces, as `u32` words: for each the number of its return addresses, and these, innermost first, as distances from
+    /// where the executable begins.
     TraceWords = 20,
     /// The mappings of the process, as `/proc/self/maps` had them at the end: a string.
     Maps = 14,
