@@ -240,7 +240,8 @@ impl Statics {
         let words = proof.addresses_in_executable().filter_map(|at| Some((at, word_at(data, at)? & ADDRESS)));
         let disguised = proof.disguised.iter().filter(|disguised| disguised.region == Region::Executable);
         let disguised = disguised.flat_map(|one| one.addresses(base).into_iter().flatten().map(|it| (one.offset, it)));
-        let halves = twin.into_iter().flat_map(|distance| short_addresses(proof, distance));
+        let upper = capture.process.exe_end >> 32 << 32;
+        let halves = twin.into_iter().flat_map(|distance| short_addresses(proof, distance, upper));
         for (offset, address) in words.chain(disguised).chain(halves) {
             let index = ranges.partition_point(|range| range.end <= address);
             if ranges.get(index).is_some_and(|range| range.contains(&address)) {
@@ -398,14 +399,14 @@ impl Statics {
     }
 }
 
-/// The halves of words that moved as the executable did: addresses of four bytes, as a program may keep them that lies below
-/// 4 GiB.
-fn short_addresses(proof: &Proof, distance: u64) -> impl Iterator<Item = (u64, u64)> {
+/// The halves of words that moved as the executable did: addresses of four bytes, as a program may keep them of which all
+/// addresses have the same `upper` half.
+fn short_addresses(proof: &Proof, distance: u64, upper: u64) -> impl Iterator<Item = (u64, u64)> {
     proof.differences.iter().flat_map(move |word| {
         [0_u32, 32].into_iter().filter_map(move |shift| {
             let [here, there] = word.values.map(|value| (value >> shift) as u32);
             let moved = there.wrapping_sub(here) == distance as u32;
-            moved.then_some((word.offset + u64::from(shift / 8), u64::from(here)))
+            moved.then_some((word.offset + u64::from(shift / 8), upper | u64::from(here)))
         })
     })
 }

@@ -201,7 +201,10 @@ impl Freezing<'_> {
             numbers: numbers(&second),
         };
         // Below it there are numbers.
-        let lowest = if self.twin.is_some() { self.binary.first_address()? } else { 0 };
+        let lowest = match self.binary.first_address()? {
+            first if self.twin.is_some() || first > u32::MAX.into() => first,
+            _ => 0,
+        };
         let proof = prove::compare(
             Run::new(&frozen.capture, &frozen.data, &known, 0).with_executable_from(lowest),
             Run::new(&second, &data, &of_second, 1).with_executable_from(lowest),
