@@ -66,10 +66,10 @@ impl ArgumentList {
 }
 
 /// The flags of rustc that make a binary cold: addresses settled by the linker, and, with the script, the placeholder in a
-/// segment of its own.
-pub(crate) fn rustc_arguments(link: LinkFlags, script: Option<&Path>) -> Vec<OsString> {
+/// segment of its own. `high`: what is called as the linker makes an executable for one address of a position-independent one.
+pub(crate) fn rustc_arguments(link: LinkFlags, high: bool, script: Option<&Path>) -> Vec<OsString> {
     let mut arguments = ArgumentList::default();
-    match (link.pie, link.static_libc) {
+    match (link.pie || high, link.static_libc) {
         (false, _) => arguments.pair("-C", "relocation-model=static"),
         // The default; but a target whose default is a static binary that is not position-independent exists.
         (true, true) => arguments.pair("-C", "relocation-model=pie"),
@@ -88,6 +88,13 @@ pub(crate) fn rustc_arguments(link: LinkFlags, script: Option<&Path>) -> Vec<OsS
     arguments.0
 }
 
+/// What names the linker to rustc.
+pub(crate) fn linker_arguments(linker: &Path) -> [OsString; 2] {
+    let mut argument = OsString::from("linker=");
+    argument.push(linker);
+    ["-C".into(), argument]
+}
+
 /// The option of rustc that passes a script to the linker: one argument, however many spaces there are in the path.
 pub(super) fn script_argument(script: &Path) -> OsString {
     let mut argument = OsString::from("link-arg=-T");
@@ -99,8 +106,8 @@ pub(super) fn script_argument(script: &Path) -> OsString {
 mod tests {
     use super::*;
 
-    fn rustc(pie: bool, static_libc: bool) -> String {
-        let arguments = rustc_arguments(LinkFlags { pie, static_libc }, Some(Path::new("/a b/ü.ld")));
+    fn rustc(pie: bool, static_libc: bool, high: bool) -> String {
+        let arguments = rustc_arguments(LinkFlags { pie, static_libc }, high, Some(Path::new("/a b/ü.ld")));
         arguments.join(OsStr::new("|")).into_string().expect("UTF-8")
     }
 
@@ -108,15 +115,17 @@ mod tests {
     fn how_each_kind_of_binary_is_linked() {
         let wraps: String = fastboot_linker::WRAP.iter().map(|wrap| format!("|-C|link-arg=-Wl,{wrap}")).collect();
         let script = format!("-C|link-arg=-T/a b/ü.ld{wraps}");
-        assert_eq!(rustc(false, false), format!("-C|relocation-model=static|{script}"));
-        assert_eq!(rustc(false, true), format!("-C|relocation-model=static|-C|target-feature=+crt-static|{script}"));
-        assert_eq!(rustc(true, false), script);
-        assert_eq!(rustc(true, true), format!("-C|relocation-model=pie|-C|target-feature=+crt-static|{script}"));
+        let statically = format!("-C|relocation-model=static|-C|target-feature=+crt-static|{script}");
+        assert_eq!(rustc(false, false, true), script);
+        assert_eq!(rustc(false, false, false), format!("-C|relocation-model=static|{script}"));
+        assert_eq!(rustc(false, true, false), statically);
+        assert_eq!(rustc(true, false, false), script);
+        assert_eq!(rustc(true, true, false), format!("-C|relocation-model=pie|-C|target-feature=+crt-static|{script}"));
     }
 
     #[test]
     fn without_a_script_the_linker_is_told_what_the_script_says() {
-        let arguments = rustc_arguments(LinkFlags { pie: true, static_libc: false }, None);
+        let arguments = rustc_arguments(LinkFlags { pie: true, static_libc: false }, false, None);
         let arguments = arguments.join(OsStr::new("|")).into_string().expect("UTF-8");
         assert!(!arguments.contains("-T"), "{arguments}");
         let externs =

@@ -8,7 +8,7 @@ mod overrides;
 pub(crate) mod platform;
 pub(crate) mod select;
 
-use crate::cargo::arguments::{ArgumentList, cargo_arguments, rustc_arguments, script_argument};
+use crate::cargo::arguments::{ArgumentList, cargo_arguments, linker_arguments, rustc_arguments, script_argument};
 use crate::cargo::messages::{Messages, read_messages};
 use crate::cargo::select::{Selected, installs_runtime};
 use crate::cli::{BuildFlags, NewFlags};
@@ -94,7 +94,7 @@ pub(crate) struct ColdBuild {
 }
 
 /// What the final crate is linked with.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Linking {
     /// The linker script.
     pub(crate) script: PathBuf,
@@ -102,6 +102,8 @@ pub(crate) struct Linking {
     pub(crate) start_script: PathBuf,
     /// What to call in place of the linker.
     pub(crate) linker: Option<PathBuf>,
+    /// Whether that makes an executable for one, high address of a position-independent one.
+    pub(crate) high: bool,
 }
 
 /// Builds the cold binary of `selected`, one of `selection`.
@@ -113,7 +115,14 @@ pub(crate) fn build_cold(
     messages: &Messages,
     shell: &Shell,
 ) -> Result<ColdBuild> {
-    let built = link(selected, selection, flags, linking, messages, false, shell)?;
+    let mut built = link(selected, selection, flags, linking, messages, false, shell)?;
+    let as_usual = Linking { high: false, ..linking.clone() };
+    let mut linking = linking;
+    if linking.high && crate::elf::binary::is_position_independent(&built.bytes) {
+        shell.verbose(format_args!("linking again, for low addresses: flags for rustc name another linker"));
+        linking = &as_usual;
+        built = link(selected, selection, flags, linking, messages, false, shell)?;
+    }
     if crate::elf::strip::has_symbols(&built.bytes).unwrap_or(true) {
         return Ok(built);
     }
@@ -135,14 +144,10 @@ fn link(
     let mut command = Command::new(program());
     command.arg("rustc").args(cargo_arguments(selected, selection, flags));
     command.arg("--message-format").arg(&messages.format);
-    command.arg("--").args(rustc_arguments(flags.link, (!flags.place.footer).then_some(&linking.script)));
-    if let Some(linker) = &linking.linker {
-        let mut option = OsString::from("linker=");
-        option.push(linker);
-        command.arg("-C").arg(option);
-        if flags.place.footer {
-            command.arg("-C").arg(script_argument(&linking.start_script));
-        }
+    command.arg("--").args(rustc_arguments(flags.link, linking.high, (!flags.place.footer).then_some(&linking.script)));
+    command.args(linking.linker.iter().flat_map(|linker| linker_arguments(linker)));
+    if linking.linker.is_some() && flags.place.footer {
+        command.arg("-C").arg(script_argument(&linking.start_script));
     }
     if symbols {
         command.args(["-C", "strip=none"]);

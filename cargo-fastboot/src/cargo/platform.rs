@@ -23,6 +23,8 @@ pub(crate) struct Platform {
     pub(crate) libraries: Option<PathBuf>,
     /// The linker, if one is configured.
     pub(crate) linker: Option<PathBuf>,
+    /// Whether the flags for rustc say how or by what executables are linked.
+    links_otherwise: bool,
 }
 
 impl Platform {
@@ -60,12 +62,12 @@ impl Platform {
         );
         let linker = config.linker(target).with_context(|| format!("cannot find out the linker for {triple}"))?;
         let flags = config.rustflags(target).with_context(|| format!("cannot find out the flags for {triple}"))?;
-        let code_model = flags.and_then(|flags| code_model(&flags.flags));
+        let flags = flags.map(|flags| flags.flags).unwrap_or_default();
         let files = config.env.iter().map(|(name, entry)| (name.as_str(), entry.value.as_os_str(), entry.force));
-        let flags = overrides.variables().map(|(name, value, force)| (name, OsStr::new(value), force));
+        let variables = overrides.variables().map(|(name, value, force)| (name, OsStr::new(value), force));
         // The last one counts.
         let variables: BTreeMap<&str, (&OsStr, bool)> =
-            files.chain(flags).map(|(name, value, force)| (name, (value, force))).collect();
+            files.chain(variables).map(|(name, value, force)| (name, (value, force))).collect();
         let environment = variables.into_iter().filter(|(name, (_, force))| *force || std::env::var_os(name).is_none());
         let mut rustc = Command::from(config.rustc());
         let printed = rustc.args(["--print", "target-libdir", "--target", triple]).output().ok();
@@ -74,7 +76,8 @@ impl Platform {
             .map(|output| PathBuf::from(String::from_utf8_lossy(output.stdout.trim_ascii_end()).into_owned()));
         Ok(Self {
             triple: triple.to_owned(),
-            code_model,
+            code_model: last(&flags, "code-model"),
+            links_otherwise: links_otherwise(&flags),
             libraries,
             linker,
             runner: runner.map_or_else(Vec::new, |runner| {
@@ -97,13 +100,27 @@ impl Platform {
             )),
         }
     }
+
+    /// Whether an executable can be linked for high addresses: what is called as the linker is the tool, and position-independent
+    /// executables are made with the C compiler's own start files. Those of musl are named one by one, and static.
+    pub(crate) fn can_link_high(&self) -> bool {
+        self.triple.ends_with("-linux-gnu") && !self.links_otherwise
+    }
 }
 
-/// The value of the last `-C code-model` in these flags.
-fn code_model(flags: &[String]) -> Option<String> {
-    let mut values =
-        flags.iter().filter_map(|flag| flag.strip_prefix("-C").unwrap_or(flag).strip_prefix("code-model="));
+/// The value of the last `-C OPTION=` in these flags.
+fn last(flags: &[String], option: &str) -> Option<String> {
+    let mut values = flags.iter().filter_map(|flag| {
+        let flag = flag.strip_prefix("--codegen=").or(flag.strip_prefix("-C")).unwrap_or(flag);
+        flag.trim_start().strip_prefix(option)?.strip_prefix('=')
+    });
     values.next_back().map(str::to_owned)
+}
+
+/// Whether these flags name a linker, or say whether an executable is to be position-independent or static.
+fn links_otherwise(flags: &[String]) -> bool {
+    let features = last(flags, "target-feature").unwrap_or_default();
+    last(flags, "linker").or(last(flags, "relocation-model")).is_some() || features.contains("+crt-static")
 }
 
 /// The runner for a binary that is there already. Nobody is asked for the host unless it matters: that takes longer than many
@@ -133,14 +150,40 @@ fn names_targets() -> Result<bool> {
 mod tests {
     use super::*;
 
+    fn list(flags: &str) -> Vec<String> {
+        flags.split(' ').map(str::to_owned).collect()
+    }
+
     #[test]
     fn code_models() {
-        let of = |flags: &str| code_model(&flags.split(' ').map(str::to_owned).collect::<Vec<_>>());
+        let of = |flags: &str| last(&list(flags), "code-model");
         assert_eq!(of("-Ccode-model=large -O"), Some("large".to_owned()));
         assert_eq!(of("-C code-model=large -C code-model=small"), Some("small".to_owned()));
         assert_eq!(of("-C opt-level=3 --cfg code-model"), None);
         let platform = |model: &str| Platform { code_model: Some(model.to_owned()), ..Platform::default() };
         assert!(platform("small").require_flags().is_ok() && Platform::default().require_flags().is_ok());
         assert!(platform("medium").require_flags().is_err_and(|error| error.to_string().contains("code-model=medium")));
+    }
+
+    #[test]
+    fn where_executables_can_be_linked_for_high_addresses() {
+        let can = |triple: &str, flags: &str| {
+            let links_otherwise = links_otherwise(&list(flags));
+            Platform { triple: triple.to_owned(), links_otherwise, ..Platform::default() }.can_link_high()
+        };
+        let usual = "x86_64-unknown-linux-gnu";
+        assert!(can(usual, "-O"));
+        assert!(can(usual, "-Clinker-features=-lld -C link-arg=-fuse-ld=mold -C target-feature=+avx2,-crt-static"));
+        assert!(!can("x86_64-unknown-linux-musl", "-O"));
+        for flags in [
+            "-Clinker=clang",
+            "-C linker=ld",
+            "--codegen=linker=/opt/ld",
+            "-C relocation-model=pie",
+            "-Crelocation-model=static",
+            "-C target-feature=+crt-static",
+        ] {
+            assert!(!can(usual, flags), "{flags}");
+        }
     }
 }

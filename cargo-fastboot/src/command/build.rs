@@ -32,7 +32,7 @@ use crate::freeze::pipeline::{NO_TWIN, freeze};
 use crate::freeze::train::freeze_trained;
 use crate::freeze::verify::verify;
 use crate::image::Image;
-use crate::link::wrapper;
+use crate::link::wrapper::{self, Tasks};
 use crate::migrate::{self, Freeze, Present};
 use crate::options::{Choices, FreezeOptions, Place};
 use crate::say::output;
@@ -105,11 +105,10 @@ fn build_all(flags: &BuildFlags, verb: Verb, shell: &Shell) -> Result<Programs> 
     let target = target_folder(&metadata, flags)?;
     let folder = target.join("fastboot");
     create_folder(&folder)?;
-    let linking = Linking {
-        script: write_script(&folder, "fastboot-", fastboot_linker::SCRIPT)?,
-        start_script: write_script(&folder, wrapper::START_SCRIPT, fastboot_linker::START_SCRIPT)?,
-        linker: linker(&target, flags, &platform, shell),
-    };
+    let script = write_script(&folder, "fastboot-", fastboot_linker::SCRIPT)?;
+    let start_script = write_script(&folder, wrapper::START_SCRIPT, fastboot_linker::START_SCRIPT)?;
+    let (linker, high) = linker(&target, flags, &platform, shell);
+    let linking = Linking { script, start_script, linker, high };
     // From before cargo builds until the finished programs are where they belong.
     let profile = flags.compilation.profile_folder();
     let lock = BuildLock::acquire(&folder.join(format!("{}-{profile}.lock", platform.triple)), shell)?;
@@ -133,19 +132,24 @@ fn build_all(flags: &BuildFlags, verb: Verb, shell: &Shell) -> Result<Programs> 
     Ok(Programs { finished: finished?, _lock: lock })
 }
 
-/// What to call in place of the linker, which also links a twin: except where the system loads the program elsewhere each time,
-/// or it is not frozen now.
-fn linker(target: &Path, flags: &BuildFlags, platform: &Platform, shell: &Shell) -> Option<PathBuf> {
-    if flags.cold || flags.link.pie && !flags.migrate {
-        return None;
+/// What to call in place of the linker, and whether for high addresses. It also links a twin, except where the system loads the
+/// program elsewhere each time, or it is not frozen now.
+fn linker(target: &Path, flags: &BuildFlags, platform: &Platform, shell: &Shell) -> (Option<PathBuf>, bool) {
+    let tasks = Tasks {
+        high: !flags.link.pie && !flags.link.static_libc && platform.can_link_high(),
+        twin: !flags.cold && (!flags.link.pie || flags.migrate),
+        graph: !flags.cold && flags.migrate,
+    };
+    if tasks == Tasks::default() {
+        return (None, false);
     }
-    let why = match wrapper::install(target, platform.linker.as_deref(), flags.migrate) {
-        Ok(Some(linker)) => return Some(linker),
+    let why = match wrapper::install(target, platform.linker.as_deref(), tasks) {
+        Ok(Some(linker)) => return (Some(linker), tasks.high),
         Ok(None) => "the linker is not called as a compiler is".to_owned(),
         Err(error) => format!("{error:#}"),
     };
-    shell.verbose(format_args!("the program is not linked a second time, for other addresses: {why}"));
-    None
+    shell.verbose(format_args!("the program is linked for low addresses, and not a second time for others: {why}"));
+    (None, false)
 }
 
 /// Freezes the binary that cargo built and puts the embedded one in its place.

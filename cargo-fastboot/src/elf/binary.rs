@@ -410,6 +410,11 @@ impl Binary {
     }
 }
 
+/// Whether these are the bytes of an executable that can be loaded anywhere.
+pub(crate) fn is_position_independent(bytes: &[u8]) -> bool {
+    Elf::parse(bytes).is_ok_and(|elf| elf.header.e_type.get(LE) == elf::ET_DYN)
+}
+
 /// A hash, as 64 hexadecimal digits.
 pub(crate) fn hex(hash: &[u8; 32]) -> String {
     hash.iter().map(|byte| format!("{byte:02x}")).collect()

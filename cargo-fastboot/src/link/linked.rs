@@ -91,6 +91,16 @@ impl<'a> Linked<'a> {
         Ok(())
     }
 
+    /// The functions of shared libraries that have no address in the executable itself.
+    pub(super) fn imported_functions(&self) -> Result<BTreeSet<&'a str>> {
+        let symbols = self.elf.sections.symbols(LE, self.bytes, elf::SHT_DYNSYM)?;
+        let functions = symbols.iter().skip(1).filter(|symbol| {
+            let is_function = [elf::STT_FUNC, elf::STT_GNU_IFUNC].contains(&symbol.st_type());
+            is_function && symbol.st_shndx.get(LE) == elf::SHN_UNDEF && symbol.st_value.get(LE) == 0
+        });
+        functions.map(|symbol| Ok(std::str::from_utf8(symbol.name(LE, symbols.strings())?)?)).collect()
+    }
+
     /// Whether it has the name, defined by an object or by the linker itself.
     pub(crate) fn defines(&self, name: &str) -> bool {
         self.names.contains(name)

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Output, Stdio};
 
 /// Calls the linker.
 pub(super) fn call(real: &OsStr, arguments: &[OsString], more: &[OsString], quiet: bool) -> Result<ExitStatus> {
@@ -13,7 +13,23 @@ pub(super) fn call(real: &OsStr, arguments: &[OsString], more: &[OsString], quie
     if quiet {
         command.stdout(Stdio::null()).stderr(Stdio::null());
     }
-    command.status().with_context(|| format!("cannot start the linker {}", real.display()))
+    command.status().with_context(|| cannot_start(real))
+}
+
+/// Calls the linker, and keeps what it says.
+pub(super) fn call_quietly(real: &OsStr, arguments: &[OsString], more: &[OsString]) -> Result<Output> {
+    Command::new(real).args(arguments).args(more).stdin(Stdio::null()).output().with_context(|| cannot_start(real))
+}
+
+fn cannot_start(real: &OsStr) -> String {
+    format!("cannot start the linker {}", real.display())
+}
+
+/// The argument that asks for a link map.
+pub(super) fn ask_for_map(path: &Path) -> OsString {
+    let mut ask = OsString::from("-Wl,-Map=");
+    ask.push(path);
+    ask
 }
 
 /// The file that is linked; `None` if that is not among the arguments.

@@ -3,6 +3,8 @@
 //! ```text
 //! wrapper  cargo-fastboot as the linker: calls the real one, and asks it for a link map
 //! linker   the real one, called
+//! base     where the executable is to be
+//! own      functions of shared libraries that have an address there
 //! twin     the same program, linked for other addresses
 //! map      where the input sections came to lie
 //! inputs   the objects, taken apart
@@ -17,6 +19,7 @@
 //! wide     the same program, with gaps between its parts
 //! ```
 
+mod base;
 mod check;
 mod graph;
 mod inputs;
@@ -26,6 +29,7 @@ mod linker;
 mod location;
 mod map;
 mod merged;
+mod own;
 mod resolve;
 mod twin;
 mod walk;

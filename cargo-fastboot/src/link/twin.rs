@@ -1,6 +1,7 @@
 //! Twin: the same program once more, linked for addresses that all are the same distance further. What moves by that distance
 //! from a run of the one to a run of the other is an address in the executable; what does not is a number.
 
+use super::base;
 use super::linked::Linked;
 use super::linker::call;
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -10,8 +11,6 @@ use std::path::Path;
 
 /// How far the twin is from the executable. A multiple of what any section of the linker script is aligned to.
 const DISTANCE: u64 = 0x2345_0000;
-/// What the options are called with which linkers are told where an executable begins: lld and mold, GNU ld and gold.
-const OPTIONS: [&str; 2] = ["--image-base=", "-Ttext-segment="];
 
 /// Links the twin of `executable`, which came of a link with these arguments, to `out`.
 /// Returns its bytes.
@@ -25,7 +24,7 @@ pub(super) fn link(real: &OsStr, arguments: &[OsString], executable: &[u8], out:
     let (first, ..) = loads.first().context("it has no PT_LOAD segment")?;
     ensure!(distance != 0, "its segments are aligned to too much");
     std::fs::create_dir_all(out.parent().context("no folder")?)?;
-    let mut options = OPTIONS.map(|option| OsString::from(format!("-Wl,{option}{:#x}", first + distance)));
+    let mut options = base::OPTIONS.map(|option| base::at(option, first + distance));
     if !linked.is_of_lld() {
         // The other way round it comes to the same, after an error.
         options.reverse();

@@ -6,7 +6,7 @@
 
 use super::inputs::{Files, split};
 use super::lines::change_lines;
-use super::linker::{call, output_of, read_map, wrapped};
+use super::linker::{ask_for_map, call, output_of, read_map, wrapped};
 use super::map;
 use super::walk::Closure;
 use crate::say::output;
@@ -50,9 +50,7 @@ pub(super) fn link(
     let of = |argument: &OsString| copies.get(argument).unwrap_or(argument).clone();
     let mut changed: Vec<OsString> = arguments.iter().map(of).collect();
     let path = folder.path().join("map");
-    let mut ask = OsString::from("-Wl,-Map=");
-    ask.push(&path);
-    changed.push(ask);
+    changed.push(ask_for_map(&path));
     ensure!(call(real, &changed, &[], true)?.success(), "the linker cannot link it with gaps");
     let mut bytes = std::fs::read(out)?;
     let wide = super::closure(&bytes, &read_map(&path)?, wrapped(arguments))?;

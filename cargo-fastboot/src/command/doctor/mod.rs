@@ -60,7 +60,8 @@ fn examine(shell: &Shell) -> Result<Vec<Diagnosis>> {
         return Ok(findings);
     }
     let folder = probe_folder(metadata.as_ref())?;
-    let build = |pie, static_libc, place| build_probe(folder.path(), LinkFlags { pie, static_libc }, place, shell);
+    let build =
+        |pie, static_libc, place| build_probe(folder.path(), LinkFlags { pie, static_libc }, place, &platform, shell);
     let in_section = build(false, false, Place::Section)?;
     let as_footer = match &in_section {
         Probe::Built { .. } => None,

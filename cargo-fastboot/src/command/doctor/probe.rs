@@ -1,9 +1,11 @@
 //! Probe: the little program, built as `build` builds and run as freeze runs are.
 
 use crate::cargo;
-use crate::cargo::arguments::rustc_arguments;
+use crate::cargo::arguments::{linker_arguments, rustc_arguments};
+use crate::cargo::platform::Platform;
 use crate::cli::LinkFlags;
 use crate::elf::binary::Elf;
+use crate::link::wrapper::{self, Tasks};
 use crate::options::Place;
 use crate::runs::spare::spare_memory;
 use crate::say::output;
@@ -49,7 +51,13 @@ pub(super) enum Probe {
 
 /// Builds the probe as `build` would, in the current folder's configuration, for an image in that place. It is a package
 /// without dependencies.
-pub(super) fn build_probe(folder: &Path, link: LinkFlags, place: Place, shell: &Shell) -> Result<Probe> {
+pub(super) fn build_probe(
+    folder: &Path,
+    link: LinkFlags,
+    place: Place,
+    platform: &Platform,
+    shell: &Shell,
+) -> Result<Probe> {
     let cannot_write = || format!("cannot write into {}", folder.display());
     let script = folder.join("fastboot.ld");
     std::fs::write(folder.join("Cargo.toml"), PROBE_MANIFEST).with_context(cannot_write)?;
@@ -65,7 +73,11 @@ pub(super) fn build_probe(folder: &Path, link: LinkFlags, place: Place, shell: &
         "--manifest-path",
     ]);
     command.arg(folder.join("Cargo.toml")).arg("--target-dir").arg(folder.join("target"));
-    command.arg("--").args(rustc_arguments(link, (place == Place::Section).then_some(&script)));
+    let high = !link.pie && !link.static_libc && platform.can_link_high();
+    let tasks = Tasks { high, ..Tasks::default() };
+    let linker = if high { wrapper::install(folder, platform.linker.as_deref(), tasks)? } else { None };
+    command.arg("--").args(rustc_arguments(link, linker.is_some(), (place == Place::Section).then_some(&script)));
+    command.args(linker.iter().flat_map(|linker| linker_arguments(linker)));
     // The linker says which one it is, and rustc passes that on.
     command.args(["-C", "link-arg=-Wl,-v", "-W", "linker-messages"]);
     shell.verbose(format_args!("running {command:?}"));
