@@ -1,5 +1,5 @@
-//! Overrides: what `--config` says about running programs. Cargo is given the flags as they are; this is for the program that is
-//! frozen, which cargo does not run.
+//! Overrides: what `--config` says about running and linking programs. Cargo is given the flags as they are; this is for the
+//! program that is frozen, which cargo does not run, and for how it is linked, which cargo is told by the tool.
 //!
 //! An argument is a file, or else a line of TOML; a later one goes before an earlier one, and all of them before files and
 //! environment variables.
@@ -19,6 +19,10 @@ pub(crate) struct Overrides {
     /// Runners: the name of the target or its condition, and the words.
     runners: BTreeMap<String, Vec<String>>,
     env: Table,
+    /// Linkers, by target.
+    linkers: BTreeMap<String, PathBuf>,
+    /// Flags for rustc, whatever they are for.
+    pub(crate) rustflags: Vec<String>,
     /// The target to build for, if they name one.
     pub(crate) build_target: Option<String>,
 }
@@ -45,11 +49,17 @@ impl Overrides {
     fn take(&mut self, mut table: Table, base: &Path) {
         if let Some(Value::Table(targets)) = table.remove("target") {
             for (name, value) in targets {
+                if let Some(linker) = value.get("linker").and_then(Value::as_str) {
+                    let path = if linker.contains('/') { base.join(linker) } else { linker.into() };
+                    self.linkers.insert(name.clone(), path);
+                }
+                self.rustflags.extend(value.get("rustflags").into_iter().flat_map(words));
                 if let Some(runner) = value.get("runner") {
                     self.runners.insert(name, program(runner, base));
                 }
             }
         }
+        self.rustflags.extend(table.get("build").and_then(|build| build.get("rustflags")).into_iter().flat_map(words));
         if let Some(Value::Table(env)) = table.remove("env") {
             self.env.extend(env.into_iter().map(|(name, value)| (name, variable(value, base))));
         }
@@ -76,6 +86,11 @@ impl Overrides {
         own.runner(triple).context("cannot find out the runner that `--config` sets")
     }
 
+    /// The linker for the target, if one is set.
+    pub(crate) fn linker(&self, triple: &str) -> Option<&Path> {
+        self.linkers.get(triple).map(PathBuf::as_path)
+    }
+
     /// The variables that are set, each with whether it is set even if the environment has it.
     pub(crate) fn variables(&self) -> impl Iterator<Item = (&str, &str, bool)> {
         self.env.iter().filter_map(|(name, value)| {
@@ -89,12 +104,17 @@ fn json(value: &impl serde::Serialize) -> Result<String> {
     serde_json::to_string(value).context("cannot write down what `--config` says")
 }
 
-/// The words of a runner, its path made absolute.
-fn program(runner: &Value, base: &Path) -> Vec<String> {
-    let mut words: Vec<String> = match runner {
+/// Those of a list, or of a text.
+fn words(value: &Value) -> Vec<String> {
+    match value {
         Value::Array(words) => words.iter().filter_map(|word| word.as_str().map(str::to_owned)).collect(),
         other => other.as_str().unwrap_or_default().split_whitespace().map(str::to_owned).collect(),
-    };
+    }
+}
+
+/// The words of a runner, its path made absolute.
+fn program(runner: &Value, base: &Path) -> Vec<String> {
+    let mut words = words(runner);
     if let Some(first) = words.first_mut().filter(|first| first.contains('/')) {
         *first = base.join(&*first).to_string_lossy().into_owned();
     }
@@ -144,6 +164,19 @@ mod tests {
             found,
             [("A", "file", false), ("B", "two", true), ("C", "three", false), ("HERE", here.as_str(), false)]
         );
+    }
+
+    #[test]
+    fn what_links_otherwise() {
+        let arguments = [
+            "target.x86_64-unknown-linux-gnu.linker='bin/my-cc'",
+            "build.rustflags='-C relocation-model=pie'",
+            "target.'cfg(unix)'.rustflags=['-Clink-arg=-s']",
+        ];
+        let overrides = read(&arguments, Path::new("/p"));
+        assert_eq!(overrides.linker("x86_64-unknown-linux-gnu"), Some(Path::new("/p/bin/my-cc")));
+        assert_eq!(overrides.linker("x86_64-unknown-linux-musl"), None);
+        assert_eq!(overrides.rustflags, ["-C", "relocation-model=pie", "-Clink-arg=-s"]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What cargo's configuration says about running a program of the target.
@@ -60,9 +60,11 @@ impl Platform {
             "cannot run programs for {triple} on {host}, and freezing runs the program; configure a runner with \
              `[target.{triple}] runner = \"...\"` in .cargo/config.toml (see docs/limits.md)"
         );
-        let linker = config.linker(target).with_context(|| format!("cannot find out the linker for {triple}"))?;
+        let configured = config.linker(target).with_context(|| format!("cannot find out the linker for {triple}"))?;
+        let linker = overrides.linker(triple).map(Path::to_owned).or(configured);
         let flags = config.rustflags(target).with_context(|| format!("cannot find out the flags for {triple}"))?;
-        let flags = flags.map(|flags| flags.flags).unwrap_or_default();
+        let mut flags = flags.map(|flags| flags.flags).unwrap_or_default();
+        flags.extend_from_slice(&overrides.rustflags);
         let files = config.env.iter().map(|(name, entry)| (name.as_str(), entry.value.as_os_str(), entry.force));
         let variables = overrides.variables().map(|(name, value, force)| (name, OsStr::new(value), force));
         // The last one counts.
