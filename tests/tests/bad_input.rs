@@ -125,6 +125,14 @@ fn a_root_that_protects_its_memory() -> Result<()> {
 }
 
 #[test]
+fn a_root_that_is_code() -> Result<()> {
+    for options in [&[][..], &["--verbatim"], &["--pie"], &["--static"]] {
+        bad("executable", options, &["root `executable::ADD`", "can be executed", "`mprotect`", "in `main`"])?;
+    }
+    Ok(())
+}
+
+#[test]
 fn a_root_that_a_constructor_uses() -> Result<()> {
     for options in [&[][..], &["--verbatim"], &["--pie"], &["--static"]] {
         for features in [&[][..], &["--features", "early"]] {

@@ -194,6 +194,7 @@ const FORKS: &[Case] = &[
     ("fork-many", &[], Right),
     ("fork-beside-threads", &[], Right),
     ("fork-by-command", &[], Right),
+    ("broken-pipe", &[], Right),
 ];
 
 /// Values that belong to a process or a thread, or lead to themselves.

@@ -208,6 +208,19 @@ fn footers_replace_each_other() -> Result<()> {
 }
 
 #[test]
+fn a_footer_that_was_cut_off_is_missed() -> Result<()> {
+    for link in Link::ALL {
+        let (places, expected) = stage(link)?;
+        // As `strip` does, which keeps what the headers know of.
+        succeed(Command::new("strip").arg(&places.footer))?;
+        let run = Run::of(&mut program(&places.footer))?;
+        run.require_cold_because("strip first, then embed").with_context(|| format!("{link:?}"))?;
+        runs::require_same(&expected, &run.stdout)?;
+    }
+    Ok(())
+}
+
+#[test]
 fn no_footer_is_put_behind_a_section_with_the_image_of_another_binary() -> Result<()> {
     let (places, _) = stage(Link::NonPie)?;
     let mut bytes = fs::read(&places.section)?;

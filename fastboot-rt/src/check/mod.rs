@@ -26,6 +26,7 @@ pub(crate) fn run(path: &CStr, thawed: Result<(), String>) -> ! {
     // SAFETY: before `main`, when there is one thread.
     unsafe { environment::remove_variable(c"FASTBOOT_CHECK") };
     processes::die_with_parent();
+    processes::ignore_broken_pipes();
     let path = Path::new(OsStr::from_bytes(path.to_bytes()));
     match File::options().append(true).create(true).open(path) {
         Ok(file) => drop(REPORT.set(file)),

@@ -96,6 +96,7 @@ pub(crate) fn evaluate(
     keep: Keep,
 ) -> Result<Infallible, String> {
     tell::set_listener(listener);
+    processes::ignore_broken_pipes();
     require_unevaluated()?;
     if request.cpu != Mask::MAX {
         cpuid_mask::show_only(request.cpu, &request.cpuid).map_err(|errno| {
@@ -308,16 +309,25 @@ extern "C-unwind" fn freeze_thread(_: *mut c_void) -> *mut c_void {
     processes::exit(if keep(settings, &evaluated) { 0 } else { FAILED })
 }
 
-/// Ends the process if what was allocated for this root cannot be read.
-fn require_readable(record: &RootRecord, state: &ProcessState) {
-    if ![arena::writable()].iter().chain(&scratch::writable()).all(|range| state.can_read(range)) {
-        listener().refused(&format!(
-            "root `{}` left memory that was allocated for it such that it cannot be read (with `mprotect` or `munmap`), so it \
-             cannot be captured. Have the expression make it readable again before it returns, and protect it in `main`",
-            record.name()
-        ));
-        processes::exit(FAILED);
+/// Ends the process if what was allocated for this root cannot be read, or is code: an image is neither.
+fn require_data(record: &RootRecord, state: &ProcessState) {
+    let ranges = [arena::writable()].into_iter().chain(scratch::writable());
+    let (mut is_readable, mut is_code) = (true, false);
+    for range in ranges {
+        is_readable &= state.can_read(&range);
+        is_code |= state.can_execute_part(&range);
     }
+    let why = if !is_readable {
+        "such that it cannot be read (with `mprotect` or `munmap`), so it cannot be captured. Have the expression make it \
+         readable again before it returns, and protect it in `main`"
+    } else if is_code {
+        "such that it can be executed (with `mprotect`): code that was made while the program ran, which the image would not let \
+         it execute. Make it in `main`, or keep it out of the root"
+    } else {
+        return;
+    };
+    listener().refused(&format!("root `{}` left memory that was allocated for it {why}", record.name()));
+    processes::exit(FAILED);
 }
 
 /// What expressions left in the process besides their values.
@@ -345,7 +355,7 @@ impl Traces {
         self.c_blocks.extend(new.map(|block| (record.name(), block)));
         let open = Open::settled(&self.open);
         let state = ProcessState::now(Some(&self.state));
-        require_readable(record, &state);
+        require_data(record, &state);
         for (kind, what) in open.since(&self.open).into_iter().chain(state.since(&self.state)) {
             // A handler may run at any time, as what is open may be used, and a timer may start a thread.
             self.left_behind |= !kind.is_change() || matches!(kind, Leftover::Handlers | Leftover::Timer);

@@ -25,6 +25,12 @@ pub(crate) fn handler(signal: c_int) -> usize {
     action.sa_sigaction
 }
 
+/// Has a write to a pipe that nobody reads fail instead of end the process, as the standard library has it before `main`.
+pub(crate) fn ignore_broken_pipes() {
+    // SAFETY: `SIG_IGN` is no function that could run, so nothing is asked of one.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+}
+
 /// How many bytes of address space the process may have.
 pub(crate) fn address_space() -> u64 {
     let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };

@@ -16,6 +16,8 @@ pub(crate) enum Reason {
     NoSegment,
     /// The executable does not end with a footer.
     NoFooter,
+    /// It did, but does not any more.
+    FooterLost,
     /// The bytes are no image for this program.
     Format(FormatError),
     /// The program does not know its own identity, so no file can be known to belong to it.
@@ -90,6 +92,9 @@ impl fmt::Display for Reason {
             Self::NoProgramHeaders => f.write_str("nobody says where the program headers are"),
             Self::NoSegment => f.write_str("the fastboot section has no segment; build with `cargo fastboot build`"),
             Self::NoFooter => f.write_str("the executable has no footer"),
+            Self::FooterLost => f.write_str(
+                "it was cut off, as `strip` and `objcopy` do (strip first, then embed), or the program was started by naming the loader",
+            ),
             Self::NotStamped => f.write_str("the program was not stamped; build with `cargo fastboot build`"),
             Self::Format(FormatError::Cold) => f.write_str("no image embedded; build with `cargo fastboot build`"),
             Self::Format(error) => write!(f, "{error}"),

@@ -134,8 +134,13 @@ impl Program {
     /// Whether an image may be appended to the executable's file: the section says so, or is no placeholder, because it
     /// holds an image that is of no use.
     pub(crate) fn may_have_footer(&self) -> bool {
+        self.had_footer() || self.is_embedded()
+    }
+
+    /// Whether the section says that an image was appended to the executable's file.
+    pub(crate) fn had_footer(&self) -> bool {
         let flags = self.stamped::<FLAGS_OFFSET, 8>().map_or(0, u64::from_le_bytes);
-        flags & FLAG_FOOTER != 0 || self.is_embedded()
+        flags & FLAG_FOOTER != 0
     }
 
     /// The section's image was moved away, and its header with it: from now on, for whoever asks.

@@ -51,8 +51,15 @@ fn look_at_files(outcome: &mut Outcome, program: &Program, cache: Option<Look<'_
     match identity {
         None => outcome.skip(Source::Footer, Reason::NotStamped),
         Some(_) if !program.may_have_footer() => outcome.skip(Source::Footer, Reason::NoFooter),
-        Some(own) if outcome.take(Source::Footer, from_file(Source::Footer, footer::image(), Some(own))) => return,
-        Some(_) => {}
+        Some(own) => {
+            let image = footer::image().map_err(|reason| match reason {
+                Reason::NoFooter if program.had_footer() => Reason::FooterLost,
+                reason => reason,
+            });
+            if outcome.take(Source::Footer, from_file(Source::Footer, image, Some(own))) {
+                return;
+            }
+        }
     }
     if let Some(location) = outcome.snapshot.filter(|location| identity.is_some() || location.is_unchecked()) {
         let identity = identity.filter(|_| !location.is_unchecked());

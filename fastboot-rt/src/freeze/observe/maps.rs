@@ -61,6 +61,12 @@ pub(super) fn is_readable(areas: &[Area], range: &Range<u64>) -> bool {
     areas.iter().filter(|area| area.readable).map(shared).sum::<u64>() == range.end - range.start
 }
 
+/// Whether some of `range` can be executed, and some cannot.
+pub(super) fn is_partly_executable(areas: &[Area], range: &Range<u64>) -> bool {
+    let within = areas.iter().filter(|area| area.range.start < range.end && range.start < area.range.end);
+    within.clone().any(|area| area.executable) && within.clone().any(|area| !area.executable)
+}
+
 /// The memory of this process.
 pub(super) fn memory() -> Option<File> {
     File::open("/proc/self/mem").ok()
@@ -102,6 +108,17 @@ mod tests {
             [(0x10..0x20, true), (0x14..0x18, true), (0x18..0x28, false), (0x30..0x58, false), (0..0, true)]
         {
             assert_eq!(is_readable(&areas, &range), readable, "{range:x?}");
+        }
+    }
+
+    #[test]
+    fn memory_of_which_a_part_is_code() {
+        let maps = ["1000-2000 rw-p 0 0:0 0", "2000-3000 r-xp 0 0:0 0", "3000-4000 rwxp 0 0:0 0"];
+        let areas: Vec<Area> = maps.iter().filter_map(|line| parse(line)).collect();
+        for (range, partly) in
+            [(0x1000..0x2000, false), (0x1000..0x2001, true), (0x2000..0x4000, false), (0..0x9000, true)]
+        {
+            assert_eq!(is_partly_executable(&areas, &range), partly, "{range:x?}");
         }
     }
 

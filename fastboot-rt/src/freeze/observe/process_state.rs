@@ -76,6 +76,12 @@ impl ProcessState {
         self.areas.is_empty() || maps::is_readable(&self.areas, &(range.start as u64..range.end as u64))
     }
 
+    /// Whether some of this memory can be executed, and some cannot. All of it can in a process that is to execute whatever it
+    /// reads (`READ_IMPLIES_EXEC` in personality(2)).
+    pub(crate) fn can_execute_part(&self, range: &Range<usize>) -> bool {
+        maps::is_partly_executable(&self.areas, &(range.start as u64..range.end as u64))
+    }
+
     /// What is otherwise than it was before: kind and description.
     pub(crate) fn since(&self, before: &Self) -> Vec<(Leftover, String)> {
         let known = before.facts.keys().chain(self.facts.keys().filter(|key| !before.facts.contains_key(key)));

@@ -36,6 +36,12 @@ fn family(case: &str) -> Vec<String> {
             let output = std::process::Command::new("/bin/echo").arg("a child").output().unwrap();
             all.push(String::from_utf8(output.stdout).unwrap());
         }
+        "broken-pipe" => {
+            // What a child that has ended already is told. It ends a process that does not ignore the signal for it.
+            let (reader, mut writer) = std::io::pipe().unwrap();
+            drop(reader);
+            all.push(format!("{:?}", writer.write_all(b"nobody reads it").map_err(|error| error.kind())));
+        }
         _ => return Vec::new(),
     }
     all.extend((0..100).map(|n| format!("after {n}")));
