@@ -207,6 +207,7 @@ const VALUES: &[Case] = &[
     ("value-hasher", &[], Right),
     ("value-function-of-c", &[], Right),
     ("value-looked-up", &[], Right),
+    ("value-text", &[], Warned(&["the address of the text of the environment variable `CASE`"])),
     ("value-trait", &[], Right),
     ("value-error", &[], Right),
     ("value-panic", &[], Right),

@@ -189,6 +189,7 @@ impl Freezing<'_> {
             foreign_blocks: &frozen.capture.foreign_blocks,
             thread_locals: &statics.own_thread_locals(&frozen.capture),
             bindings: &Bindings::find(&Elf::parse(&self.binary.bytes)?, &self.binary.bytes, &frozen.capture, &second)?,
+            texts: &frozen.capture.texts,
             values: &frozen.values(),
             numbers: numbers(&frozen.capture),
         };
@@ -197,6 +198,7 @@ impl Freezing<'_> {
             foreign_blocks: &second.foreign_blocks,
             thread_locals: &[],
             bindings: &Bindings::NONE,
+            texts: &second.texts,
             values: &[],
             numbers: numbers(&second),
         };

@@ -315,7 +315,7 @@ impl<'a> Comparison<'a> {
         if here.name != there.name {
             return None;
         }
-        foreign(here, a, there, b, self.first.known, libraries)
+        foreign(here, a, there, b, [self.first.known, self.second.known], libraries)
     }
 
     /// Whether the word is a static pointer whose lower half the second run has overwritten.

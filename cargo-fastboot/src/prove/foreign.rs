@@ -32,6 +32,8 @@ pub(crate) struct Known<'a> {
     pub(crate) thread_locals: &'a [(Range<u64>, String)],
     /// What the executable got from the dynamic linker in this run and in the other one.
     pub(crate) bindings: &'a Bindings,
+    /// Where texts of environment variables begin, and whose they are.
+    pub(crate) texts: &'a [(u64, String)],
     /// Where in the image data the roots' values are: nothing is left there by anyone.
     pub(crate) values: &'a [u64],
     /// The numbers of the process and of its freeze thread; zero where they are not known.
@@ -43,6 +45,11 @@ impl Known<'_> {
     pub(super) fn block_at(&self, address: u64) -> Option<Foreign> {
         let mut blocks = self.foreign_blocks.iter();
         blocks.find(|block| block.address == address && !block.root.is_empty()).map(ForeignBlock::at_begin)
+    }
+
+    /// Whose text begins at this address.
+    fn text_at(&self, address: u64) -> Option<&str> {
+        self.texts.iter().find(|(start, _)| *start == address).map(|(_, name)| name.as_str())
     }
 
     /// What this address means.
@@ -87,13 +94,13 @@ impl fmt::Display for ForeignBlock {
     }
 }
 
-/// What two addresses in mappings of the same name mean.
+/// What two addresses in mappings of the same name mean; `known` of either run.
 pub(super) fn foreign(
     here: &Mapping,
     a: u64,
     there: &Mapping,
     b: u64,
-    known: &Known<'_>,
+    [known, known_there]: [&Known<'_>; 2],
     libraries: &mut Libraries,
 ) -> Option<Foreign> {
     if let Some(what) = known.at(a) {
@@ -101,7 +108,11 @@ pub(super) fn foreign(
     }
     let offset = here.offset + (a - here.range.start);
     match here.name.as_str() {
-        name if name.starts_with("[stack") => Some(Foreign::Left("the main thread's stack or environment".to_owned())),
+        name if name.starts_with("[stack") => Some(match known.text_at(a) {
+            // What `getenv` gave, and what is kept of it.
+            Some(text) if known_there.text_at(b) == Some(text) => Foreign::Other(format!("the text of {text}")),
+            _ => Foreign::Left("the main thread's stack or environment".to_owned()),
+        }),
         "" | "[heap]" => Some(Foreign::Other("memory of the C library".to_owned())),
         // Libraries move as a whole; but of some functions they have one for each kind of processor.
         _ if offset != there.offset + (b - there.range.start) && !(here.executable && there.executable) => None,

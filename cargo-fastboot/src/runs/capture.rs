@@ -25,6 +25,8 @@ pub(crate) struct Capture {
     pub(crate) statics: Vec<StaticSegment>,
     /// What the dynamic linker made read-only of the executable: its address, and the bytes.
     pub(crate) protected: (u64, Vec<u8>),
+    /// Where the texts of its environment variables begin, and what they are texts of.
+    pub(crate) texts: Vec<(u64, String)>,
     /// In the order of [`Block::thread`].
     pub(crate) threads: Vec<Thread>,
     /// Live blocks of the scratch heap, by ascending address.

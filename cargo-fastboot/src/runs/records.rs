@@ -111,6 +111,7 @@ impl Capture {
             }),
             Tag::After => self.take_after(fields.number()?, bytes.get(8..)?)?,
             Tag::Protected => self.protected = (fields.number()?, bytes.get(8..)?.to_vec()),
+            Tag::Text => self.texts.push((fields.number()?, fields.string()?)),
             Tag::Thread => {
                 let (key, handle) = (fields.number()?, fields.number()?);
                 self.threads.push(Thread { key, handle, fingerprints: words(bytes.get(16..)?) });

@@ -77,6 +77,8 @@ fn begin(folder: &Path, placeholder: &'static Placeholder) -> Result<Infallible,
     unsafe { environment::remove_variable(c"FASTBOOT_FREEZE") };
 
     tell::begin(folder)?;
+    // SAFETY: as above.
+    write::write_texts(unsafe { environment::variables() });
 
     let program = Program::find(placeholder).map_err(|reason| reason.to_string())?;
     if program.is_embedded() {

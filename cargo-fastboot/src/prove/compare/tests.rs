@@ -15,8 +15,15 @@ const IMAGE: [u64; 2] = [0x5500_0000_1000, 0x5500_0000_1000 + fastboot_format::p
 /// An executable that the dynamic linker gives nothing.
 static UNBOUND: Bindings = Bindings::NONE;
 
-const NOTHING: Known<'static> =
-    Known { handles: &[], foreign_blocks: &[], thread_locals: &[], bindings: &UNBOUND, values: &[], numbers: [0; 2] };
+const NOTHING: Known<'static> = Known {
+    handles: &[],
+    foreign_blocks: &[],
+    thread_locals: &[],
+    bindings: &UNBOUND,
+    texts: &[],
+    values: &[],
+    numbers: [0; 2],
+};
 
 fn run(data: &[u8], set: usize, executable: u64) -> Run<'_> {
     let regions = [
@@ -260,6 +267,25 @@ fn what_calls_leave_behind_is_dead_but_not_in_a_roots_value() {
     assert_eq!(of(&NOTHING, a.len()), (1, vec![40, 80]));
     assert_eq!(of(&Known { values: &[0, 40], ..known }, a.len()), (0, vec![0, 40, 80]), "a value of a root");
     assert_eq!(of(&known, 0), (0, vec![0, 40, 80]), "in statics");
+}
+
+#[test]
+fn where_the_text_of_a_variable_begins_is_a_suspect() {
+    let stack = |start: u64| {
+        [Mapping { range: start..start + 0x2_0000, executable: false, offset: 0, name: "[stack]".to_owned() }]
+    };
+    let (here, there) = (stack(0x7ffc_0000_0000), stack(0x7ffd_5550_0000));
+    let (text, other) = (0x7ffc_0000_1238, 0x7ffd_5550_2238);
+    let of = |name: &str| {
+        let texts = [text, other].map(|start| [(start, if start == text { "`HOME`" } else { name }.to_owned())]);
+        let known = texts.each_ref().map(|texts| Known { texts, ..NOTHING });
+        let (a, b) = (words(&[text, 0, 0, 0, 0, text + 1]), words(&[other, 0, 0, 0, 0, other + 1]));
+        let first = Run { maps: &here, known: &known[0], ..run(&a, 0, FIRST) };
+        let proof = compare(first, Run { maps: &there, known: &known[1], ..run(&b, 1, FIRST) }, false).unwrap();
+        (proof.dead, proof.suspects.iter().map(|one| (one.offset, one.what.clone(), one.certain)).collect::<Vec<_>>())
+    };
+    assert_eq!(of("`HOME`"), (1, vec![(0, "the text of `HOME`".to_owned(), false)]));
+    assert_eq!(of("`USER`"), (2, vec![]), "of another one in the other run");
 }
 
 #[test]

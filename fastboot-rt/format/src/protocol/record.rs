@@ -57,6 +57,8 @@ pub enum Tag {
     Mapped = 26,
     /// A range is about to be unmapped: `u64` address, `u64` size in bytes.
     Unmapped = 27,
+    /// `u64` address at which the text of an environment variable begins; what it is, a string.
+    Text = 29,
     /// `u64` address of the memory of the executable that the dynamic linker made read-only, then the bytes that stand there.
     Protected = 28,
     /// Plan run with traces: for each block of the [`Tag::Blocks`] before a `u32`, where in [`Tag::TraceWords`] its trace
@@ -193,7 +195,7 @@ impl InputKind {
 impl Tag {
     /// The tag with this number.
     pub fn from_number(number: u32) -> Option<Self> {
-        const ALL: [Tag; 27] = [
+        const ALL: [Tag; 28] = [
             Tag::Process,
             Tag::Root,
             Tag::Memory,
@@ -221,6 +223,7 @@ impl Tag {
             Tag::Mapped,
             Tag::Unmapped,
             Tag::Protected,
+            Tag::Text,
         ];
         ALL.into_iter().find(|tag| *tag as u32 == number)
     }

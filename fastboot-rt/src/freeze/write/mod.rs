@@ -9,6 +9,7 @@ use super::tell::{self, string, word, write_record};
 use crate::os::{cpuid_mask, headers, threads};
 use crate::roots;
 use blocks::{write_blocks, write_memory};
+use core::ffi::CStr;
 use fastboot_format::image::PAGE;
 use fastboot_format::protocol::Tag;
 
@@ -24,6 +25,17 @@ pub(crate) fn write_capture(settings: &Settings, evaluated: &Evaluated<'_>) -> b
         tell::done();
     }
     written
+}
+
+/// Where the texts of these environment variables are. If that cannot be written, nothing else can.
+pub(crate) fn write_texts(variables: impl Iterator<Item = &'static CStr>) {
+    for variable in variables {
+        let Some((name, value)) = variable.to_str().ok().and_then(|text| text.split_once('=')) else { continue };
+        if !value.is_empty() {
+            let name = format!("the environment variable `{name}`");
+            write_record(Tag::Text, &[&word(value.as_ptr().addr() as u64), &string(&name)]);
+        }
+    }
 }
 
 /// What is known of the process.

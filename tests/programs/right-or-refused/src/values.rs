@@ -49,6 +49,7 @@ enum Value {
     Hasher(RandomState, u64),
     Lookups(fn(*const core::ffi::c_char) -> i32),
     Address(usize),
+    Text(Vec<(String, usize)>),
     File(std::fs::File),
     Socket(std::net::UdpSocket),
     Thread(std::thread::Thread),
@@ -127,6 +128,8 @@ fn value(case: &str) -> Value {
         }),
         // SAFETY: the name ends with zero.
         "value-looked-up" => Value::Address(unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"atoi".as_ptr()) } as usize),
+        // SAFETY: the name ends with zero.
+        "value-text" => Value::Text(vec![("CASE".to_owned(), unsafe { libc::getenv(c"CASE".as_ptr()) } as usize)]),
         "value-file" => Value::File(std::fs::File::open("/etc/passwd").unwrap()),
         "value-socket" => Value::Socket(std::net::UdpSocket::bind("127.0.0.1:0").unwrap()),
         "value-thread" => Value::Thread(std::thread::current()),
@@ -220,6 +223,8 @@ pub(crate) fn answer(case: &str) {
             // SAFETY: a string that ends with zero.
             println!("{:?}", atoi.map(|atoi| unsafe { atoi(text.as_ptr()) } == number));
         }
+        // What is there is another thing, which the build warns of.
+        Value::Text(texts) => println!("{:?}", texts.iter().map(|(name, text)| (name, *text != 0)).collect::<Vec<_>>()),
         Value::File(file) => println!("{}", file.metadata().is_ok()),
         Value::Socket(socket) => println!("{}", socket.local_addr().is_ok()),
         Value::Thread(thread) => println!("{}", thread.id() == std::thread::current().id()),
