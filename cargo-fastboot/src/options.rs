@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::File;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::str::FromStr;
@@ -80,6 +81,8 @@ pub(crate) struct FreezeOptions {
     /// The same program, linked for other addresses, and its SHA-256: what run 3 runs, so that addresses in the executable
     /// are told from numbers.
     pub(crate) twin: Option<(PathBuf, String)>,
+    /// Whether it is to be known exactly which words of the image are addresses in the executable, if that takes one more run, too.
+    pub(crate) exact_addresses: bool,
 }
 
 impl Default for FreezeOptions {
@@ -111,11 +114,21 @@ impl Default for FreezeOptions {
             environment: Vec::new(),
             seed: None,
             twin: None,
+            exact_addresses: false,
         }
     }
 }
 
 impl FreezeOptions {
+    /// The same, where the package's folder is called `name`.
+    pub(crate) fn in_folder(&self, name: &Path) -> Self {
+        let Some(folder) = &self.directory else { return self.clone() };
+        let environment = self.environment.iter();
+        let environment =
+            environment.map(|(variable, value)| (variable.clone(), renamed(value, folder, name))).collect();
+        Self { directory: Some(name.to_owned()), environment, ..self.clone() }
+    }
+
     /// The command that runs `binary` the way these options say.
     pub(crate) fn command(&self, binary: &Path) -> Command {
         let mut words = self.runner.iter().map(OsString::as_os_str).chain([binary.as_os_str()]);
@@ -210,3 +223,34 @@ pub(crate) enum Place {
 
 /// An allocation, the same one in every run: the key of its thread, and which one on that thread it is.
 pub(crate) type Allocation = (u64, u64);
+/// A text, such as a list of paths, in which a folder has another name.
+pub(crate) fn renamed(text: &OsStr, folder: &Path, name: &Path) -> OsString {
+    let (folder, name) = (folder.as_os_str().as_bytes(), name.as_os_str().as_bytes());
+    let mut rest = text.as_bytes();
+    let mut changed = Vec::new();
+    while let Some(at) = memchr::memmem::find(rest, folder) {
+        let (before, from) = rest.split_at(at);
+        let behind = &from[folder.len()..];
+        changed.extend_from_slice(before);
+        // Not `/a/bc`, nor `/x/a/b`, for `/a/b`.
+        let is_it = matches!(behind.first(), None | Some(b'/' | b':')) && matches!(changed.last(), None | Some(b':'));
+        changed.extend_from_slice(if is_it { name } else { folder });
+        rest = behind;
+    }
+    changed.extend_from_slice(rest);
+    OsString::from_vec(changed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_renamed_where_it_is_named() {
+        let renamed =
+            |text: &str| renamed(OsStr::new(text), Path::new("/a/b"), Path::new("/new")).into_string().unwrap();
+        assert_eq!(renamed("/a/b"), "/new");
+        assert_eq!(renamed("/x/a/b:/a/b/c:/a/bc:/a/b"), "/x/a/b:/new/c:/a/bc:/new");
+        assert_eq!(renamed("a text"), "a text");
+    }
+}

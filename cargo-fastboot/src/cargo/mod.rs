@@ -152,6 +152,10 @@ fn link(
     if symbols {
         command.args(["-C", "strip=none"]);
     }
+    if flags.migrate && flags.compilation.is_optimized() {
+        // With several, how the crate is cut follows from all of it, and so does the machine code of what the roots use.
+        command.args(["-C", "codegen-units=1"]);
+    }
     shell.verbose(format_args!("running {command:?}"));
     let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| cannot_start(command.get_program()))?;
     let stream = child.stdout.take().context("cargo has no standard output")?;

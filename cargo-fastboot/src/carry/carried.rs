@@ -74,11 +74,13 @@ impl Statics {
         Ok(statics)
     }
 
-    /// Puts the carried bytes behind `memory` bytes of captured memory.
+    /// Puts the carried bytes behind `memory` bytes of captured memory, in the order of their statics' names: where the linker
+    /// puts these is none of the image.
     pub(crate) fn lay_out(&mut self, memory: u64) {
         let mut offset = memory.next_multiple_of(8);
         self.ranges.clear();
-        for (index, found) in self.found.iter().enumerate() {
+        for index in self.by_name() {
+            let found = &self.found[index];
             if !matches!(found.decision, Decision::Carry(_)) {
                 continue;
             }
@@ -87,6 +89,16 @@ impl Statics {
                 offset += (range.end - range.start).next_multiple_of(8);
             }
         }
+    }
+
+    /// All that changed, by name, and those of one name by address.
+    fn by_name(&self) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.found.len()).collect();
+        order.sort_by(|one, other| {
+            let [one, other] = [one, other].map(|index| &self.found[*index]);
+            (&one.name, &one.part_of, one.address).cmp(&(&other.name, &other.part_of, other.address))
+        });
+        order
     }
 
     /// How many bytes they take in the image data.
@@ -102,6 +114,17 @@ impl Statics {
                 place.copy_from_slice(bytes);
             }
         }
+    }
+
+    /// The seeds that all tables of the crate `foldhash` share, as a run left them: addresses as in the file, and bytes.
+    pub(crate) fn hash_seeds<'a>(&'a self, capture: &'a Capture) -> impl Iterator<Item = (u64, &'a [u8])> {
+        let is_seed = |found: &&Static| {
+            let names = [Some(&found.name), found.part_of.as_ref()];
+            found.crate_name.as_deref() == Some("foldhash")
+                && names.into_iter().flatten().any(|name| name.contains("GLOBAL_SEED_STORAGE"))
+        };
+        let bytes = |found: &'a Static| as_left(capture, &(found.address..found.address + found.size));
+        self.found.iter().filter(is_seed).filter_map(move |found| Some((found.address, bytes(found)?)))
     }
 
     /// The bytes of each carried range as a run left them.
@@ -380,14 +403,15 @@ impl Statics {
         own.map(|one| (base + one.range.start..base + one.range.end, one.name.clone())).collect()
     }
 
-    /// Every static and thread-local that changed, with what was decided; without fastboot's own, the roots among them.
+    /// Every static and thread-local that changed, by name, with what was decided; without fastboot's own, the roots among them.
     pub(crate) fn report(&self) -> impl Iterator<Item = (String, String)> {
         let mut seen = BTreeSet::new();
         let own = |found: &&Static| {
             let root = matches!(&found.decision, Decision::Skip(reason) if reason == decide::A_ROOT);
             root || found.crate_name.as_deref() == Some("fastboot_rt")
         };
-        let statics = self.found.iter().filter(move |found| !own(found)).filter_map(move |found| {
+        let found = self.by_name().into_iter().map(|index| &self.found[index]);
+        let statics = found.filter(move |found| !own(found)).filter_map(move |found| {
             let decision = match &found.decision {
                 Decision::Carry(reason) => format!("carried, {} bytes: {reason}", changed_len(found)),
                 Decision::Skip(reason) => format!("not carried: {reason}"),

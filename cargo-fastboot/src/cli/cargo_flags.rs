@@ -25,6 +25,11 @@ pub(crate) struct TargetFlags {
 }
 
 impl CompilationFlags {
+    /// Whether the profile is one for programs that are used: not `dev`, nor `test`.
+    pub(crate) fn is_optimized(&self) -> bool {
+        self.release || self.profile.as_deref().is_some_and(|name| !["dev", "test"].contains(&name))
+    }
+
     /// The folder of the profile, as cargo calls it.
     pub(crate) fn profile_folder(&self) -> &str {
         match self.profile.as_deref() {

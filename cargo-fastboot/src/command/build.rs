@@ -263,9 +263,7 @@ fn finish_in_place(cold: &Cold, flags: &BuildFlags, options: &FreezeOptions, she
             }
         }
     };
-    let profile = flags.compilation.profile.as_deref();
-    let optimized = flags.compilation.release || profile.is_some_and(|name| !["dev", "test"].contains(&name));
-    if !record.verified && (flags.verify || (optimized && !flags.no_verify)) {
+    if !record.verified && (flags.verify || (flags.compilation.is_optimized() && !flags.no_verify)) {
         verify(&store.finished, options, shell).inspect_err(|_| {
             // What is not good is not left lying about. If it cannot be removed, the error says what is wrong with it.
             let _ = std::fs::remove_file(&store.finished);
@@ -323,15 +321,19 @@ fn freeze_and_embed(
 ) -> Result<Record> {
     store.forget()?;
     let mut output = freeze_trained(&cold.path, flags.place.place(), options, shell)?;
-    let known = Freeze::of(&mut output);
+    let freeze = Freeze::of(&mut output);
     let FreezeOutput { mut image, inputs, .. } = output;
     flags.image.apply(&mut image);
+    let cannot_later = |why: &str| shell.verbose(format_args!("the image cannot be taken over later: {why}"));
+    migrate::forget(&cold.path);
+    let known = cold.present.as_ref().filter(|_| flags.migrate).and_then(|present| {
+        let known = present.examine(&cold.path, freeze, &mut image, options, shell);
+        known.inspect_err(|why| cannot_later(why)).ok()
+    });
     embed_finished(cold, &image, store, flags, shell)?;
     let record = store.describe(&image, inputs)?;
-    if let Some(present) = cold.present.as_ref().filter(|_| flags.migrate)
-        && let Err(why) = present.remember(&cold.path, known, &image, &record, options, shell)
-    {
-        shell.verbose(format_args!("the image cannot be taken over later: {why}"));
+    if let Some(Err(why)) = known.map(|known| known.remember(&cold.path, &record)) {
+        cannot_later(&format!("{why:#}"));
     }
     store.keep(&record)?;
     Ok(record)

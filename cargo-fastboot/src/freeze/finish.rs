@@ -25,7 +25,7 @@ pub(crate) struct FreezeOutput {
     pub(crate) plan: Option<Plan>,
     /// The words of the image data that hold an address in the executable, or why it is not known exactly which do, and that
     /// nothing else follows from where the executable is.
-    pub(crate) addresses: Result<Vec<u64>, &'static str>,
+    pub(crate) addresses: Result<Vec<u64>, String>,
     /// What was mapped while the roots were evaluated.
     pub(crate) mapped: Vec<String>,
 }
@@ -58,7 +58,7 @@ impl Freezing<'_> {
         let relocatable = self.is_relocatable(&frozen, &proof, &causes, frozen.objects(&statics.places()).as_ref());
         let bound = proof.bound.iter().map(|(offset, place)| Bound { offset: offset + DATA_OFFSET, place: *place });
         let bound: Vec<Bound> = bound.collect();
-        let addresses = self.addresses(&frozen, &proof);
+        let addresses = self.addresses(&frozen, &statics, &proof).map_err(|why| format!("{why:#}"));
         let mapped = frozen.capture.maps.iter().map(|mapping| mapping.name.clone()).collect();
         let static_pointers = if self.binary.pie { image::relocations(&proof.static_pointers) } else { Vec::new() };
         let parts = Parts {
@@ -105,26 +105,5 @@ impl Freezing<'_> {
         };
         self.shell.verbose(format_args!("the image can only be used at its home address: {why}"));
         false
-    }
-
-    /// The words that hold an address in the executable, if the proof says so of each, and nothing else of the image moved with
-    /// the executable.
-    fn addresses(&self, frozen: &Frozen, proof: &Proof) -> Result<Vec<u64>, &'static str> {
-        if proof.stayed {
-            return Err("addresses in the executable cannot be told from numbers");
-        }
-        if frozen.planned.is_none() {
-            return Err("the image is verbatim");
-        }
-        // What is unclear is among these, or among dead words.
-        if !proof.differences.is_empty() {
-            return Err(
-                "words of the image differ from run to run, which may come from where the program lies in memory",
-            );
-        }
-        if proof.parts != 0 || proof.disguised.iter().any(|one| one.region == Region::Executable) {
-            return Err("there may be parts of addresses in the image");
-        }
-        Ok(proof.static_pointers.clone())
     }
 }

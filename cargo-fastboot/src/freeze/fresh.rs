@@ -15,6 +15,7 @@ use crate::runs::processor;
 use crate::say::output;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -46,6 +47,9 @@ struct Key {
     cold: String,
     /// BLAKE3 of how it is frozen, and on what processor.
     how: String,
+    /// The same, whatever the package's folder is called.
+    #[serde(default)]
+    anywhere: String,
     /// Whether it had a twin to be frozen with.
     twin: bool,
 }
@@ -96,9 +100,22 @@ impl Store {
         self.check(record, options)
     }
 
-    /// The same, whether the program changed or not.
-    pub(crate) fn find_but_for_program(&self, options: &FreezeOptions) -> Result<Record, Option<String>> {
-        self.check(self.read()?, options)
+    /// The same, whether the program changed or not. `folder`: how the package's folder was called, if that does not count;
+    /// what was read in there is in there still.
+    pub(crate) fn find_but_for_program(
+        &self,
+        options: &FreezeOptions,
+        folder: Option<&Path>,
+    ) -> Result<Record, Option<String>> {
+        let mut record = self.read()?;
+        if let (Some(was), Some(now)) = (folder, &options.directory)
+            && was != now
+            && record.key.anywhere == self.key.anywhere
+        {
+            record.inputs.rename(was, now);
+            record.key.how.clone_from(&self.key.how);
+        }
+        self.check(record, options)
     }
 
     /// The record, if it is one that this tool wrote.
@@ -209,20 +226,28 @@ impl Key {
             directory,
             environment,
             seed: _,
+            // Changes nothing of the image.
+            exact_addresses: _,
             // Of it counts only whether it is there: another twin, another cold binary.
             twin,
         } = options;
         // Without training nobody reads it while freezing.
         let stdin = if train.is_empty() { &[][..] } else { stdin };
-        let how = format!(
-            "{stripped} {place:?} {read_only} {home} {real_random} {keep_threads} {train:?} {stdin:?} {verbatim} {trace} {choices:?} {deny:?} \
-             {allow_foreign:?} {allow_nondeterminism:?} {allow_shared:?} {allow_threads:?} {allow_world:?} {runner:?} {directory:?} {environment:?} {:x}",
-            processor::features() & cpu
-        );
+        let how = |directory: &Option<PathBuf>, environment: &[(OsString, OsString)]| {
+            let how = format!(
+                "{stripped} {place:?} {read_only} {home} {real_random} {keep_threads} {train:?} {stdin:?} {verbatim} {trace} {choices:?} \
+                 {deny:?} {allow_foreign:?} {allow_nondeterminism:?} {allow_shared:?} {allow_threads:?} {allow_world:?} {runner:?} \
+                 {directory:?} {environment:?} {:x}",
+                processor::features() & cpu
+            );
+            blake3::hash(how.as_bytes()).to_hex().to_string()
+        };
+        let anywhere = options.in_folder(Path::new("the folder"));
         Ok(Self {
             tool: this_tool(),
             cold: blake3::hash(&bytes).to_hex().to_string(),
-            how: blake3::hash(how.as_bytes()).to_hex().to_string(),
+            how: how(directory, environment),
+            anywhere: how(&anywhere.directory, &anywhere.environment),
             twin: twin.is_some(),
         })
     }

@@ -1,5 +1,6 @@
 //! The way from a cold binary to its image, and what is done around it: judged, trained, verified, and not done again.
 
+mod addresses;
 mod asked;
 mod cause;
 mod causes;
@@ -9,6 +10,7 @@ mod evidence;
 pub(crate) mod finish;
 pub(crate) mod fresh;
 mod halving;
+mod hash_seeds;
 mod judge;
 mod judge_world;
 mod layouts;

@@ -29,6 +29,7 @@ use crate::runs::inputs::Inputs;
 use crate::runs::memory::{ImageData, word_at};
 use crate::runs::run::Purpose;
 use crate::runs::spare::spare_memory;
+use crate::runs::world::Difference;
 use crate::say::output;
 use crate::say::shell::Shell;
 use anyhow::{Context, Result, anyhow, bail};
@@ -81,6 +82,8 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
         elsewhere: OnceLock::new(),
         along: Mutex::default(),
         asked: Mutex::default(),
+        presets: OnceLock::new(),
+        always: &[],
     };
     let examined = freezing.place_and_prove()?;
     let judged = freezing.judge_all(examined)?;
@@ -88,8 +91,13 @@ pub(crate) fn freeze(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
 }
 
 /// The image data that a freeze of this binary would make, if it is as the first two runs have it, with the executable's
-/// address. Nothing is proved.
-pub(crate) fn image_data_of(path: &Path, options: &FreezeOptions, shell: &Shell) -> Result<(ImageData, u64)> {
+/// address, all runs in a world that differs in this. Nothing is proved.
+pub(crate) fn image_data_of(
+    path: &Path,
+    options: &FreezeOptions,
+    world: &[Difference],
+    shell: &Shell,
+) -> Result<(ImageData, u64)> {
     let binary = Binary::read(path)?;
     let folder = working_folder(path)?;
     let freezing = Freezing {
@@ -101,6 +109,8 @@ pub(crate) fn image_data_of(path: &Path, options: &FreezeOptions, shell: &Shell)
         elsewhere: OnceLock::new(),
         along: Mutex::default(),
         asked: Mutex::default(),
+        presets: OnceLock::new(),
+        always: world,
     };
     // As if it was not the first plan: with that, run 3 may be made at once.
     let Frozen { capture, data, .. } = freezing.image_data(&mut Learned { plans: 1, ..Learned::default() })?.frozen;
@@ -218,7 +228,15 @@ impl Freezing<'_> {
     fn plan_and_place(&self, learned: &mut Learned) -> Result<Option<Placed>> {
         learned.plans += 1;
         let attempt = learned.plans;
-        let run = self.first(Purpose::Plan { hold_all: !learned.forms.is_empty() }, &format!("plan-{attempt}"))?;
+        let (purpose, name) = (Purpose::Plan { hold_all: !learned.forms.is_empty() }, format!("plan-{attempt}"));
+        let mut run = self.first(purpose, &name)?;
+        let presets = if self.presets.get().is_none() { self.hash_seeds(&run)? } else { Vec::new() };
+        let has_seeds = !presets.is_empty();
+        self.presets.get_or_init(|| presets);
+        if has_seeds {
+            self.shell.verbose("hash tables get a seed that follows from what the roots use: run 1 is made once more");
+            run = self.first(purpose, &name)?;
+        }
         let (planned, inputs) = std::thread::scope(|scope| {
             // Inputs are read to the end for it, which can take as long as planning.
             let (seen, options, path) = (run.inputs.clone(), self.options, &self.binary.path);

@@ -43,10 +43,13 @@ impl Freezing<'_> {
         shell: &Shell,
     ) -> Result<Capture> {
         let folder = self.folder.join(name);
+        let world = &[self.always, world].concat();
         let twin = self.twin.filter(|_| world.contains(&world::Difference::Executable));
         let (binary, moved) = twin.map_or((self.binary, 0), |twin| (twin.binary, twin.distance));
         let (options, randomize) = (self.options, other.is_some());
-        let run = FreezeRun { binary, options, purpose, other, randomize, world, moved, folder: &folder, shell };
+        let presets = self.presets();
+        let run =
+            FreezeRun { binary, options, purpose, other, randomize, world, moved, presets, folder: &folder, shell };
         self.make(&run)
     }
 
@@ -61,9 +64,15 @@ impl Freezing<'_> {
             randomize: false,
             world,
             moved: 0,
+            presets: self.presets(),
             folder: &folder,
             shell: self.shell,
         })
+    }
+
+    /// What statics are to hold before anything is evaluated, as far as that is known.
+    fn presets(&self) -> &[(u64, Vec<u8>)] {
+        self.presets.get().map_or(&[], Vec::as_slice)
     }
 
     fn make(&self, run: &FreezeRun<'_>) -> Result<Capture> {

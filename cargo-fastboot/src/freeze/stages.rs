@@ -39,6 +39,10 @@ pub(super) struct Freezing<'a> {
     pub(super) asked: Mutex<BTreeSet<Answer>>,
     /// In what the proving run is to differ, and folders of that world. Known after run 1.
     pub(super) elsewhere: OnceLock<(Vec<Difference>, Vec<TempDir>)>,
+    /// What statics are to hold before anything is evaluated. Known after run 1.
+    pub(super) presets: OnceLock<Vec<(u64, Vec<u8>)>>,
+    /// In what each run differs.
+    pub(super) always: &'a [Difference],
 }
 
 /// A plan, and what it came from.

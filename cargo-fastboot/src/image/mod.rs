@@ -307,6 +307,13 @@ impl Image {
         self.header.flags & FLAG_COLD != 0
     }
 
+    /// The image data in it.
+    pub(crate) fn data(&self) -> Result<&[u8]> {
+        let start = usize::try_from(self.header.data_offset)?;
+        let data = self.bytes.get(start..).and_then(|rest| rest.get(..usize::try_from(self.header.data_length).ok()?));
+        data.context("no image data")
+    }
+
     /// Its bytes.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes

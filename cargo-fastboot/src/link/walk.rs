@@ -44,6 +44,8 @@ pub(crate) struct Reached {
     pub(crate) hash: u64,
     /// Whether it is a piece that the linker merges with equal ones.
     pub(crate) merged: bool,
+    /// Whether it is machine code.
+    pub(crate) code: bool,
     /// Whether it is a location in a source file, whose line and column do not count.
     pub(crate) location: bool,
 }
@@ -81,8 +83,9 @@ pub(crate) fn walk(graph: &mut Graph<'_>, also: &[String]) -> Result<Closure> {
         let hash: [u8; 32] = hash.finalize().into();
         whole.update(hash);
         let merged = matches!(&graph.nodes[id], Node::Merged { .. });
+        let code = matches!(&graph.nodes[id], Node::Section(section) if section.flags & elf::SHF_EXECINSTR.0 != 0);
         let hash = u64::from_le_bytes(*hash.first_chunk().unwrap_or(&[0; 8]));
-        nodes.push(Reached { name, address: graph.address_of(id).unwrap_or(0), size, hash, merged, location });
+        nodes.push(Reached { name, address: graph.address_of(id).unwrap_or(0), size, hash, merged, code, location });
     }
     Ok(Closure { fingerprint: whole.finalize().into(), nodes })
 }

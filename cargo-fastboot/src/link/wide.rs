@@ -1,6 +1,6 @@
 //! Wide: the same program once more, with a gap of another length behind each of its parts, and with other lines in all
-//! locations. All lies in the same order there, but nothing as far from anything else, nor at the same place in a page. So what
-//! follows from how the parts lie to each other is seen to differ.
+//! locations. Nothing lies as far from anything else there, nor at the same place in a page; and where the linker can do that (lld),
+//! what is in one section lies in the opposite order. So what follows from how the parts lie to each other is seen to differ.
 //!
 //! The linker leaves the gaps by itself: in copies of its inputs, sections are said to be longer than they are.
 
@@ -24,6 +24,8 @@ use std::path::Path;
 
 /// Sections whose parts nobody looks for one behind the other.
 const STRETCHED: [&str; 6] = [".text", ".rodata", ".data.rel.ro", ".data", ".bss", ".gcc_except_table"];
+/// What has lld put the parts of these sections in the opposite order. Each pattern stands for all of them that begin so.
+const REVERSED: [&str; 5] = [".text*", ".rodata*", ".data*", ".bss*", ".gcc_except_table*"];
 /// How long a gap is at least, in bytes.
 const LEAST: u64 = 64;
 /// How long it is more than that, at most, in units of what its section is aligned to.
@@ -51,7 +53,9 @@ pub(super) fn link(
     let mut changed: Vec<OsString> = arguments.iter().map(of).collect();
     let path = folder.path().join("map");
     changed.push(ask_for_map(&path));
-    ensure!(call(real, &changed, &[], true)?.success(), "the linker cannot link it with gaps");
+    let reversed = REVERSED.map(|pattern| OsString::from(format!("-Wl,--shuffle-sections={pattern}=-1")));
+    let linked = call(real, &changed, &reversed, true)?.success() || call(real, &changed, &[], true)?.success();
+    ensure!(linked, "the linker cannot link it with gaps");
     let mut bytes = std::fs::read(out)?;
     let wide = super::closure(&bytes, &read_map(&path)?, wrapped(arguments))?;
     let addresses = addresses(closure, &wide)?;

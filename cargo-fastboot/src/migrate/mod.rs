@@ -19,12 +19,15 @@ use crate::image::Image;
 use crate::link::Closure;
 use crate::link::wrapper::{self, LinkRecord};
 use crate::options::FreezeOptions;
+use crate::runs::memory::word_at;
+use crate::runs::world::Difference;
 use crate::say::output;
 use crate::say::shell::Shell;
-use address::Moves;
-use anyhow::{Context, Result, ensure};
+use address::{Moves, Rewritten, groups};
+use anyhow::{Context, Result, bail, ensure};
 use fastboot_format::image::{Bound, Carried, TableKind, carried};
 use past::Past;
+use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -69,6 +72,7 @@ impl Present {
     pub(crate) fn prepare(&self, options: &mut FreezeOptions) {
         if let Ok(closure) = &self.closure {
             options.seed = closure.fingerprint.first_chunk().map(|first| u64::from_le_bytes(*first));
+            options.exact_addresses = true;
         }
     }
 
@@ -88,10 +92,12 @@ impl Present {
     /// one. An error says why not.
     pub(crate) fn migrate(&self, cold: &Path, store: &Store, options: &FreezeOptions) -> Result<(Image, Record)> {
         let now = self.closure.as_ref().map_err(|why| anyhow::anyhow!("it is not known what the roots use: {why}"))?;
+        let past = Past::load(cold);
+        let folder = past.as_ref().ok().and_then(|past| past.folder.as_deref());
         let record = store
-            .find_but_for_program(options)
+            .find_but_for_program(options, folder)
             .map_err(|why| anyhow::anyhow!(why.unwrap_or_else(|| "nothing was frozen before".to_owned())))?;
-        let past = Past::load(cold)?;
+        let past = past?;
         ensure!(past.finished == record.digest(), "what is known of the last freeze is of another one");
         if let Some(changed) = first_change(&past.closure, now) {
             anyhow::bail!("{changed}");
@@ -100,7 +106,7 @@ impl Present {
         let finished = Binary::read(&store.finished)?;
         let (_, image) = finished.image_bytes().context("the finished binary has no image")?;
         let image = Image::from_bytes(image)?;
-        let moves = Moves::new(&past.closure, now)?;
+        let moves = Moves::new(&past.closure, now, &past.groups)?;
         let words = moves.rewritten(&image, &past.addresses)?;
         let statics = carried(image.table(TableKind::Carried)?, image.header()).map(|one| {
             let one = one?;
@@ -110,42 +116,46 @@ impl Present {
         let cold_binary = Binary::read(cold)?;
         let bound = rebound(&image.bound()?, &finished, &cold_binary)?;
         let migrated = image.migrated(cold_binary.identity(), &words, &statics, &bound)?;
-        past.keep_for(now).save(cold)?;
+        past.keep_for(now, options.directory.as_deref()).save(cold)?;
         Ok((migrated, record))
     }
 
-    /// Writes down what a later build has to know of this freeze, once the finished binary is there. Says why there is nothing
-    /// to know.
-    pub(crate) fn remember(
+    /// Finds out what a later build has to know of this freeze, and clears in the image what is left of addresses: that would be
+    /// another garbage in each program. Says why there is nothing to know.
+    pub(crate) fn examine(
         &self,
         cold: &Path,
         freeze: Freeze,
-        image: &Image,
-        record: &Record,
+        image: &mut Image,
         options: &FreezeOptions,
         shell: &Shell,
-    ) -> Result<(), String> {
-        // Of whatever was there nothing is true any more.
-        let _ = std::fs::remove_file(Past::path(cold));
+    ) -> Result<Known, String> {
         let closure = self.closure.clone()?;
-        let addresses = freeze
+        let mut addresses = freeze
             .addresses
-            .map_err(|why| self.twin.as_ref().err().map_or(why.to_owned(), |twin| format!("{why} ({twin})")))?;
-        let libraries = past::libraries(cold, &freeze.mapped).map_err(|error| format!("{error:#}"))?;
-        self.compare_wide(cold, image, &addresses, options, shell).map_err(|error| format!("{error:#}"))?;
-        let past = Past { finished: record.digest().to_owned(), closure, addresses, libraries };
-        past.save(cold).map_err(|error| format!("{error:#}"))
+            .map_err(|why| self.twin.as_ref().err().map_or(why.clone(), |twin| format!("{why} ({twin})")))?;
+        let known = || {
+            let libraries = past::libraries(cold, &freeze.mapped)?;
+            let wide = self.evaluate_wide(cold, image, &addresses, options, shell)?;
+            if !wide.left.is_empty() {
+                *image = clear(image, &wide.left)?;
+                addresses.retain(|offset| wide.left.binary_search_by_key(offset, |(left, _)| *left).is_err());
+            }
+            Ok(Known { closure, groups: wide.groups, folder: wide.folder, addresses, libraries })
+        };
+        known().map_err(|error: anyhow::Error| format!("{error:#}"))
     }
 
-    /// Requires that the wide program makes the same image, up to these words of it, which hold addresses.
-    fn compare_wide(
+    /// Requires that the wide program makes the same image, up to these words of it, which hold addresses. If that is so in a
+    /// folder of another name as well, nothing follows from the folder's.
+    fn evaluate_wide(
         &self,
         cold: &Path,
         image: &Image,
         addresses: &[u64],
         options: &FreezeOptions,
         shell: &Shell,
-    ) -> Result<()> {
+    ) -> Result<WideFound> {
         let no_wide = |why: &String| anyhow::anyhow!("there is no program whose parts lie otherwise: {why}");
         let (wide, there) = self.wide.as_ref().map_err(no_wide)?;
         let closure = self.closure.as_ref().map_err(no_wide)?;
@@ -155,11 +165,23 @@ impl Present {
         let mut binary = Binary::read(wide)?;
         binary.stamp();
         output::replace(&stamped, Some(wide), |file| Ok(file.write_all(&binary.bytes)?))?;
-        let data = image_data_of(&stamped, options, &shell.quiet());
+        let compare = |options: &FreezeOptions, world: &[Difference]| {
+            let data = image_data_of(&stamped, options, world, &shell.quiet());
+            let (data, base) = data.context("a program whose parts lie otherwise cannot be frozen")?;
+            ensure!(base == image.header().exe_base, "a program whose parts lie otherwise is loaded elsewhere");
+            let Rewritten { words, left } = moves.rewritten_as_in(image, addresses, &data)?;
+            require_same(image, &words, &data)?;
+            Ok(left)
+        };
+        let folder = options.directory.as_ref();
+        let elsewhere = folder.map(|folder| options.in_folder(&another_name(folder)));
+        let left = match elsewhere.map(|options| compare(&options, &[Difference::Folder])) {
+            Some(Ok(left)) => Ok((left, folder.cloned())),
+            _ => compare(options, &[]).map(|left| (left, None)),
+        };
         let _ = std::fs::remove_file(&stamped);
-        let (data, base) = data.context("a program whose parts lie otherwise cannot be frozen")?;
-        ensure!(base == image.header().exe_base, "a program whose parts lie otherwise is loaded elsewhere");
-        require_same(image, &moves.rewritten_as_in(image, addresses, &data)?, &data)
+        let (left, folder) = left?;
+        Ok(WideFound { left, groups: groups(closure, there), folder })
     }
 }
 
@@ -178,36 +200,86 @@ fn rebound(bound: &[Bound], before: &Binary, now: &Binary) -> Result<Vec<Bound>>
     moved.collect::<Option<_>>().context("the program has no use any more for a function of a shared library")
 }
 
+/// Another name of a folder.
+fn another_name(folder: &Path) -> PathBuf {
+    let mut name = OsString::from("/proc/self/root");
+    name.push(folder);
+    name.into()
+}
+
+/// What is known once the wide program was evaluated.
+struct WideFound {
+    /// Words of which only a part of an address is left, each with the bits that are something else.
+    left: Vec<(u64, u64)>,
+    /// Of each node, its group.
+    groups: Vec<u64>,
+    /// The package's folder, if nothing follows from its name.
+    folder: Option<PathBuf>,
+}
+
+/// The image, with these words without all but these bits of them.
+fn clear(image: &Image, left: &[(u64, u64)]) -> Result<Image> {
+    let data = image.data()?;
+    let cleared = |(offset, low): &(u64, u64)| Some((*offset, word_at(data, *offset)? & low));
+    let words =
+        left.iter().map(|word| cleared(word).context("a word outside of the image")).collect::<Result<Vec<_>>>()?;
+    let statics = carried(image.table(TableKind::Carried)?, image.header()).collect::<Result<Vec<_>, _>>()?;
+    image.migrated(image.header().identity, &words, &statics, &image.bound()?)
+}
+
+/// What a later build has to know of a freeze.
+pub(crate) struct Known {
+    closure: Closure,
+    groups: Vec<u64>,
+    folder: Option<PathBuf>,
+    addresses: Vec<u64>,
+    libraries: Vec<(String, [u8; 32])>,
+}
+
+impl Known {
+    /// Writes it down, once the finished binary is there.
+    pub(crate) fn remember(self, cold: &Path, record: &Record) -> Result<()> {
+        let Self { closure, groups, folder, addresses, libraries } = self;
+        Past { finished: record.digest().to_owned(), closure, groups, folder, addresses, libraries }.save(cold)
+    }
+}
+
+/// Of what was known of an earlier freeze nothing is true any more.
+pub(crate) fn forget(cold: &Path) {
+    let _ = std::fs::remove_file(Past::path(cold));
+}
+
 /// Requires that image data are those of an image, with these words at these offsets.
 fn require_same(image: &Image, words: &[(u64, u64)], data: &[u8]) -> Result<()> {
-    let header = image.header();
-    let start = usize::try_from(header.data_offset)?;
-    let mut expected =
-        image.bytes().get(start..start + usize::try_from(header.data_length)?).unwrap_or_default().to_vec();
+    let mut expected = image.data()?.to_vec();
     for (offset, word) in words {
         let place = usize::try_from(*offset).ok().and_then(|offset| expected.get_mut(offset..)?.first_chunk_mut());
         *place.context("a word outside of the image")? = word.to_le_bytes();
     }
     ensure!(expected.len() == data.len(), "a program whose parts lie otherwise makes an image of another size");
     let differs = expected.iter().zip(data).position(|(one, other)| one != other);
-    ensure!(
-        differs.is_none(),
-        "what is at offset {:#x} of the image data follows from how the parts of the program lie to each other, or from a \
-         line number",
-        differs.unwrap_or(0)
-    );
+    if let Some(at) = differs {
+        let at = at as u64 / 8 * 8;
+        let word = |bytes| word_at(bytes, at).unwrap_or(0);
+        bail!(
+            "the word at offset {at:#x} of the image data follows from how the parts of the program lie to each other, or from a \
+             line number: {:#x}, then {:#x}",
+            word(&expected),
+            word(data)
+        );
+    }
     Ok(())
 }
 
 /// What a freeze found out, as far as it matters here.
 pub(crate) struct Freeze {
-    addresses: Result<Vec<u64>, &'static str>,
+    addresses: Result<Vec<u64>, String>,
     mapped: Vec<String>,
 }
 
 impl Freeze {
     pub(crate) fn of(output: &mut FreezeOutput) -> Self {
-        let addresses = std::mem::replace(&mut output.addresses, Err("it was taken"));
+        let addresses = std::mem::replace(&mut output.addresses, Err("it was taken".to_owned()));
         Self { addresses, mapped: std::mem::take(&mut output.mapped) }
     }
 }
@@ -246,6 +318,7 @@ mod tests {
             size: 0,
             hash: *hash,
             merged: false,
+            code: false,
             location: false,
         };
         Closure { fingerprint: [fingerprint; 32], nodes: hashes.iter().map(node).collect() }

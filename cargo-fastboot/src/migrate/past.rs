@@ -17,6 +17,10 @@ pub(super) struct Past {
     /// What tells the finished binary from others.
     pub(super) finished: String,
     pub(super) closure: Closure,
+    /// Of each node, its group: those of one group may lie in any order.
+    pub(super) groups: Vec<u64>,
+    /// How the package's folder was called, if nothing in the image follows from that.
+    pub(super) folder: Option<PathBuf>,
     /// The words of the image data that hold addresses in the executable.
     pub(super) addresses: Vec<u64>,
     /// The shared libraries that were loaded, each with the hash of its file.
@@ -40,9 +44,10 @@ impl Past {
         output::replace(&Self::path(cold), None, |file| Ok(file.write_all(&text)?))
     }
 
-    /// The same, of a program that uses the same at other addresses.
-    pub(super) fn keep_for(mut self, now: &Closure) -> Self {
+    /// The same, of a program that uses the same at other addresses, and whose folder is called so.
+    pub(super) fn keep_for(mut self, now: &Closure, folder: Option<&Path>) -> Self {
         self.closure = now.clone();
+        self.folder = self.folder.and(folder.map(Path::to_owned));
         self
     }
 

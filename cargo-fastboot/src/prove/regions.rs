@@ -22,7 +22,7 @@ pub(crate) enum Region {
 pub(super) const REGIONS: [Region; 5] =
     [Region::Image, Region::Executable, Region::Scratch, Region::ThreadLocals, Region::Stack];
 /// Bytes of a word.
-pub(super) const WORD: usize = 8;
+pub(crate) const WORD: usize = 8;
 /// How far from a word what belongs to the same stack frame is looked for, in bytes.
 const REMAINS: usize = 4 * WORD;
 

@@ -2,7 +2,7 @@
 //!
 //! Some are declared, others were seen being opened. Both count: whoever changes one gets another image.
 
-use crate::options::FreezeOptions;
+use crate::options::{FreezeOptions, renamed};
 use crate::runs::capture;
 use crate::runs::run;
 use blake3::Hasher;
@@ -128,6 +128,15 @@ impl Inputs {
             lines.push(format!("{} more inputs are not declared; -v names them", self.undeclared.len() - count));
         }
         lines
+    }
+
+    /// The same, in a folder that was called `was` and is called `now`.
+    pub(crate) fn rename(&mut self, was: &Path, now: &Path) {
+        for input in self.list.iter_mut().filter(|input| input.kind != Kind::Variable) {
+            let name = renamed(OsStr::new(&input.name), was, now);
+            // What cannot be written down was not written down.
+            input.name = name.to_string_lossy().into_owned();
+        }
     }
 
     /// How many there are.

@@ -64,6 +64,8 @@ pub(crate) struct FreezeRun<'a> {
     pub(crate) world: &'a [Difference],
     /// How far the executable is from the one whose addresses are in that.
     pub(crate) moved: u64,
+    /// What statics are to hold before anything is evaluated: addresses in that executable, and bytes.
+    pub(crate) presets: &'a [(u64, Vec<u8>)],
     /// For its files. It is made.
     pub(crate) folder: &'a Path,
     pub(crate) shell: &'a Shell,
@@ -126,6 +128,7 @@ impl FreezeRun<'_> {
             cpu: options.cpu & seen,
             cpuid: sites.into_iter().map(|site| site.wrapping_add(self.moved)).collect(),
             world: world::from_inside(self.world),
+            presets: self.presets.iter().map(|(at, bytes)| (at.wrapping_add(self.moved), bytes.clone())).collect(),
         }
     }
 
@@ -158,7 +161,7 @@ impl FreezeRun<'_> {
         // is done a second time because of what was learned.
         command.stdin(Stdio::null());
         let first = match self.purpose {
-            Purpose::Plan { .. } => true,
+            Purpose::Plan { .. } => self.presets.is_empty(),
             Purpose::Verbatim => !elsewhere && self.world.is_empty(),
             Purpose::Place(_) => false,
         };

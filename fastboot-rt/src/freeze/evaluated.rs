@@ -17,6 +17,8 @@ pub(crate) struct Settings {
     pub(crate) home: usize,
     /// Address of the segment of the `fastboot` section, 0 if it has none of its own.
     pub(crate) section: usize,
+    /// What statics are to hold before anything is evaluated: addresses as in the file, and bytes.
+    pub(crate) presets: Vec<(u64, Vec<u8>)>,
 }
 
 /// What came of an evaluation.

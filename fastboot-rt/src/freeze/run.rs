@@ -118,6 +118,7 @@ pub(crate) fn evaluate(
         holding_all: request.hold_all,
         home: request.home as usize,
         section: program.segment.as_ref().map_or(0, |segment| segment.address),
+        presets: request.presets.clone(),
     };
     // What changes from here on until an expression is evaluated, changes because memory is allocated.
     let untouched = Copies::now(settings.section);
@@ -255,6 +256,25 @@ fn evaluate_root(record: &'static RootRecord) -> bool {
     evaluation.1
 }
 
+/// Gives statics the contents that they are to have. `false` if some of them are none.
+fn preset(settings: &Settings) -> bool {
+    let bias = headers::program_headers().map_or(0, |(_, bias)| bias);
+    settings.presets.iter().all(|(address, bytes)| {
+        let start = bias.wrapping_add(*address as usize);
+        let end = start.saturating_add(bytes.len());
+        let holds = |segment: Range<usize>| segment.start <= start && end <= segment.end;
+        let is_static = headers::writable_segments(Some(settings.section)).any(holds);
+        if is_static {
+            let place = core::ptr::with_exposed_provenance_mut::<u8>(start);
+            // SAFETY: so many bytes of a writable segment of the executable begin there. No reference to them is live: of the
+            // program nothing runs now, and the main thread, which waits, uses the runtime's statics alone. The tool names none
+            // but seeds of a hasher, with contents that the hasher could have drawn.
+            unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), place, bytes.len()) };
+        }
+        is_static
+    })
+}
+
 extern "C-unwind" fn freeze_thread(_: *mut c_void) -> *mut c_void {
     THREAD.store(threads::thread_id(), Ordering::Release);
     let Some((settings, keep, untouched)) = RUN.get() else { processes::exit(FAILED) };
@@ -271,6 +291,10 @@ extern "C-unwind" fn freeze_thread(_: *mut c_void) -> *mut c_void {
     let _ = std::arch::is_x86_feature_detected!("avx2");
     let before = Copies::now(settings.section);
     let own = changed(untouched, &before);
+    if !preset(settings) {
+        listener().refused("the request is to change what is no static of this program");
+        processes::exit(FAILED);
+    }
     let began = Clocks::now();
     let mut traces = Traces::begin();
     alloc::begin_freezing(&place::HOOKS);

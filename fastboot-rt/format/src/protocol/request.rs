@@ -71,6 +71,8 @@ pub struct Request {
     pub cpuid: Vec<u64>,
     /// In what else the process is to be another than the one that asks.
     pub world: World,
+    /// What statics are to hold before anything is evaluated: addresses as in the file, and bytes.
+    pub presets: Vec<(u64, Vec<u8>)>,
 }
 
 /// What a freeze run changes about its own process before it evaluates anything.
@@ -121,6 +123,7 @@ impl Default for Request {
             cpu: Mask::MAX,
             cpuid: Vec::new(),
             world: World::default(),
+            presets: Vec::new(),
         }
     }
 }
@@ -131,9 +134,10 @@ const RANDOMIZE: [(&str, Option<bool>); 3] = [("yes", Some(true)), ("no", Some(f
 impl Request {
     /// The request as text.
     pub fn encode(&self) -> String {
+        let presets = if self.presets.is_empty() { String::new() } else { encode_presets(&self.presets) };
         format!(
             "{REQUEST_TITLE}\nmode {}\nscratch {:#x}\nstack {:#x}\nhome {:#x}\nlimit {}\nrandomize {}\napart {}\ntrace {}\nhold-all {}\n\
-             random {}\ncpu {:#x}\ncpuid{}\numask {}\nprocessors {}\nclock {}\nfolder {}\nuser {}\n",
+             random {}\ncpu {:#x}\ncpuid{}\numask {}\nprocessors {}\nclock {}\nfolder {}\nuser {}\n{presets}",
             self.mode.name(),
             self.scratch,
             self.stack,
@@ -188,6 +192,10 @@ impl Request {
                     let sites = list.split_whitespace().map(|site| u64::from_str_radix(site, 16));
                     sites.collect::<Result<_, _>>().ok().map(|sites| request.cpuid = sites)
                 }
+                Some(("preset", list)) => {
+                    let presets = list.split_whitespace().map(decode_preset);
+                    presets.collect::<Option<_>>().map(|presets| request.presets = presets)
+                }
                 Some(("limit", value)) => value.parse().ok().map(|limit| request.limit = limit),
                 Some(("randomize", value)) => {
                     let known = RANDOMIZE.into_iter().find(|(name, _)| *name == value);
@@ -210,6 +218,26 @@ impl Request {
         }
         Ok(request)
     }
+}
+
+/// Their line: addresses, each with its bytes, in hexadecimal.
+fn encode_presets(presets: &[(u64, Vec<u8>)]) -> String {
+    let mut line = String::from("preset");
+    for (address, bytes) in presets {
+        line += &format!(" {address:x}:");
+        for byte in bytes {
+            line += &format!("{byte:02x}");
+        }
+    }
+    line + "\n"
+}
+
+fn decode_preset(text: &str) -> Option<(u64, Vec<u8>)> {
+    let (address, digits) = text.split_once(':')?;
+    let pairs = digits.as_bytes().chunks(2);
+    let byte = |pair: &[u8]| u8::from_str_radix(core::str::from_utf8(pair).ok()?, 16).ok();
+    let bytes = pairs.map(|pair| byte(pair).filter(|_| pair.len() == 2)).collect::<Option<_>>()?;
+    Some((u64::from_str_radix(address, 16).ok()?, bytes))
 }
 
 #[cfg(test)]
@@ -236,6 +264,7 @@ mod tests {
                     other_folder: true,
                     other_user: true,
                 },
+                presets: alloc::vec![(0x40_2000, alloc::vec![0, 0xff, 7]), (8, Vec::new())],
                 ..Request::default()
             };
             assert_eq!(Request::decode(&request.encode()), Ok(request));
@@ -245,6 +274,8 @@ mod tests {
     #[test]
     fn a_request_of_another_version_is_refused() {
         assert!(Request::decode("fastboot-freeze 99\n").unwrap_err().contains("different versions"));
-        assert!(Request::decode(&format!("{REQUEST_TITLE}\nhome twelve\n")).unwrap_err().contains("home twelve"));
+        for line in ["home twelve", "preset 8", "preset 8:abc", "preset x:ab"] {
+            assert!(Request::decode(&format!("{REQUEST_TITLE}\n{line}\n")).unwrap_err().contains(line));
+        }
     }
 }
