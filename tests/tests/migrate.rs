@@ -6,6 +6,7 @@ use fastboot_tests::package::Package;
 use fastboot_tests::programs::fastboot;
 use fastboot_tests::runs::{self, Run};
 use std::fs;
+use std::path::Path;
 
 const MAIN: &str = r#"
 mod tables;
@@ -85,8 +86,13 @@ impl Program {
 
     /// Builds, and says whether the image was taken over.
     fn build(&self, more: &[&str]) -> Result<bool> {
+        self.build_in(self.package.folder(), more)
+    }
+
+    /// The same, where the package's folder is that.
+    fn build_in(&self, folder: &Path, more: &[&str]) -> Result<bool> {
         let mut command = fastboot()?;
-        command.current_dir(self.package.folder()).args(["build", "--offline", "-v", "--migrate", "--verify"]);
+        command.current_dir(folder).args(["build", "--offline", "-v", "--migrate", "--verify"]);
         let run = Run::of(command.args(&self.flags).args(more))?;
         run.require_success()?;
         let said = |what: &str| run.stderr.lines().any(|line| line.trim_start().starts_with(what));
@@ -191,21 +197,23 @@ fn a_root_that_holds_its_line_is_frozen_again() -> Result<()> {
     runs::require_same("5\n", &run.stdout)
 }
 
-/// Roots that hold what follows from where things lie to each other: how far it is from a function to a static, and the low bits
-/// of an address. What lies between is none of theirs.
-const DISTANCES: [&str; 2] = [
+/// Roots that hold what follows from where things lie to each other: how far it is from a function to a static, the low bits
+/// of an address, and which of two comes first. What lies between is none of theirs.
+const DISTANCES: [&str; 3] = [
+    "static ORDER: bool = std::hint::black_box((&raw const NUMBER).addr()) < (&raw const OTHER).addr();",
     "static FAR: usize = (&raw const NUMBER).addr() - first as fn() -> usize as usize;",
     "static LOW: usize = (&raw const NUMBER).addr() % 65536;",
 ];
 const BETWEEN: &str = r#"
 fastboot_rt::frozen! { ROOT }
 static NUMBER: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(7);
+static OTHER: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(8);
 #[inline(never)]
 fn first() -> usize { NUMBER.load(std::sync::atomic::Ordering::Relaxed) }
 #[inline(never)]
 fn between(n: usize) -> String { format!("{n}") }
 #[inline(never)]
-fn last() -> usize { NUMBER.load(std::sync::atomic::Ordering::Relaxed) + 1 }
+fn last() -> usize { NUMBER.load(std::sync::atomic::Ordering::Relaxed) + OTHER.load(std::sync::atomic::Ordering::Relaxed) }
 pub fn all() -> String { format!("{} {} {} {}", between(first() + last()), *NAME, first as fn() -> usize as usize != 0, NUMBER.load(std::sync::atomic::Ordering::Relaxed)) }
 "#;
 
@@ -221,6 +229,41 @@ fn what_follows_from_how_things_lie_to_each_other_is_frozen_again() -> Result<()
             changed(&text, "format!(\"{n}\")", "format!(\"{n:x} {n:o} {n:b} {}\", n.wrapping_mul(77).rotate_left(5))")?;
         program.package.write("src/tables.rs", &longer)?;
         ensure!(!program.build(&[])?, "taken over, though it lies otherwise: {root}");
+    }
+    Ok(())
+}
+
+/// A root that reads a file of its folder, and one that holds the folder's name.
+const IN_FOLDER: &str = r#"
+fastboot_rt::frozen! {
+    static READ: String = std::fs::read_to_string(fastboot_rt::input("words.txt")).unwrap();
+    NAMED
+}
+pub fn all() -> String { format!("{} {}", *READ, SHOWN) }
+"#;
+
+#[test]
+fn a_folder_may_have_another_name_where_nothing_follows_from_it() -> Result<()> {
+    let named = "static NAMED: String = std::env::var(\"CARGO_MANIFEST_DIR\").unwrap();";
+    for (root, shown, migrates) in [("", "7", true), (named, "*NAMED", false)] {
+        let program = Program::new(&[])?;
+        program
+            .package
+            .write("src/tables.rs", &IN_FOLDER.replace("NAMED\n", &format!("{root}\n")).replace("SHOWN", shown))?;
+        ensure!(!program.build(&[])?, "there was nothing to take over");
+        let folder = program.package.folder().to_owned();
+        let other = folder.with_extension("renamed");
+        fs::rename(&folder, &other)?;
+        let built = program.build_in(&other, &[]);
+        fs::rename(&other, &folder)?;
+        ensure!(built? == migrates, "in a renamed folder, with `{root}`");
+        fs::rename(&folder, &other)?;
+        fs::write(other.join("words.txt"), "others")?;
+        let built = program.build_in(&other, &[]);
+        fs::rename(&other, &folder)?;
+        ensure!(!built?, "taken over, though the input is another one");
+        let run = Run::of(runs::program(&program.package.executable()).env("FASTBOOT_LOG", "1"))?;
+        ensure!(run.stdout.starts_with("others ") && run.stderr.starts_with("fastboot: thawed"), "{run:?}");
     }
     Ok(())
 }
