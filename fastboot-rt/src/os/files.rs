@@ -142,7 +142,7 @@ fn lock_descriptor(descriptor: c_int, wait: bool) -> Result<bool, i32> {
     let how = libc::LOCK_EX | if wait { 0 } else { libc::LOCK_NB };
     loop {
         // SAFETY: a descriptor's number; no memory is involved.
-        if unsafe { libc::flock(descriptor, how) } == 0 {
+        if unsafe { kernel::flock(descriptor, how) } == 0 {
             return Ok(true);
         }
         match errno() {

@@ -62,6 +62,7 @@ system_calls! {
     SYS_brk: brk(address: usize) -> usize;
     SYS_execve: execve(path: *const c_char, arguments: *const *const c_char, environment: *const *const c_char) -> c_int;
     SYS_exit_group: exit_group(code: c_int) -> c_int;
+    SYS_flock: flock(file: c_int, operation: c_int) -> c_int;
     SYS_fstat: fstat(file: c_int, status: *mut libc::stat) -> c_int;
     SYS_madvise: madvise(address: *mut c_void, length: usize, advice: c_int) -> c_int;
     SYS_mmap: mmap(
