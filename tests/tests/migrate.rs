@@ -27,8 +27,9 @@ fastboot_rt::frozen! {
     static SIZES: HashMap<String, usize> = WORDS.iter().map(|word| (word.to_string(), word.len() * FACTOR)).collect();
     static SHAPES: Vec<Box<dyn Shape>> = vec![Box::new(Square(3)), Box::new(Circle(5))];
     static PAIR: (&'static AtomicUsize, &'static AtomicUsize) = (&LEFT, &RIGHT);
-    // Numbers that are addresses of the executable for all one can see.
-    static NUMBERS: Vec<u64> = (0..0x40_u64).map(|n| 0x20_0000 + n * 0x1_0000).collect();
+    // Numbers that are addresses of the executable for all one can see, at low addresses and at high ones.
+    static NUMBERS: Vec<u64> =
+        [0x20_0000, 0x54ff_0000_0000].into_iter().flat_map(|first| (0..0x40_u64).map(move |n| first + n * 0x1_0000)).collect();
     static READ: String = std::fs::read_to_string(fastboot_rt::input("words.txt")).unwrap();
 }
 const FACTOR: usize = 3;
@@ -61,7 +62,7 @@ pub fn all() -> String {
 }
 "#;
 
-const PRINTS: &str = "4 9 [1, 2] [9, 75] [101, 0] 9 fe00000 words\n";
+const PRINTS: &str = "4 9 [1, 2] [9, 75] [101, 0] 9 153fc017c00000 words\n";
 const ROOTS: usize = 7;
 
 struct Program {
