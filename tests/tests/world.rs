@@ -47,6 +47,8 @@ fn roots_are_named_with_what_they_depend_on() -> Result<()> {
             ("MASK", "the umask ("),
             ("PROCESS", "the process id"),
             ("TIME", "the time of the build"),
+            ("STAMPED", "the time of the build"),
+            ("STAMPED", "what standard output is, a terminal or not (0 here, 1 in the proof)"),
             ("DAY", "the clock ("),
             ("HOURS", "the clock ("),
         ] {

@@ -22,11 +22,10 @@ use crate::elf::names::means;
 use crate::options::Deny;
 use crate::prove::proof::Proof;
 use crate::runs::capture::Own;
-use crate::runs::memory::word_at;
 use crate::runs::world::Difference;
 use anyhow::Result;
 use fastboot_format::features::{Mask, without_implied};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// All that was found, and where.
@@ -110,19 +109,23 @@ impl Freezing<'_> {
         let all = frozen.capture.process.cpu;
         // Whatever is not known to be the same without them needs them.
         let causes = Causes { features: all, needs_all: true, ..Causes::default() };
-        let search = Search { freezing: self, frozen, statics, runs: 0, is_partial: false };
-        // If it came out otherwise, the proof was made in this world, or with the executable elsewhere: then not all that differs is
-        // chance.
-        let here = shown.otherwise.is_some().then(|| search.words(proof));
-        let here = here.filter(|words| self.twin.is_none() || proof.stayed || words.is_empty());
+        let search = Search { freezing: self, frozen, statics, runs: 0, is_partial: false, known: BTreeMap::new() };
         let mut inquiry = Inquiry {
             all,
             world: self.world().to_vec(),
-            here,
+            here: None,
             search,
             names: Names { frozen, statics: statics.places(), objects },
             causes,
         };
+        if shown.otherwise.is_some() {
+            // The proof was made in this world, or with the executable elsewhere: then not all that differs is chance.
+            // And where a word has the process's own, the rest of it is no chance.
+            let words = inquiry.search.words(proof);
+            inquiry.without_known(words, shown.own);
+            let words = inquiry.search.words(proof);
+            inquiry.here = Some(words).filter(|words| self.twin.is_none() || proof.stayed || words.is_empty());
+        }
         if let Some(otherwise) = shown.only_middle {
             inquiry.begin_with_middle(&otherwise)?;
         }
@@ -228,12 +231,14 @@ impl Inquiry<'_> {
         let Self { search, names, causes, .. } = self;
         let owns = [search.frozen.capture.process.own, own];
         words.retain(|at, values| {
-            let cause = of_process(*at, *values, owns, &search.frozen.data);
-            let known = cause.is_some();
-            causes.findings.extend(cause.into_iter().flat_map(|cause| names.of_word(*at, *values, &cause)));
-            causes.explained.extend(known.then_some(*at));
-            let halves = (values[0] ^ values[1]) as u32 != 0 && (values[0] ^ values[1]) >> 32 != 0;
-            !known || halves
+            for (cause, bits) in of_process(*at, *values, owns, &search.frozen.data) {
+                causes.findings.extend(names.of_word(*at, values.map(|value| value & bits), &cause));
+                causes.explained.insert(*at);
+                *search.known.entry(*at).or_default() |= bits;
+            }
+            // In the other half may be something else.
+            *values = values.map(|value| search.unknown(*at, value));
+            values[0] != values[1]
         });
         words.retain(|at, values| !names.is_drawn_by_lot(first_byte(*at, *values)));
         words
@@ -288,7 +293,7 @@ impl Inquiry<'_> {
                     // Nor does anything by chance.
                     self.here.get_or_insert_default();
                 }
-                let is_same = |(at, values): &(&u64, &[u64; 2])| word_at(&data, **at) == Some(values[1]);
+                let is_same = |(at, values): &(&u64, &[u64; 2])| self.search.unknown_at(&data, **at) == Some(values[1]);
                 of_executable.extend(words.iter().filter(is_same).map(|(at, _)| *at));
             }
         }

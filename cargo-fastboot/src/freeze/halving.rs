@@ -10,6 +10,7 @@ use crate::prove::regions::Region;
 use crate::runs::memory::word_at;
 use crate::runs::world::Difference;
 use anyhow::Result;
+use std::collections::BTreeMap;
 
 /// The search for what words depend on.
 pub(super) struct Search<'a> {
@@ -20,9 +21,21 @@ pub(super) struct Search<'a> {
     /// Whether a word was another one than where everything differed, in a world with all features of the processor: there
     /// may be more than one thing that it depends on.
     pub(super) is_partial: bool,
+    /// The bits of words whose cause is known, because they are what is another one in every process. They are not looked at: 0.
+    pub(super) known: BTreeMap<u64, u64>,
 }
 
 impl Search<'_> {
+    /// What a word says of which the cause is not known.
+    pub(super) fn unknown(&self, at: u64, value: u64) -> u64 {
+        value & !self.known.get(&at).unwrap_or(&0)
+    }
+
+    /// The same, of the word at an offset of image data.
+    pub(super) fn unknown_at(&self, data: &[u8], at: u64) -> Option<u64> {
+        word_at(data, at).map(|value| self.unknown(at, value))
+    }
+
     /// The words that differ and are no addresses, as far as they are in the image.
     pub(super) fn words(&self, proof: &Proof) -> Words {
         let memory = self.frozen.capture.memory_len();
@@ -34,7 +47,9 @@ impl Search<'_> {
         let moved = |region| region == Region::Executable && self.freezing.twin.is_some();
         let disguised = proof.disguised.iter().filter(|disguised| !moved(disguised.region));
         let disguised = disguised.map(|disguised| (disguised.offset, disguised.values));
-        differences.chain(disguised).filter(|(at, _)| is_there(*at)).collect()
+        let unknown = |(at, values): (u64, [u64; 2])| (at, values.map(|value| self.unknown(at, value)));
+        let words = differences.chain(disguised).filter(|(at, _)| is_there(*at)).map(unknown);
+        words.filter(|(_, values)| values[0] != values[1]).collect()
     }
 
     /// Runs it once more in a world that differs in this.
@@ -136,7 +151,7 @@ impl Search<'_> {
             |it: &Difference| matches!(it, Difference::Features(..) | Difference::Path(..) | Difference::Arguments);
         if let (false, Seen::Words(_, _, data)) = (world.iter().any(is_left_out), &seen) {
             let is_other = |(at, [here, there]): (&u64, &[u64; 2])| {
-                word_at(data, *at).is_some_and(|word| ![*here, *there].contains(&word))
+                self.unknown_at(data, *at).is_some_and(|word| ![*here, *there].contains(&word))
             };
             self.is_partial |= words.iter().any(is_other);
         }
@@ -148,7 +163,7 @@ impl Search<'_> {
         let Seen::Words(proof, _, data) = seen else { return (Words::new(), words) };
         let there = self.words(&proof);
         // Whatever else it may look like: it is the same as where everything differed.
-        let is_same = |at: u64, value: u64| word_at(&data, at) == Some(value);
+        let is_same = |at: u64, value: u64| self.unknown_at(&data, at) == Some(value);
         words.into_iter().partition(|(at, values)| there.contains_key(at) || is_same(*at, values[1]))
     }
 }

@@ -67,7 +67,7 @@ impl Inquiry<'_> {
         // What lies in the image is elsewhere.
         let image = frozen.capture.data_address()..frozen.capture.data_address() + frozen.data.len() as u64;
         let is_same = |at: u64, here: u64| {
-            let there = word_at(&data, at);
+            let there = self.search.unknown_at(&data, at);
             there == Some(here) || image.contains(&(here & ADDRESS)) && there == Some(here.wrapping_add(HOME_SHIFT))
         };
         let of_place: Words = words.extract_if(.., |at, values| is_same(*at, values[0])).collect();

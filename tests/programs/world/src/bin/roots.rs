@@ -12,6 +12,18 @@ fastboot_rt::install!();
 #[expect(clippy::redundant_allocation, reason = "the way to the text is to have more than one step")]
 struct Deep(Box<Box<String>>);
 
+/// In one word what is another one in every process, and what is not.
+#[derive(Debug)]
+struct Stamped {
+    seconds: u32,
+    in_terminal: bool,
+}
+
+fn stamped() -> Stamped {
+    let seconds = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs() as u32);
+    Stamped { seconds, in_terminal: std::io::stdout().is_terminal() }
+}
+
 /// The day that it is, counted from 1970 on.
 fn day() -> u64 {
     SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs() / 86400)
@@ -40,6 +52,7 @@ fastboot_rt::frozen! {
     static MASK: u32 = world::umask();
     static PROCESS: u32 = std::process::id();
     static TIME: SystemTime = SystemTime::now();
+    static STAMPED: Box<Stamped> = Box::new(stamped());
     static DAY: u64 = day();
     static HOURS: [i64; 2] = world::hours();
     static WAITED: bool = waited();
@@ -49,6 +62,7 @@ fastboot_rt::frozen! {
 fn main() {
     println!("{} {:?} {} {:?} {} {}", *COLOR, *HOME, *NAME, *LANGUAGE, *COLUMNS, *TERMINAL);
     println!("{:?} {} {:?} {} {}", *FOLDER, *CORES, *PROGRAM, *COUNT, *MASK);
+    println!("{} {}", STAMPED.seconds, STAMPED.in_terminal);
     println!("{} {:?} {} {}", *DAY, *HOURS, *WAITED, day());
     println!("{} {:?} {:?} {}", *PROCESS, *TIME, *NOTHING, HOME.0.len());
 }
