@@ -185,6 +185,25 @@ const SHARED: &[Case] = &[
     ("shared-interner", &[], Warned(&["words of the image differ from run to run"])),
 ];
 
+/// Statics with an address in their own bytes that no other process has.
+const OUTSIDE: &[Case] = &[
+    (
+        "outside-state",
+        &[],
+        Refused(&["`right_or_refused::outside::STATE` holds the address of", "skip = [", "allow-foreign = ["]),
+    ),
+    ("outside-state", &["--skip", "right_or_refused::outside::STATE"], WrongOnPurpose),
+    ("outside-state", &["--allow-foreign", "right_or_refused::outside::STATE"], Right),
+    (
+        "once owner",
+        &[],
+        Refused(&["in the static `right_or_refused::outside::ALONE`", "`right_or_refused::flags::ONCE`"]),
+    ),
+    ("bare owner", &[], Warned(&["in the static `right_or_refused::outside::ALONE`"])),
+    ("once owner", &["--skip", "ALONE"], Right),
+    ("outside-lazy", &[], Right),
+];
+
 /// Children that an expression forks.
 const FORKS: &[Case] = &[
     ("fork", &[], Right),
@@ -308,7 +327,7 @@ fn require_all(link: Link) -> Result<()> {
     let of_nobody = if link == Link::Static { &[] } else { FUNCTION_OF_NOBODY };
     let mut failed = failed(
         &Program::new("right-or-refused").bin("right-or-refused").link(link),
-        &[CONSTRUCTORS, CANNOT_TRAVEL, SHARED, FORKS, VALUES, FUNCTIONS, of_nobody, place, uneven],
+        &[CONSTRUCTORS, CANNOT_TRAVEL, SHARED, OUTSIDE, FORKS, VALUES, FUNCTIONS, of_nobody, place, uneven],
     )?;
     // A static executable has no shared libraries.
     if link != Link::Static {

@@ -14,6 +14,7 @@ use super::linked::{Linked, Moved};
 use super::policy::Chosen;
 use crate::elf::binary::{Elf, Twin};
 use crate::elf::c_objects::CObjects;
+use crate::elf::own::own_crates;
 use crate::elf::spans::Spans;
 use crate::options::Choices;
 use anyhow::{Context, Result, bail};
@@ -47,6 +48,8 @@ pub(crate) struct Static {
     pub(crate) constructed: bool,
     /// Whether it belongs to C code of the program's own.
     pub(crate) of_c: bool,
+    /// Whether its crate is the user's, as far as is known.
+    pub(crate) own: bool,
     /// The symbol of the whole, if LLVM split it and this is one of the parts.
     pub(crate) part_of: Option<String>,
 }
@@ -88,6 +91,7 @@ pub(crate) fn attribute(
     let moved = twin.map(|twin| Moved::read(twin, bias)).transpose()?;
     let spans = Spans::read(elf, bytes, dumps, roots)?;
     let dynamic = elf.segments.iter().any(|segment| segment.p_type(LE) == elf::PT_INTERP);
+    let own_crates = own_crates(elf, bytes)?;
     let c_objects = CObjects::read(elf, bytes, dynamic)?;
 
     let found = changes(dumps, &spans)?;
@@ -102,6 +106,7 @@ pub(crate) fn attribute(
         let facts = Facts { name: name.as_ref(), span, dumps, code: &code, is_number: &is_number };
         let decision = facts.decide(&chosen, spans.stripped)?;
         let by_user = facts.is_chosen(&chosen)?;
+        let own = name.as_ref().and_then(|name| name.crate_name.as_ref()).is_some_and(|name| own_crates.contains(name));
         let (text, crate_name) = match name {
             Some(name) => (name.text, name.crate_name),
             None => (NO_SYMBOL.to_owned(), None),
@@ -117,6 +122,7 @@ pub(crate) fn attribute(
             decision,
             chosen: by_user,
             of_c: span.is_static() && c_objects.own(whole.start),
+            own,
             constructed: before.is_some_and(|before| linked.differs(whole.start, before)),
             part_of: span.part_of(),
         });
@@ -304,6 +310,7 @@ mod tests {
                 chosen: false,
                 constructed: false,
                 of_c: false,
+                own: false,
                 part_of: None,
             }]
         );

@@ -4,6 +4,7 @@
 use super::attribute::{self, Static};
 use super::decide::{self, Decision};
 use super::flags;
+use super::outside::Outside;
 use super::policy;
 use super::thread_local::{ThreadLocal, ThreadLocals};
 use crate::elf::binary::{Binary, Elf, Twin};
@@ -25,13 +26,15 @@ use std::ops::Range;
 
 /// The statics that changed while the roots were evaluated.
 pub(crate) struct Statics {
-    found: Vec<Static>,
+    pub(super) found: Vec<Static>,
+    /// Those that are not carried because of addresses that they hold.
+    pub(super) outside: Vec<Outside>,
     thread_locals: ThreadLocals,
     /// Those that changed.
     changed_thread_locals: Vec<ThreadLocal>,
     /// For each range that is carried: index of its static, addresses as in the file, offset of its bytes in the image
     /// data.
-    ranges: Vec<(usize, Range<u64>, u64)>,
+    pub(super) ranges: Vec<(usize, Range<u64>, u64)>,
 }
 
 /// A static that changed and is not carried.
@@ -69,7 +72,7 @@ impl Statics {
         let changed = thread_locals.changed(&segment.before, &segment.after);
         let changed = changed.filter(|one| one.crate_name.as_deref() != Some("fastboot_rt")).cloned();
         let changed_thread_locals = changed.collect();
-        let mut statics = Self { found, thread_locals, changed_thread_locals, ranges: Vec::new() };
+        let mut statics = Self { found, outside: Vec::new(), thread_locals, changed_thread_locals, ranges: Vec::new() };
         statics.lay_out(0);
         Ok(statics)
     }
@@ -173,38 +176,13 @@ impl Statics {
         self.ranges.iter().map(place).collect()
     }
 
-    /// Leaves out those that hold addresses of memory that is not in the image: they would point to nothing. Their words
-    /// are not suspects any more.
-    pub(crate) fn drop_those_that_reach_outside(&mut self, proof: &mut Proof) {
-        let mut outside = BTreeMap::new();
-        proof.suspects.retain(|suspect| {
-            let Some(index) = Self::carried_at(&self.ranges, suspect.offset) else { return true };
-            outside.entry(index).or_insert_with(|| suspect.what.clone());
-            false
-        });
-        // All parts of a static, or none.
-        let parts: BTreeMap<String, String> = outside
-            .iter()
-            .filter_map(|(index, what)| Some((self.found[*index].part_of.clone()?, what.clone())))
-            .collect();
-        for (index, one) in self.found.iter_mut().enumerate() {
-            let whole = || one.part_of.as_ref().and_then(|symbol| parts.get(symbol));
-            if let Some(what) =
-                outside.get(&index).or_else(whole).filter(|_| matches!(one.decision, Decision::Carry(_)))
-            {
-                one.decision = Decision::Skip(format!("it refers to {what}").into());
-            }
-        }
-        self.retain_carried();
-    }
-
     /// Whether a place in the image data is that of a carried cache of what the processor can do.
     pub(crate) fn is_cpu_cache_at(&self, at: u64) -> bool {
         Self::carried_at(&self.ranges, at).is_some_and(|index| self.found[index].is_cpu_cache())
     }
 
     /// Which static has this place in the image data.
-    fn carried_at(ranges: &[(usize, Range<u64>, u64)], at: u64) -> Option<usize> {
+    pub(super) fn carried_at(ranges: &[(usize, Range<u64>, u64)], at: u64) -> Option<usize> {
         let holds =
             |(_, range, start): &&(usize, Range<u64>, u64)| (*start..*start + (range.end - range.start)).contains(&at);
         ranges.iter().find(holds).map(|(index, ..)| *index)
@@ -224,7 +202,7 @@ impl Statics {
     }
 
     /// Forgets the ranges of those that are not carried after all.
-    fn retain_carried(&mut self) {
+    pub(super) fn retain_carried(&mut self) {
         self.ranges.retain(|(index, ..)| matches!(self.found[*index].decision, Decision::Carry(_)));
     }
 
@@ -313,8 +291,8 @@ impl Statics {
         Ok(())
     }
 
-    /// Names of the carried statics that may say that something was done, and of which the user did not say that they do not.
-    pub(crate) fn flags<'a>(&'a self, capture: &'a Capture, proof: &'a Proof) -> impl Iterator<Item = &'a str> {
+    /// The carried statics that may say that something was done, and of which the user did not say that they do not.
+    pub(crate) fn flags<'a>(&'a self, capture: &'a Capture, proof: &'a Proof) -> impl Iterator<Item = &'a Static> {
         let executable = capture.process.exe_base..capture.process.exe_end;
         let addresses: BTreeSet<u64> = proof.addresses_in_executable().collect();
         let is_number = move |at: u64, word: u64| {
@@ -336,7 +314,7 @@ impl Statics {
             let bytes = || capture.static_bytes(one.address..one.address + one.size);
             is_carried && bytes().is_some_and(|bytes| flags::is_flag(one, length, bytes, &capture.maps, &is_number))
         };
-        self.found.iter().filter(is_flag).map(|one| one.name.as_str())
+        self.found.iter().filter(is_flag)
     }
 
     /// Names of the hooks that changed, and what each of them is. None of them is carried, unless the user wants it.

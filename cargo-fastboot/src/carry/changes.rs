@@ -1,5 +1,6 @@
 //! Changes: what was done while roots were evaluated that the finished program does not have.
 
+use super::attribute::Static;
 use super::carried::Statics;
 use super::policy::{REGISTERS_ANEW, is_path_prefix};
 use crate::runs::capture::{Allocator, Capture, ForeignBlock};
@@ -10,7 +11,7 @@ fn is_membarrier_registration(kind: Leftover, what: &str) -> bool {
 }
 
 /// What was done while roots were evaluated that the finished program does not have, each in a few words.
-pub(crate) fn changes(statics: &Statics, capture: &Capture) -> Vec<String> {
+pub(crate) fn changes(statics: &Statics, capture: &Capture, flags: &[&Static]) -> Vec<String> {
     let registers_anew = statics.left_out(capture).any(|(one, _)| is_path_prefix(REGISTERS_ANEW, one.name));
     let left = capture
         .left_behind
@@ -31,15 +32,21 @@ pub(crate) fn changes(statics: &Statics, capture: &Capture) -> Vec<String> {
         format!("a root's expression changed statics of C code (`{first}`{more})")
     });
     let new = capture.foreign_blocks.iter().filter(|block| !block.root.is_empty());
-    let held = new.filter_map(|block| Some((block, statics.holder(block.address, capture)?)));
-    let blocks = held.map(|(ForeignBlock { allocator, root, size, .. }, holder)| {
+    let held: Vec<_> = new.filter_map(|block| Some((block, statics.holder(block.address, capture)?))).collect();
+    let missed = statics.outside().iter().filter(|one| one.is_missed(flags));
+    let missed = missed.filter(|one| held.iter().all(|(_, holder)| *holder != one.name)).map(|one| {
+        let (name, what) = (&one.name, &one.what);
+        format!("a root's expression left the address of {what} in the static `{name}`, so that it is not carried")
+    });
+    let missed: Vec<String> = missed.collect();
+    let blocks = held.iter().map(|(ForeignBlock { allocator, root, size, .. }, holder)| {
         let place = match allocator {
             Allocator::Malloc => "in C's heap",
             Allocator::Mmap => "of memory mapped",
         };
         format!("root `{root}` left {size} bytes {place} (the static `{holder}` refers to them)")
     });
-    let mut all: Vec<String> = left.chain(hooks).chain(of_c).chain(blocks).collect();
+    let mut all: Vec<String> = left.chain(hooks).chain(of_c).chain(blocks).chain(missed).collect();
     all.dedup();
     all
 }

@@ -21,6 +21,18 @@ const ONCE: [[u8; 4]; 2] = [[3, 0, 0, 0], [0, 0, 0, 0]];
 /// How many of the lowest bytes of a function's address a small value overwrites that a `LazyLock` puts in its place.
 const OVERWRITTEN: u64 = 1 << 16;
 
+/// Whether a state became that of a `Once` after its call.
+fn is_completed((before, after): (&[u8; 4], &[u8; 4])) -> bool {
+    before != after && ONCE.contains(before) && ONCE.contains(after)
+}
+
+/// Whether nothing happened to these bytes but that a `Once` in them was completed.
+pub(super) fn is_completion(before: &[u8], after: &[u8]) -> bool {
+    let (states, rest) = (before.as_chunks::<4>(), after.as_chunks::<4>());
+    let mut pairs = states.0.iter().zip(rest.0);
+    states.1 == rest.1 && pairs.all(|pair| pair.0 == pair.1 || is_completed(pair))
+}
+
 /// Whether a carried static looks like a flag: it is small, and nothing that it was given is an address. `is_number` says of the
 /// word at an address whether it is known to be none, whatever it looks like.
 pub(super) fn is_flag(
@@ -43,7 +55,7 @@ pub(super) fn is_flag(
         .any(|((before, after), at)| !is_left(before, after) && is_address(at, after));
     let completed = || {
         let states = before.as_chunks::<4>().0.iter().zip(after.as_chunks::<4>().0);
-        states.into_iter().any(|(before, after)| before != after && ONCE.contains(before) && ONCE.contains(after))
+        states.into_iter().any(is_completed)
     };
     let is_small = length <= LONGEST || length <= LONGEST_WITH_ONCE && completed();
     // What is carried by a rule says nothing of the kind.
@@ -71,6 +83,7 @@ mod tests {
             chosen: false,
             constructed: false,
             of_c: false,
+            own: false,
             part_of: None,
         };
         let mapping = |range, executable| Mapping { range, executable, offset: 0, name: String::new() };
@@ -89,6 +102,13 @@ mod tests {
         assert!(!check("foldhash::SEED", &[0; 8], &[1; 8]));
         assert!(!check("app::CALL", &[0; 8], &(CODE + 0x70).to_le_bytes()));
         assert!(check("app::COUNT", &[0; 8], &(CODE + 0x77).to_le_bytes()), "known to be a number");
+    }
+
+    #[test]
+    fn a_completion_is_that_and_no_number() {
+        assert!(is_completion(&[3, 0, 0, 0, 7, 0, 0, 0], &[0, 0, 0, 0, 7, 0, 0, 0]));
+        assert!(!is_completion(&[3, 0, 0, 0, 7, 0, 0, 0], &[0, 0, 0, 0, 8, 0, 0, 0]));
+        assert!(!is_completion(&[0; 8], &[1, 0, 0, 0, 0, 0, 0, 0]));
     }
 
     #[test]

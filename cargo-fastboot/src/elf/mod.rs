@@ -5,5 +5,6 @@ pub(crate) mod c_objects;
 pub(crate) mod cpuid;
 pub(crate) mod instructions;
 pub(crate) mod names;
+pub(crate) mod own;
 pub(crate) mod spans;
 pub(crate) mod strip;

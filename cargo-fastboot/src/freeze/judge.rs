@@ -3,6 +3,7 @@
 
 use super::causes::Causes;
 use super::stages::{Freezing, Frozen};
+use crate::carry::attribute::Static;
 use crate::carry::carried::Statics;
 use crate::carry::changes;
 use crate::carry::known::KnownNames;
@@ -79,9 +80,10 @@ impl Freezing<'_> {
     /// Refuses flags that say that something was done which the finished program does not have; without a flag, that is a
     /// warning.
     pub(super) fn judge_changes(&self, statics: &Statics, proof: &Proof, capture: &Capture) -> Result<()> {
-        let changes = changes::changes(statics, capture);
+        let flags: Vec<&Static> = statics.flags(capture, proof).collect();
+        let changes = changes::changes(statics, capture, &flags);
         let Some(first) = changes.first() else { return Ok(()) };
-        let flags: Vec<&str> = statics.flags(capture, proof).collect();
+        let flags: Vec<&str> = flags.iter().map(|flag| flag.name.as_str()).collect();
         let Some(flag) = flags.first() else {
             for change in &changes {
                 self.shell.warn(format_args!(

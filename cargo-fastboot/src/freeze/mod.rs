@@ -12,6 +12,7 @@ pub(crate) mod fresh;
 mod halving;
 mod hash_seeds;
 mod judge;
+mod judge_outside;
 mod judge_world;
 mod layouts;
 mod levels;

@@ -169,6 +169,7 @@ impl Freezing<'_> {
         }
         let way = |offset| frozen.way(objects.as_ref(), offset);
         statics.check(references, &frozen.capture, way)?;
+        self.judge_outside(&statics).with_context(cannot_freeze)?;
         self.judge_changes(&statics, &proof, &frozen.capture).with_context(cannot_freeze)?;
         self.judge_world(&causes).with_context(cannot_freeze)?;
         self.tell_features(&causes);
@@ -384,7 +385,7 @@ impl Freezing<'_> {
         let examine = || {
             let Frozen { capture, data, .. } = frozen_now;
             let (mut proof, shown) = self.prove(frozen_now, &statics, second)?;
-            statics.drop_those_that_reach_outside(&mut proof);
+            statics.drop_those_that_reach_outside(&mut proof, capture, &self.options.allow_foreign);
             let references = statics.references(capture, data, &proof, self.twin.map(|twin| twin.distance));
             paging.take_part();
             anyhow::Ok((proof, shown, references))

@@ -11,6 +11,7 @@
 //! | objects that roots and statics share | `shared` | |
 //! | child processes that were forked | `forks` | |
 //! | addresses of functions of the C library | `functions` | |
+//! | addresses of one process in the bytes of statics | `outside` | `flags` |
 //! | values that belong to a process or a thread, or lead to themselves | `values` | |
 
 mod c_library;
@@ -21,6 +22,7 @@ mod flags;
 mod forks;
 mod functions;
 mod hooks;
+mod outside;
 mod process;
 mod shared;
 mod values;
@@ -41,6 +43,7 @@ fn evaluate(case: &str) -> String {
     constructors::evaluate(case);
     c_library::evaluate(case);
     hooks::evaluate(case);
+    outside::evaluate(case);
     #[cfg(feature = "full")]
     database::evaluate(case);
     guarded(case);
@@ -58,6 +61,7 @@ fn guarded(case: &str) {
 fn change(what: &str) {
     c_library::change(what);
     hooks::change(what);
+    outside::change(what);
     process::change(what);
 }
 
@@ -70,6 +74,7 @@ fn main() {
     forks::answer(&case);
     values::answer(&case);
     functions::answer(&case);
+    outside::answer(&case);
     #[cfg(feature = "full")]
     database::answer(&case);
     if case == "hooks-used" {
