@@ -3,6 +3,7 @@
 //! The file is read with a second parser and all digests are compared. Then the binary is run in check mode, where every
 //! root is thawed and evaluated anew in one process, and the two are compared there, by the program itself.
 
+use crate::carry::decide;
 use crate::elf::binary::Binary;
 use crate::image::Image;
 use crate::options::FreezeOptions;
@@ -16,6 +17,16 @@ use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Instant;
 
+/// Parts of the reasons for not carrying statics that say that the program misses nothing.
+const HARMLESS: &[&str] = &[
+    "belongs to the running process",
+    decide::DISPATCH_CACHE,
+    decide::UNUSED_CPU_CACHE,
+    decide::ALLOCATORS,
+    "not a Rust symbol",
+    "no symbol",
+];
+
 /// What check mode said of the roots.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Checked {
@@ -26,8 +37,8 @@ struct Checked {
 }
 
 impl Checked {
-    /// What a report says; `ending` is how the program ended that wrote it.
-    fn parse(text: &str, ending: &str) -> Self {
+    /// What a report says; `ending` is how the program ended that wrote it, and `left` the statics that it has not got.
+    fn parse(text: &str, ending: &str, left: &[String]) -> Self {
         let mut checked = Self::default();
         let (mut current, mut stage) = (None, None);
         let mut complete = false;
@@ -50,10 +61,9 @@ impl Checked {
                 Verdict::Panicked { root, message } => {
                     let remedy = match stage {
                         Some(Stage::Evaluating) => {
-                            ". An expression that can only be evaluated once, because it sets a static that is carried, \
-                             cannot be verified: --no-verify"
+                            format!(". {}", only_once(left))
                         }
-                        _ => "",
+                        _ => String::new(),
                     };
                     checked.failures.push(format!("root `{root}`: a panic {}: {message}{remedy}", during(stage)));
                 }
@@ -66,15 +76,12 @@ impl Checked {
             checked.failures.push(match current {
                 Some(root) => {
                     let hint = match stage {
-                        Some(Stage::Evaluating) => {
-                            "an expression that can only be evaluated once cannot be verified: --no-verify"
-                        }
-                        _ => {
-                            "what it holds may not be right in another process: look for values of C libraries, threads, or \
-                             addresses in another form"
-                        }
+                        Some(Stage::Evaluating) => only_once(left),
+                        _ => "What it holds may not be right in another process: look for values of C libraries, threads, or \
+                              addresses in another form"
+                            .to_owned(),
                     };
-                    format!("root `{root}`: the program {ending} {}; {hint}", during(stage))
+                    format!("root `{root}`: the program {ending} {}. {hint}", during(stage))
                 }
                 None if text.is_empty() => {
                     format!("the program {ending} without a report: is `fastboot_rt::install!();` in it?")
@@ -127,7 +134,7 @@ pub(crate) fn verify(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
     command.env(CHECK_VARIABLE, &report).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let status = wait(&mut command, "Verifying", options, &path, shell).with_context(not_verified)?;
     let text = std::fs::read_to_string(&report).unwrap_or_default();
-    let checked = Checked::parse(&text, &ending(status));
+    let checked = Checked::parse(&text, &ending(status), &left_behind(&image)?);
     if !checked.failures.is_empty() {
         bail!("{}: {}", not_verified(), checked.failures.join("; "));
     }
@@ -137,6 +144,35 @@ pub(crate) fn verify(path: &Path, options: &FreezeOptions, shell: &Shell) -> Res
     let (verb, summary) = checked.summary();
     shell.status(verb, summary);
     Ok(())
+}
+
+/// The statics that changed and were left behind, and of which the program may miss what they held.
+fn left_behind(image: &Image) -> Result<Vec<String>> {
+    let is_missed = |decision: &str| {
+        let reason = decision.strip_prefix("not carried: ");
+        reason.is_some_and(|reason| !HARMLESS.iter().any(|harmless| reason.contains(harmless)))
+    };
+    let report = image.carry_report()?.into_iter();
+    Ok(report.filter(|(_, decision)| is_missed(decision)).map(|(name, _)| name.to_owned()).collect())
+}
+
+/// What is to be said of an expression that came to grief when it was evaluated again, in a program without the statics `left`.
+fn only_once(left: &[String]) -> String {
+    let Some(first) = left.first() else {
+        return "An expression that can only be evaluated once, because it sets a static that is carried, cannot be verified: \
+                --no-verify"
+            .to_owned();
+    };
+    let others = match left.len() {
+        1 => String::new(),
+        count => format!(" and {} more (-v lists them)", count - 1),
+    };
+    format!(
+        "The static `{first}`{others} changed while the roots were evaluated and is not carried: the program, too, finds it \
+         as it is before its first use. If something that is carried says that it was filled, such as a `Once`, name that in \
+         `skip` of [package.metadata.fastboot]. Only if it has nothing to do with it, and the expression can only be evaluated \
+         once: --no-verify"
+    )
 }
 
 /// What the program was doing with a root.
@@ -181,7 +217,7 @@ mod tests {
     #[test]
     fn a_complete_report_passes() {
         let text = "begin a::B\nstage itself\nequal a::B\nbegin a::C\nnot-comparable a::C\nend\n";
-        let checked = Checked::parse(text, "ended");
+        let checked = Checked::parse(text, "ended", &[]);
         assert_eq!((checked.equal.len(), checked.not_comparable.len(), checked.failures.len()), (1, 1, 0));
     }
 
@@ -214,8 +250,18 @@ mod tests {
             ("cold image truncated\n", "image truncated"),
             ("", "without a report"),
         ] {
-            let checked = Checked::parse(text, "was ended by SIGSEGV");
+            let checked = Checked::parse(text, "was ended by SIGSEGV", &[]);
             assert!(checked.failures.join(" ").contains(expected), "{text:?}: {checked:?}");
+        }
+    }
+
+    #[test]
+    fn statics_that_were_left_behind_come_before_other_advice() {
+        for text in ["begin X\nstage evaluating\npanicked X none\nend\n", "begin X\nstage evaluating\n"] {
+            let said = |left: &[String]| Checked::parse(text, "was ended by SIGSEGV", left).failures.join(" ");
+            assert!(said(&[]).contains("cannot be verified: --no-verify"));
+            let left = said(&["app::TABLE".to_owned(), "app::B".to_owned()]);
+            assert!(left.contains("`app::TABLE` and 1 more") && left.contains("`skip`"), "{left}");
         }
     }
 }
