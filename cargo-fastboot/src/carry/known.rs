@@ -10,7 +10,7 @@
 
 use super::policy::{Chosen, is_path_prefix};
 use crate::elf::binary::Elf;
-use crate::elf::names::{Name, is_of_the_process, last_name, means};
+use crate::elf::names::{Name, crates_of_block, is_of_the_process, last_name, means};
 use crate::options::Choices;
 use anyhow::{Context, Result, bail};
 use object::LittleEndian as LE;
@@ -86,8 +86,11 @@ impl<'a> KnownNames<'a> {
 
     /// The error for an entry that means nothing here, unless it is for another program of the package.
     fn refuse(&self, list: &str, entry: &str, roots: &[&str]) -> Result<()> {
+        let is_elsewhere = |name: &str| !self.crates.contains(name) && self.elsewhere.iter().any(|other| other == name);
         let first = entry.split("::").next().unwrap_or_default().replace('-', "_");
-        if self.stripped || !self.crates.contains(&first) && self.elsewhere.contains(&first) {
+        // The header of an `impl` block has paths of its own, one of which is of the crate that has the block.
+        let in_block = || entry.starts_with('<') && crates_of_block(entry).any(is_elsewhere);
+        if self.stripped || is_elsewhere(&first) || in_block() {
             return Ok(());
         }
         let paths = roots.iter().copied().chain(self.statics.iter().map(|name| name.text.as_str()));
@@ -147,6 +150,9 @@ mod tests {
         }
         // It may be in another program of the same package.
         assert_eq!(refused("other::STATE"), None);
+        for block in ["<other::Foo<T> as other::Go>", "<&[T] as other::Go>", "<other::Foo as log::Log>"] {
+            assert_eq!(refused(&format!("{block}::go::{{{{closure}}}}::ONCE")), None, "{block}");
+        }
     }
 
     #[test]
@@ -155,6 +161,7 @@ mod tests {
             ("OWNR", "app::pool::OWNER"),
             ("app::OWNER", "app::pool::OWNER"),
             ("app::pool::owner", "app::pool::OWNER"),
+            ("<log::A as app::B>::SEN", "<log::A as app::B>::SEEN"),
             ("lgo", "log"),
             ("code_onyl", "code_only"),
             ("EVERYTHING_ELSE", "-v lists"),

@@ -191,6 +191,12 @@ fn crate_of_path(path: &str) -> Option<&str> {
     crates().find(|name| !is_of_the_process(name)).or_else(|| crates().next())
 }
 
+/// The crates in the header of the `impl` block that a path begins with.
+pub(crate) fn crates_of_block(path: &str) -> impl Iterator<Item = &str> {
+    let header = path.strip_prefix('<').and_then(|inside| inside.get(..end_of_brackets(inside)?));
+    crates_in(header.unwrap_or_default())
+}
+
 /// Where the `>` is that ends what `<` began.
 fn end_of_brackets(text: &str) -> Option<usize> {
     let mut depth = 0;
