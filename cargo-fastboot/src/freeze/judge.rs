@@ -160,6 +160,14 @@ impl Freezing<'_> {
         let mut found = proof.suspects.iter().filter(|suspect| suspect.held && !is_allowed(suspect.offset));
         let is_of_c = |suspect: &&Suspect| suspect.what.contains("`malloc`") && frozen.planned.is_some();
         let Some(Suspect { offset, what, .. }) = found.next().filter(is_of_c) else { return Ok(()) };
+        if frozen.has_thread_at(*offset) {
+            bail!(
+                "a handle of a thread (`std::thread::Thread`, as of `thread::current()`) cannot be frozen: the image holds one (in \
+                 {}), and the embedded program does not have that thread; keep it out of the root or the static, and ask for it \
+                 where it is used",
+                frozen.way(objects, *offset)
+            );
+        }
         let names: Vec<String> = self.options.c_libraries.iter().map(|name| format!("`{name}`")).collect();
         let made_by = match names.as_slice() {
             [] => String::new(),

@@ -12,13 +12,13 @@ use crate::plan::placement::{Placement, Plan};
 use crate::prove::proof::Proof;
 use crate::runs::capture::Capture;
 use crate::runs::inputs::Inputs;
-use crate::runs::memory::ImageData;
+use crate::runs::memory::{ImageData, word_at};
 use crate::runs::run::Purpose;
 use crate::runs::world::Difference;
 use crate::say::shell::Shell;
 use anyhow::Result;
 use fastboot_format::image::{Answer, PAGE};
-use fastboot_format::statics::Reference;
+use fastboot_format::statics::{Reference, words};
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -149,6 +149,14 @@ impl Frozen {
             Some(root) => format!("what was allocated for root `{root}`, at offset {offset:#x} of the image data"),
             None => format!("what is no root's, at offset {offset:#x} of the image data"),
         }
+    }
+
+    /// Whether the word at an offset in the image data is the handle of the thread that evaluated: the standard library has the
+    /// same among the thread's own data, as an address behind the two counts of an `Arc`.
+    pub(super) fn has_thread_at(&self, offset: u64) -> bool {
+        const COUNTS: u64 = 16;
+        let handle = word_at(&self.data, offset).map(|word| word.wrapping_add(COUNTS));
+        words(&self.capture.thread_locals.after).any(|(_, word)| Some(word) == handle)
     }
 
     /// Where in the image data the roots' values are.
