@@ -58,6 +58,8 @@ pub(crate) struct FreezeOptions {
     pub(crate) deny: Vec<Deny>,
     /// Crates that those lists may name though the program does not have them.
     pub(crate) elsewhere: Vec<String>,
+    /// Crates that are not from a registry or a repository, but from a folder.
+    pub(crate) local: Vec<String>,
     /// The program's packages that bind C libraries.
     pub(crate) c_libraries: Vec<String>,
     /// Roots and carried statics that may hold addresses of memory outside of the image.
@@ -103,6 +105,7 @@ impl Default for FreezeOptions {
             choices: Choices::default(),
             deny: Vec::new(),
             elsewhere: Vec::new(),
+            local: Vec::new(),
             c_libraries: Vec::new(),
             allow_foreign: Vec::new(),
             allow_nondeterminism: Vec::new(),

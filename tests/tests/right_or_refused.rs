@@ -204,6 +204,19 @@ const OUTSIDE: &[Case] = &[
     ("outside-lazy", &[], Right),
 ];
 
+/// A program that is called as a published crate is, and the statics of a library that declares no roots.
+const NAMESAKE: &[Case] = &[
+    ("", &[], Right),
+    ("hook", &[], Right),
+    ("closure", &[], Right),
+    (
+        "registry",
+        &[],
+        Warned(&["the static `namesake::REGISTRY` holds the address of", "skip = [", "allow-foreign = ["]),
+    ),
+    ("registry", &["--skip", "namesake::REGISTRY"], Right),
+];
+
 /// Children that an expression forks.
 const FORKS: &[Case] = &[
     ("fork", &[], Right),
@@ -329,6 +342,7 @@ fn require_all(link: Link) -> Result<()> {
         &Program::new("right-or-refused").bin("right-or-refused").link(link),
         &[CONSTRUCTORS, CANNOT_TRAVEL, SHARED, OUTSIDE, FORKS, VALUES, FUNCTIONS, of_nobody, place, uneven],
     )?;
+    failed.extend(self::failed(&Program::new("namesake").bin("console").link(link), &[NAMESAKE])?);
     // A static executable has no shared libraries.
     if link != Link::Static {
         failed.extend(self::failed(&Program::new("right-or-refused").bin("with-library").link(link), &[LIBRARY])?);

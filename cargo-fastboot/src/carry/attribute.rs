@@ -14,7 +14,7 @@ use super::linked::{Linked, Moved};
 use super::policy::Chosen;
 use crate::elf::binary::{Elf, Twin};
 use crate::elf::c_objects::CObjects;
-use crate::elf::own::own_crates;
+use crate::elf::own::{Functions, own_crates};
 use crate::elf::spans::Spans;
 use crate::options::Choices;
 use anyhow::{Context, Result, bail};
@@ -22,6 +22,7 @@ use fastboot_format::statics::Dump;
 use object::LittleEndian as LE;
 use object::elf;
 use object::read::elf::ProgramHeader as _;
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
@@ -92,6 +93,7 @@ pub(crate) fn attribute(
     let spans = Spans::read(elf, bytes, dumps, roots)?;
     let dynamic = elf.segments.iter().any(|segment| segment.p_type(LE) == elf::PT_INTERP);
     let own_crates = own_crates(elf, bytes)?;
+    let functions = OnceCell::new();
     let c_objects = CObjects::read(elf, bytes, dynamic)?;
 
     let found = changes(dumps, &spans)?;
@@ -103,10 +105,23 @@ pub(crate) fn attribute(
         let name = spans.name(index, first.start);
         let is_number =
             |before: &[u8]| moved.as_ref().is_some_and(|twin| twin.has_number(&linked, span.range.start, before));
-        let facts = Facts { name: name.as_ref(), span, dumps, code: &code, is_number: &is_number };
+        let crate_name = name.as_ref().and_then(|name| name.crate_name.as_deref());
+        let own = crate_name.is_some_and(|name| own_crates.contains(name));
+        let is_of_another = |word: &[u8]| {
+            let functions = functions.get_or_init(|| Functions::read(elf, bytes));
+            crate_name.is_some_and(|name| functions.are_of_others(word, bias, name))
+        };
+        let facts = Facts {
+            name: name.as_ref(),
+            span,
+            dumps,
+            code: &code,
+            is_number: &is_number,
+            own,
+            is_of_another: &is_of_another,
+        };
         let decision = facts.decide(&chosen, spans.stripped)?;
         let by_user = facts.is_chosen(&chosen)?;
-        let own = name.as_ref().and_then(|name| name.crate_name.as_ref()).is_some_and(|name| own_crates.contains(name));
         let (text, crate_name) = match name {
             Some(name) => (name.text, name.crate_name),
             None => (NO_SYMBOL.to_owned(), None),

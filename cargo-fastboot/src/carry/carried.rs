@@ -318,9 +318,24 @@ impl Statics {
     }
 
     /// Names of the hooks that changed, and what each of them is. None of them is carried, unless the user wants it.
-    pub(crate) fn hooks(&self) -> impl Iterator<Item = (&str, &'static str)> {
-        let skipped = self.found.iter().filter(|one| matches!(one.decision, Decision::Skip(_)));
-        skipped.filter_map(|one| Some((one.name.as_str(), policy::hook(&one.name)?)))
+    pub(crate) fn hooks<'a>(&'a self, capture: &'a Capture) -> impl Iterator<Item = (&'a str, &'static str)> {
+        let skipped = self.found.iter().filter(|one| matches!(one.decision, Decision::Skip(_)) && !one.own);
+        skipped.filter_map(|one| {
+            let (before, after) = capture.static_bytes(one.address..one.address + one.size)?;
+            Some((one.name.as_str(), policy::hook(&one.name, before, after)?))
+        })
+    }
+
+    /// Crates with statics that are not carried because of what the crate is called, each with one of them and the reason.
+    pub(crate) fn by_crate_name(&self) -> impl Iterator<Item = (&str, &str, &str)> {
+        let mut seen = BTreeSet::new();
+        self.found.iter().filter(|one| !one.own).filter_map(move |one| {
+            let Decision::Skip(reason) = &one.decision else { return None };
+            let crate_name = one.crate_name.as_deref()?;
+            let is_by_name = policy::skipped(&one.name, crate_name, false) == Some(reason.as_ref())
+                && policy::skipped(&one.name, crate_name, true).is_none();
+            (is_by_name && seen.insert(crate_name)).then_some((crate_name, one.name.as_str(), reason.as_ref()))
+        })
     }
 
     /// Names of the statics of C code that changed and are not carried.
@@ -337,7 +352,8 @@ impl Statics {
             let crate_name = one.crate_name.as_deref();
             let counts = match crate_name {
                 Some(crate_name) => {
-                    !is_of_the_process(crate_name) && ![decide::A_ROOT, decide::ALLOCATORS].contains(&reason.as_ref())
+                    (one.own || !is_of_the_process(crate_name))
+                        && ![decide::A_ROOT, decide::ALLOCATORS].contains(&reason.as_ref())
                 }
                 None => one.of_c,
             };

@@ -25,7 +25,13 @@ pub(crate) fn changes(statics: &Statics, capture: &Capture, flags: &[&Static]) -
         };
         format!("root `{root}` {verb} {} {what}", kind.name())
     });
-    let hooks = statics.hooks().map(|(name, what)| format!("a root's expression changed {what} (the static `{name}`)"));
+    let hooks =
+        statics.hooks(capture).map(|(name, what)| format!("a root's expression changed {what} (the static `{name}`)"));
+    let taken = statics.doubtful_dispatch_caches(capture).map(|name| {
+        format!("a root's expression put the address of a function into the static `{name}`, which is not carried")
+    });
+    // Its warning says more, where there is no flag.
+    let taken = taken.filter(|_| !flags.is_empty());
     let own: Vec<&str> = statics.of_c().collect();
     let of_c = own.first().map(|first| {
         let more = if own.len() > 1 { format!(" and {} more", own.len() - 1) } else { String::new() };
@@ -46,7 +52,7 @@ pub(crate) fn changes(statics: &Statics, capture: &Capture, flags: &[&Static]) -
         };
         format!("root `{root}` left {size} bytes {place} (the static `{holder}` refers to them)")
     });
-    let mut all: Vec<String> = left.chain(hooks).chain(of_c).chain(blocks).chain(missed).collect();
+    let mut all: Vec<String> = left.chain(hooks).chain(taken).chain(of_c).chain(blocks).chain(missed).collect();
     all.dedup();
     all
 }

@@ -38,6 +38,10 @@ pub(super) struct Facts<'a> {
     pub(super) code: &'a [Range<u64>],
     /// Whether what it held before is known to be no address.
     pub(super) is_number: &'a dyn Fn(&[u8]) -> bool,
+    /// Whether its crate is the user's, as far as is known: what holds for published crates of the same name does not for it.
+    pub(super) own: bool,
+    /// Whether a word is known to be the address of a function of another crate than its own.
+    pub(super) is_of_another: &'a dyn Fn(&[u8]) -> bool,
 }
 
 impl Facts<'_> {
@@ -68,7 +72,7 @@ impl Facts<'_> {
                 None => skip("not a Rust symbol"),
             };
         };
-        if is_of_the_process(crate_name) {
+        if is_of_the_process(crate_name) && !self.own {
             return match by_name() {
                 Some(pattern) => Err(policy::cannot(pattern, "it belongs to the running process")),
                 None => Ok(match policy::travels(&name.text) {
@@ -89,7 +93,7 @@ impl Facts<'_> {
         if let Some(reason) = carried.or_else(|| policy::travels(&name.text)) {
             return Ok(Decision::Carry(reason.into()));
         }
-        match policy::skipped(&name.text, crate_name) {
+        match policy::skipped(&name.text, crate_name, self.own) {
             Some(reason) => skip(reason),
             None => Ok(Decision::Carry(format!("state of `{crate_name}`").into())),
         }
@@ -109,11 +113,15 @@ impl Facts<'_> {
     }
 
     /// One word, the address of code before and after, such as memchr's `FN`. A word that LLVM split off a larger static
-    /// does not count: what belongs with it would be left behind.
+    /// does not count: what belongs with it would be left behind. Nor does one that has a function of another crate: somebody
+    /// else put it there, and does not know that it has to be done again.
     fn is_dispatch_cache(&self) -> bool {
         let whole = matches!(self.span.owner, Owner::Symbol(symbol) if !is_part(symbol));
         let both = |(before, after): (&[u8], &[u8])| is_code(before, self.code) && is_code(after, self.code);
-        whole && self.bytes().is_some_and(|bytes| both(bytes) && !(self.is_number)(bytes.0))
+        whole
+            && self
+                .bytes()
+                .is_some_and(|bytes| both(bytes) && !(self.is_number)(bytes.0) && !(self.is_of_another)(bytes.1))
     }
 
     /// What the macro of the crate `cpufeatures` puts into the crates that use it: one byte, 255 for not yet asked. Who asked

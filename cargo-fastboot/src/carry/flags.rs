@@ -60,7 +60,8 @@ pub(super) fn is_flag(
     let is_small = length <= LONGEST || length <= LONGEST_WITH_ONCE && completed();
     // What is carried by a rule says nothing of the kind.
     let by_rule = one.is_cpu_cache() || policy::travels(&one.name).is_some();
-    is_small && !has_address && !by_rule && !one.crate_name.as_deref().is_some_and(policy::has_harmless_flags)
+    let is_harmless = !one.own && one.crate_name.as_deref().is_some_and(policy::has_harmless_flags);
+    is_small && !has_address && !by_rule && !is_harmless
 }
 
 #[cfg(test)]

@@ -138,8 +138,17 @@ const HOOKS: &[(&str, &str)] = &[
     ("eyre::HOOK", "the hook of `eyre`"),
     ("miette::HOOK", "the hook of `miette`"),
     ("miette::eyreish::HOOK", "the hook of `miette`"),
+    ("owo_colors::overrides::OVERRIDE", "whether `owo_colors` colours"),
+    ("yansi::global::ENABLED", "whether `yansi` colours"),
     ("std::panicking::HOOK", "the panic hook"),
     ("std::alloc::HOOK", "the hook for allocation errors"),
+];
+
+/// The same of statics that also keep what was asked: that there is no terminal, in a freeze run. A byte of them becomes 1 only if
+/// somebody sets it.
+const OVERRIDES: &[(&str, &str)] = &[
+    ("colored::control::SHOULD_COLORIZE", "whether `colored` colours"),
+    ("console::utils", "whether `console` colours"),
 ];
 
 /// Crates whose statics do not travel unless the image shares objects with them, and then do no harm: the default collector of
@@ -154,10 +163,11 @@ const HARMLESS_FLAGS: &[&str] =
 const LIBC: &[&str] =
     &["environ", "errno", "main_arena", "mp_", "stderr", "stdin", "stdout", "program_invocation_name"];
 
-/// The reason of the table for not carrying a static, if it has one.
-pub(crate) fn skipped(name: &str, crate_name: &str) -> Option<&'static str> {
+/// The reason of the table for not carrying a static, if it has one. `own`: its crate is the user's, and none of those in the
+/// table, whatever it is called.
+pub(crate) fn skipped(name: &str, crate_name: &str, own: bool) -> Option<&'static str> {
     let names = |path: &str| path == crate_name || is_path_prefix(path, name);
-    let by_path = SKIPPED.iter().find(|(path, _)| names(path));
+    let by_path = SKIPPED.iter().find(|(path, _)| !own && names(path));
     by_path.or_else(|| SKIPPED_ENDS.iter().find(|(end, _)| name.ends_with(end))).map(|(_, reason)| *reason)
 }
 
@@ -166,9 +176,11 @@ pub(super) fn travels(name: &str) -> Option<&'static str> {
     TRAVELS.iter().find(|(path, _)| is_path_prefix(path, name)).map(|(_, reason)| *reason)
 }
 
-/// What a static holds, if it is a hook.
-pub(super) fn hook(name: &str) -> Option<&'static str> {
-    HOOKS.iter().find(|(path, _)| is_path_prefix(path, name)).map(|(_, what)| *what)
+/// What a static holds, if it is a hook, or became one with these bytes before and after.
+pub(super) fn hook(name: &str, before: &[u8], after: &[u8]) -> Option<&'static str> {
+    let is_set = || before.iter().zip(after).any(|(before, after)| before != after && *after == 1);
+    let overrides = OVERRIDES.iter().filter(|_| is_set());
+    HOOKS.iter().chain(overrides).find(|(path, _)| is_path_prefix(path, name)).map(|(_, what)| *what)
 }
 
 /// Whether statics of a crate travel when the image shares objects with them.
@@ -342,14 +354,26 @@ mod tests {
 
     #[test]
     fn paths_match_at_their_joints() {
-        assert!(skipped("log::LOGGER", "log").is_some());
-        assert!(skipped("logos::LEXER", "logos").is_none());
-        assert!(skipped("<env_logger::Logger as log::Log>::log::X", "env_logger").is_some());
-        assert!(skipped("regex_automata::util::pool::inner::COUNTER", "regex_automata").is_some());
-        assert!(skipped("regex_automata::util::pools::X", "regex_automata").is_none());
-        assert!(skipped("user::main::__CALLSITE", "user").is_some());
+        assert!(skipped("log::LOGGER", "log", false).is_some());
+        assert!(skipped("logos::LEXER", "logos", false).is_none());
+        assert!(skipped("<env_logger::Logger as log::Log>::log::X", "env_logger", false).is_some());
+        assert!(skipped("regex_automata::util::pool::inner::COUNTER", "regex_automata", false).is_some());
+        assert!(skipped("regex_automata::util::pools::X", "regex_automata", false).is_none());
+        assert!(skipped("user::main::__CALLSITE", "user", false).is_some());
+        assert!(skipped("log::LOGGER", "log", true).is_none(), "a program that is called log");
+        assert!(skipped("log::main::__CALLSITE", "log", true).is_some());
         assert!(travels("tokio::runtime::task::id::Id::next::NEXT_ID").is_some());
         assert!(travels("tokio::runtime::task::identity::X").is_none());
+    }
+
+    #[test]
+    fn what_was_set_is_told_from_what_was_asked() {
+        let [asked, set] = [[0, 0, 0, 0, 0], [0, 0, 0, 0, 1]];
+        let of = |name: &str, after: &[u8]| hook(name, &[3, 0, 0, 0, 0], after).is_some();
+        assert!(
+            of("console::utils::stdout_colors::ENABLED", &set) && !of("console::utils::stdout_colors::ENABLED", &asked)
+        );
+        assert!(of("yansi::global::ENABLED", &asked) && !of("yansi::globals::X", &set));
     }
 
     #[test]

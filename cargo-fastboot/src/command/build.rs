@@ -169,7 +169,8 @@ fn finish(
         directory: selected.package.manifest_path.parent().map(|folder| folder.as_std_path().to_owned()),
         environment: environment.clone(),
         train: flags.train.clone(),
-        elsewhere: crate_names(metadata),
+        elsewhere: crate_names(metadata, |_| true),
+        local: crate_names(metadata, |package| package.source.is_none()),
         c_libraries: built.binding.iter().map(|id| package_name(id).to_owned()).collect(),
         stdin: stdin_files(flags)?,
         compare: runs_to_compare(selected.package, flags)?,
@@ -352,8 +353,9 @@ fn embed_finished(cold: &Cold, image: &Image, store: &Store, flags: &BuildFlags,
 }
 
 /// The crates of the packages that cargo knows of, and of their targets, in order.
-fn crate_names(metadata: &Metadata) -> Vec<String> {
-    let targets = metadata.packages.iter().flat_map(|package| &package.targets);
+fn crate_names(metadata: &Metadata, counts: impl Fn(&Package) -> bool) -> Vec<String> {
+    let packages = metadata.packages.iter().filter(|package| counts(package));
+    let targets = packages.flat_map(|package| &package.targets);
     let names: BTreeSet<String> = targets.map(|target| target.name.replace('-', "_")).collect();
     names.into_iter().collect()
 }

@@ -7,6 +7,7 @@ use object::LittleEndian as LE;
 use object::elf;
 use object::read::elf::Sym as _;
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 /// What `install!`, and what `frozen!` and `warm!` declare.
 const DECLARED: &[&str] = &["__FASTBOOT_CONFIG", "__FASTBOOT_RECORD"];
@@ -18,4 +19,60 @@ pub(crate) fn own_crates(elf: &Elf<'_>, bytes: &[u8]) -> Result<BTreeSet<String>
     let declared = names.filter(|text| DECLARED.iter().any(|name| text.contains(name))).map(Name::of);
     let declared = declared.filter(|name| DECLARED.contains(&last_name(&name.text)));
     Ok(declared.filter_map(|name| name.crate_name).filter(|name| name != "fastboot_rt").collect())
+}
+/// What the compiler calls the function of a closure that is a plain function pointer.
+const CLOSURE: &str = "core::ops::function::FnOnce::call_once";
+
+/// Functions of Rust's in the executable by their addresses, as in the file.
+#[derive(Default)]
+pub(crate) struct Functions(Vec<(Range<u64>, Name)>);
+
+impl Functions {
+    /// Those that there are symbols for.
+    pub(crate) fn read(elf: &Elf<'_>, bytes: &[u8]) -> Self {
+        let Ok(symbols) = elf.sections.symbols(LE, bytes, elf::SHT_SYMTAB) else { return Self::default() };
+        let functions = symbols.iter().filter(|symbol| symbol.st_type() == elf::STT_FUNC);
+        let named = functions.filter_map(|symbol| {
+            let name = Name::of(str::from_utf8(symbol.name(LE, symbols.strings()).ok()?).ok()?);
+            let start = symbol.st_value(LE);
+            name.crate_name.is_some().then(|| (start..start + symbol.st_size(LE).max(1), name))
+        });
+        Self(named.collect())
+    }
+
+    /// Whether all that is known of what this word is the address of, in an executable that is loaded `bias` bytes above the
+    /// addresses in the file, is that it belongs to other crates than this one. Equal functions may be one with many names.
+    pub(crate) fn are_of_others(&self, word: &[u8], bias: u64, crate_name: &str) -> bool {
+        let Some(address) = word.first_chunk().map(|word| u64::from_le_bytes(*word).wrapping_sub(bias)) else {
+            return false;
+        };
+        let mut names = self.0.iter().filter(|(range, _)| range.contains(&address)).map(|(_, name)| name).peekable();
+        let is_other = |name: &Name| {
+            let of = name.crate_name.as_deref().unwrap_or_default();
+            // Functions of the standard library do for all crates; but a closure is somebody's.
+            name.text.starts_with(CLOSURE) || of != crate_name && !["core", "alloc", "std"].contains(&of)
+        };
+        names.peek().is_some() && names.all(is_other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_of_others_are_told_from_those_of_the_crate() {
+        let name = |text: &str, of: &str| Name { text: text.to_owned(), crate_name: Some(of.to_owned()) };
+        let functions = Functions(vec![
+            (0x100..0x110, name("memchr::find_avx2", "memchr")),
+            (0x200..0x210, name("app::mine", "app")),
+            (0x300..0x310, name("app::equal", "app")),
+            (0x300..0x310, name("memchr::equal", "memchr")),
+            (0x400..0x410, name(CLOSURE, "core")),
+            (0x500..0x510, name("core::str::count", "core")),
+        ]);
+        let others = |address: u64| functions.are_of_others(&(address + 0x1000).to_le_bytes(), 0x1000, "memchr");
+        assert_eq!([0x100, 0x200, 0x300, 0x400, 0x500, 0x600].map(others), [false, true, false, true, false, false]);
+        assert!(!functions.are_of_others(&[0], 0x1000, "memchr"));
+    }
 }

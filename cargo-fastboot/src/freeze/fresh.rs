@@ -216,6 +216,7 @@ impl Key {
             // Decides about an error only.
             elsewhere: _,
             // For messages alone.
+            local: _,
             c_libraries: _,
             allow_foreign,
             allow_nondeterminism,

@@ -1,5 +1,5 @@
-//! Statics that are not carried because of an address that they hold: where the expressions left something else in them as
-//! well, the program would miss that.
+//! Statics that are not carried though the program may miss what the expressions left in them: because of an address that they hold
+//! as well, or because of what their crate is called.
 
 use super::stages::Freezing;
 use crate::carry::carried::Statics;
@@ -27,5 +27,18 @@ impl Freezing<'_> {
             self.shell.warn(format_args!("{found}. {remedy}"));
         }
         Ok(())
+    }
+
+    /// Warns of statics of crates from a folder that are taken for those of a published crate.
+    pub(super) fn tell_namesakes(&self, statics: &Statics) {
+        for (crate_name, name, reason) in
+            statics.by_crate_name().filter(|(one, ..)| self.options.local.iter().any(|it| it == one))
+        {
+            self.shell.warn(format_args!(
+                "the static `{name}` is not carried, as is right for the published crate `{crate_name}` ({reason}), but this one \
+                 is from a folder: if it is another crate, `carry = [\"{crate_name}\"]` in [package.metadata.fastboot]; if not, \
+                 `skip = [\"{crate_name}\"]`"
+            ));
+        }
     }
 }

@@ -175,6 +175,7 @@ impl Freezing<'_> {
         self.tell_features(&causes);
         self.judge(&frozen, &proof, &causes, objects.as_ref()).with_context(cannot_freeze)?;
         self.judge_inputs(&frozen.inputs)?;
+        self.tell_namesakes(&statics);
         self.tell_statics(&statics, &frozen.capture);
         Ok(Judged { frozen, statics, proof, causes, pages, contents })
     }
