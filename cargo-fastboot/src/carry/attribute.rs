@@ -14,7 +14,7 @@ use super::linked::{Linked, Moved};
 use super::policy::Chosen;
 use crate::elf::binary::{Elf, Twin};
 use crate::elf::c_objects::CObjects;
-use crate::elf::own::{Functions, own_crates};
+use crate::elf::own::Owners;
 use crate::elf::spans::Spans;
 use crate::options::Choices;
 use anyhow::{Context, Result, bail};
@@ -22,7 +22,6 @@ use fastboot_format::statics::Dump;
 use object::LittleEndian as LE;
 use object::elf;
 use object::read::elf::ProgramHeader as _;
-use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
@@ -92,8 +91,7 @@ pub(crate) fn attribute(
     let moved = twin.map(|twin| Moved::read(twin, bias)).transpose()?;
     let spans = Spans::read(elf, bytes, dumps, roots)?;
     let dynamic = elf.segments.iter().any(|segment| segment.p_type(LE) == elf::PT_INTERP);
-    let own_crates = own_crates(elf, bytes)?;
-    let functions = OnceCell::new();
+    let owners = Owners::read(elf, bytes, bias)?;
     let c_objects = CObjects::read(elf, bytes, dynamic)?;
 
     let found = changes(dumps, &spans)?;
@@ -105,21 +103,7 @@ pub(crate) fn attribute(
         let name = spans.name(index, first.start);
         let is_number =
             |before: &[u8]| moved.as_ref().is_some_and(|twin| twin.has_number(&linked, span.range.start, before));
-        let crate_name = name.as_ref().and_then(|name| name.crate_name.as_deref());
-        let own = crate_name.is_some_and(|name| own_crates.contains(name));
-        let is_of_another = |word: &[u8]| {
-            let functions = functions.get_or_init(|| Functions::read(elf, bytes));
-            crate_name.is_some_and(|name| functions.are_of_others(word, bias, name))
-        };
-        let facts = Facts {
-            name: name.as_ref(),
-            span,
-            dumps,
-            code: &code,
-            is_number: &is_number,
-            own,
-            is_of_another: &is_of_another,
-        };
+        let facts = Facts { name: name.as_ref(), span, dumps, code: &code, is_number: &is_number, owners: &owners };
         let decision = facts.decide(&chosen, spans.stripped)?;
         let by_user = facts.is_chosen(&chosen)?;
         let (text, crate_name) = match name {
@@ -130,6 +114,7 @@ pub(crate) fn attribute(
         let size = whole.end - whole.start;
         statics.push(Static {
             name: text,
+            own: owners.has(crate_name.as_deref()),
             crate_name,
             address: whole.start,
             size,
@@ -137,7 +122,6 @@ pub(crate) fn attribute(
             decision,
             chosen: by_user,
             of_c: span.is_static() && c_objects.own(whole.start),
-            own,
             constructed: before.is_some_and(|before| linked.differs(whole.start, before)),
             part_of: span.part_of(),
         });

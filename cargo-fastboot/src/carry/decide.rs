@@ -2,6 +2,7 @@
 
 use super::policy::{self, Choice, Chosen};
 use crate::elf::names::{Name, is_of_the_process, is_part};
+use crate::elf::own::Owners;
 use crate::elf::spans::{Owner, Span};
 use anyhow::Result;
 use fastboot_format::statics::{Dump, is_code};
@@ -38,10 +39,8 @@ pub(super) struct Facts<'a> {
     pub(super) code: &'a [Range<u64>],
     /// Whether what it held before is known to be no address.
     pub(super) is_number: &'a dyn Fn(&[u8]) -> bool,
-    /// Whether its crate is the user's, as far as is known: what holds for published crates of the same name does not for it.
-    pub(super) own: bool,
-    /// Whether a word is known to be the address of a function of another crate than its own.
-    pub(super) is_of_another: &'a dyn Fn(&[u8]) -> bool,
+    /// Which crates are the user's: what holds for published crates of the same name does not for them.
+    pub(super) owners: &'a Owners<'a>,
 }
 
 impl Facts<'_> {
@@ -72,7 +71,8 @@ impl Facts<'_> {
                 None => skip("not a Rust symbol"),
             };
         };
-        if is_of_the_process(crate_name) && !self.own {
+        let own = self.owners.has(Some(crate_name));
+        if is_of_the_process(crate_name) && !own {
             return match by_name() {
                 Some(pattern) => Err(policy::cannot(pattern, "it belongs to the running process")),
                 None => Ok(match policy::travels(&name.text) {
@@ -93,7 +93,7 @@ impl Facts<'_> {
         if let Some(reason) = carried.or_else(|| policy::travels(&name.text)) {
             return Ok(Decision::Carry(reason.into()));
         }
-        match policy::skipped(&name.text, crate_name, self.own) {
+        match policy::skipped(&name.text, crate_name, own) {
             Some(reason) => skip(reason),
             None => Ok(Decision::Carry(format!("state of `{crate_name}`").into())),
         }
@@ -118,10 +118,11 @@ impl Facts<'_> {
     fn is_dispatch_cache(&self) -> bool {
         let whole = matches!(self.span.owner, Owner::Symbol(symbol) if !is_part(symbol));
         let both = |(before, after): (&[u8], &[u8])| is_code(before, self.code) && is_code(after, self.code);
-        whole
-            && self
-                .bytes()
-                .is_some_and(|bytes| both(bytes) && !(self.is_number)(bytes.0) && !(self.is_of_another)(bytes.1))
+        let is_of_another = |word: &[u8]| {
+            let crate_name = self.name.and_then(|name| name.crate_name.as_deref());
+            crate_name.is_some_and(|name| self.owners.are_of_others(word, name))
+        };
+        whole && self.bytes().is_some_and(|bytes| both(bytes) && !(self.is_number)(bytes.0) && !is_of_another(bytes.1))
     }
 
     /// What the macro of the crate `cpufeatures` puts into the crates that use it: one byte, 255 for not yet asked. Who asked

@@ -4,6 +4,7 @@ pub(crate) mod attribute;
 pub(crate) mod carried;
 pub(crate) mod changes;
 pub(crate) mod decide;
+pub(crate) mod dropped;
 pub(crate) mod flags;
 pub(crate) mod known;
 mod linked;

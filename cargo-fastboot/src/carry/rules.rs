@@ -5,7 +5,7 @@ use super::linked;
 use super::policy::Chosen;
 use crate::elf::binary::Elf;
 use crate::elf::names::is_part;
-use crate::elf::own::own_crates;
+use crate::elf::own::Owners;
 use crate::elf::spans::{Owner, Spans};
 use crate::options::Choices;
 use anyhow::{Context, Result};
@@ -29,22 +29,13 @@ pub(crate) fn rules(elf: &Elf<'_>, bytes: &[u8], choices: &Choices) -> Result<Ve
     let dump = |(address, bytes)| Dump { address, before: bytes, after: bytes };
     let dumps: Vec<Dump<'_>> = memory.iter().map(|(address, bytes)| dump((*address, bytes.as_slice()))).collect();
     let spans = Spans::read(elf, bytes, &dumps, &[])?;
-    let own_crates = own_crates(elf, bytes)?;
+    let owners = Owners::read(elf, bytes, 0)?;
     let mut rules = Vec::new();
     for piece in dumps.iter().flat_map(|dump| spans.pieces(dump)) {
         let span = &spans.all[piece.span];
         let Owner::Symbol(symbol) = span.owner else { continue };
         let Some(name) = spans.name(piece.span, piece.range.start) else { continue };
-        let own = name.crate_name.as_ref().is_some_and(|name| own_crates.contains(name));
-        let facts = Facts {
-            name: Some(&name),
-            span,
-            dumps: &dumps,
-            code: &[],
-            is_number: &|_| false,
-            own,
-            is_of_another: &|_| false,
-        };
+        let facts = Facts { name: Some(&name), span, dumps: &dumps, code: &[], is_number: &|_| false, owners: &owners };
         let carry = match facts.decide(&chosen, false)? {
             Decision::Carry(_) => true,
             // Nothing in an image refers to ours; what C has cannot be known.
